@@ -1,0 +1,52 @@
+# The commands of a newcomer. Each does its own set-up; a second call installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
+SAME_NUMBERS := OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition
+
+.PHONY: quickstart test test-slow lab notebooks results clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+quickstart: $(STAMP)
+	mkdir -p runs/quickstart
+	$(BIN)/papermill notebooks/00_quickstart.ipynb runs/quickstart/00_quickstart.ipynb
+	@$(BIN)/python -m analysis.quickstart_report runs/quickstart
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -m 'not slow'
+	TAUJP_HOME=$$(mktemp -d) PLOTLY_RENDERER=plotly_mimetype $(SAME_NUMBERS) \
+	    $(BIN)/python -m pytest -q --nbval --nbval-cell-timeout=600 $(NOTEBOOKS:%=notebooks/%.ipynb)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+# Run the committed notebooks again with their defaults, in place.
+notebooks: $(STAMP)
+	home=$$(mktemp -d) && for name in $(NOTEBOOKS); do \
+	    TAUJP_HOME=$$home $(SAME_NUMBERS) $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
+	done
+
+# The full runs, about two hours on two cores; finished trainings in runs/ are not done again.
+results: $(STAMP)
+	mkdir -p results/mini
+	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
+	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
+	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
+	    -y '{tasks: [], seeds: [0, 1, 2], steps: null, output: runs/addition-full}'
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,60 @@
+"""Many runs at once: train what is missing, load what is there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from taujp_core.finetune import finetune
+from taujp_core.models import Clip
+from taujp_core.progress import say
+from taujp_core.runs import Run, run_config
+
+
+def train_all(
+    clip: Clip, suite: str, tasks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], store: Path, **changes
+) -> list[Run]:
+    """One run for each method, seed and task, in this order; `changes` go to `run_config`.
+
+    All configurations are checked before the first training starts. A batch that was stopped goes on where it was.
+    """
+    configs = [
+        run_config(suite, task, method, seed, tasks=list(tasks), **changes)
+        for method in methods
+        for seed in seeds
+        for task in tasks
+    ]
+    runs = []
+    for number, config in enumerate(configs, 1):
+        say(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}")
+        runs.append(finetune(config, store, clip))
+    return runs
+
+
+def run_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: task, method, seed, validation accuracy before and after, ‖τ‖, seconds."""
+    rows = [
+        {
+            "method": run.config.method,
+            "seed": run.config.seed,
+            "task": run.config.task,
+            "zero_shot": run.record["metrics"]["zero_shot_validation_accuracy"],
+            "accuracy": run.record["metrics"]["validation_accuracy"],
+            "tau_norm": run.record["metrics"]["tau_norm"],
+            "seconds": run.record["seconds"],
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def cost(runs: Sequence[Run]) -> str:
+    """A sentence about what the training of these runs took, and on what."""
+    seconds = pd.Series([run.record["seconds"] for run in runs], index=[run.config.method for run in runs])
+    each = ", ".join(f"{method} {mean:.1f} s" for method, mean in seconds.groupby(level=0, sort=False).mean().items())
+    hardware, versions = runs[-1].record["hardware"], runs[-1].record["versions"]
+    return (
+        f"{len(runs)} runs trained in {seconds.sum() / 60:.1f} minutes (mean a run: {each}) on "
+        f"{hardware['accelerator'] or hardware['processor']}, {hardware['threads']} threads, torch {versions['torch']}; "
+        f"commit {runs[-1].record['commit']}."
+    )

@@ -1,0 +1,72 @@
+"""What is measured once per data set, and then answers for every coefficient.
+
+`Products` (linearised models) holds f₀ and Jτₜ: features at any coefficients are a sum. `Forward` (non-linear
+models) runs the edited encoder over images that were moved to the device once. Both answer `edited_features`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from taujp_core.evaluation import check_finite, features
+from taujp_core.jacobian import jacobian_products, product_norms
+from taujp_core.models import Clip
+from taujp_core.task_vectors import TaskVector, check_theta0, edited
+
+
+@dataclass(frozen=True)
+class Products:
+    """f₀ [n, d], Jτₜ [t, n, d] and labels [n] of one data set."""
+
+    features: Float[Tensor, "n d"]
+    products: Float[Tensor, "t n d"]
+    labels: Int[Tensor, "n"]
+
+    def edited_features(self, coefficients: Sequence[float]) -> Float[Tensor, "n d"]:
+        """f₀ + Σₜ αₜ·Jτₜ, exactly what the linearised encoder gives at these coefficients."""
+        alpha = torch.as_tensor(coefficients, dtype=self.features.dtype, device=self.features.device)
+        return self.features + torch.einsum("t,tnd->nd", alpha, self.products)
+
+    def tau_jp(self) -> Float[Tensor, "t"]:
+        """τJp of each vector on this data set: mean over images of ‖J(x)τₜ‖₂."""
+        return product_norms(self.products).mean(-1)
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The same question put to the encoder itself, at θ₀ + Σₜ αₜτₜ."""
+
+    clip: Clip
+    vectors: tuple[TaskVector, ...]
+    images: UInt8[Tensor, "n 3 h w"]
+    labels: Int[Tensor, "n"]
+
+    def edited_features(self, coefficients: Sequence[float]) -> Float[Tensor, "n d"]:
+        return features(self.clip.encoder, edited(self.clip.theta0, self.vectors, coefficients), self.images)
+
+
+def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset) -> Products:
+    """One pass over a data set with all vectors.
+
+    Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN.
+    """
+    check_theta0(vectors, clip.theta0, clip.fingerprint)
+    for vector in vectors:
+        check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
+    images, labels = on_device(clip, split)
+    return Products(*jacobian_products(clip.encoder, clip.theta0, [v.tau for v in vectors], images), labels)
+
+
+def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset) -> Forward:
+    check_theta0(vectors, clip.theta0, clip.fingerprint)
+    return Forward(clip, tuple(vectors), *on_device(clip, split))
+
+
+def on_device(clip: Clip, split: TensorDataset) -> tuple[Tensor, Tensor]:
+    device = next(iter(clip.theta0.values())).device
+    images, labels = split.tensors
+    return images.to(device), labels.to(device)

@@ -1,0 +1,65 @@
+"""The image-caption pairs that the small CLIP is pre-trained on, rendered on the fly.
+
+Seven kinds of pictures at random severity below that of the tasks, so that the tasks stay harder than what
+the model has seen. Street numbers and pen strokes teach digits; photographs and clothes never occur.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from .render import characters, shapes, signs, terrain, textures
+from .render.canvas import Random
+
+
+@dataclass(frozen=True)
+class PictureKind:
+    """`share` of the batch, the renderer, the names of its classes and the captions around a name."""
+
+    share: float
+    render: Callable
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+
+
+KINDS = (
+    PictureKind(0.17, characters.render_street, characters.DIGITS, (
+        "a photo of the house number {}", "the number {}", "a street number {}", "a blurry photo of the number {}")),
+    PictureKind(0.16, characters.render_pen, characters.DIGITS, (
+        "a handwritten digit {}", "a scan of the digit {}", "the number {}", "a white digit {} on black paper")),
+    PictureKind(0.23, characters.render_letters, characters.LETTERS, (
+        "the letter {}", "a photo of the letter {}", "a picture of the letter {}", "a printed letter {}")),
+    PictureKind(0.13, textures.render, textures.CLASSES, (
+        "a {} texture", "a photo of a {} surface", "a {} pattern", "something {}")),
+    PictureKind(0.12, signs.render, signs.CLASSES, (
+        "a {} sign", "a photo of a {} traffic sign", "a road sign: {}", "a blurry photo of a {} sign")),
+    PictureKind(0.09, terrain.render, terrain.CLASSES, (
+        "a satellite photo of {}", "an aerial picture of {}", "{} seen from above", "land with {}")),
+    PictureKind(0.10, shapes.render, shapes.CLASSES, (
+        "a {}", "a picture of a {}", "a drawing of a {}", "a photo of a {}")),
+)  # fmt: skip
+MAX_SEVERITY = 0.7
+
+
+def caption_batch(
+    batch_size: int, seed: int, step: int
+) -> tuple[UInt8[Tensor, "b 3 32 32"], list[str], Int[Tensor, "b"]]:
+    """Images, the distinct captions, and for each image the index of its caption.
+
+    One template a kind and batch: images of one class share their caption, and the loss must know it.
+    """
+    counts = [round(kind.share * batch_size) for kind in KINDS]
+    counts[0] += batch_size - sum(counts)
+    images, captions = [], []
+    for number, (kind, count) in enumerate(zip(KINDS, counts, strict=True)):
+        rng = Random(count, seed, step, number)
+        labels = rng.integers(len(kind.classes))
+        images.append(kind.render(rng, labels, rng.uniform(0, MAX_SEVERITY, ())))
+        template = kind.templates[rng.state.randint(len(kind.templates))]
+        captions += [template.format(kind.classes[label]) for label in labels.tolist()]
+    distinct = sorted(set(captions))
+    position = {caption: k for k, caption in enumerate(distinct)}
+    return torch.cat(images), distinct, torch.tensor([position[caption] for caption in captions])

@@ -1,0 +1,112 @@
+"""Images and labels of a task, as bytes: train, validation and test splits.
+
+Scans ship with the package, the other tasks of `mini` are rendered once and cached in TAUJP_CACHE (by default
+the user's cache folder) under a name that contains the digest of the code that renders them.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from .files import read_tensors, write_tensors
+from .models import ASSETS
+from .optimisation import epoch_order
+from .render import characters, shapes, signs, terrain, textures
+from .render.canvas import Random
+from .suites import Task, one_of
+
+SPLITS = ("train", "validation", "test")
+VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
+RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
+
+SCANS = {"mnist": "mnist", "fashion": "fashion_mnist", "uci": "uci_digits"}
+RENDERERS: dict[str, Callable] = {
+    "street": characters.render_street,
+    "letters": characters.render_letters,
+    "textures": textures.render,
+    "signs": signs.render,
+    "terrain": terrain.render,
+    "shapes": shapes.render,
+}
+
+
+def load_split(task: Task, split: str) -> TensorDataset:
+    """`split[indices]` gives images, uint8 [n, 3, 32, 32], and labels, int64 [n].
+
+    Validation is 10 % of the published training images, at most 5000, drawn with seed 0; train is the rest.
+    """
+    one_of("split", split, SPLITS)
+    one_of("data set", task.name, [*SCANS, *RENDERERS])
+    images, labels = load_images(task, "test" if split == "test" else "train")
+    if split != "test":
+        order = torch.from_numpy(epoch_order(len(images), 0))
+        held_out = min(int(VALIDATION_SHARE * len(images)), VALIDATION_MOST)
+        keep = order[:held_out] if split == "validation" else order[held_out:]
+        images, labels = images[keep], labels[keep]
+    return TensorDataset(images, labels)
+
+
+def load_images(task: Task, split: str) -> tuple[Tensor, Tensor]:
+    """All images and labels of the published split `train` or `test`."""
+    if task.name in SCANS:
+        return load_scans(SCANS[task.name], split)
+    file = cache_folder() / f"{task.name}-{split}-severity{task.severity}-{renderer_digest()}.safetensors"
+    try:
+        tensors, _ = read_tensors(file)
+    except (FileNotFoundError, ValueError):  # not rendered yet, or damaged: a cache is made again
+        images, labels = render_task(task, split)
+        tensors = {"images": images, "labels": labels}
+        write_tensors(file, tensors, {})
+    return tensors["images"], tensors["labels"]
+
+
+@cache
+def load_scans(name: str, split: str) -> tuple[Tensor, Tensor]:
+    """Grey scans, brought to 32 pixels (28 by a black border, 8 by bilinear interpolation) and three channels."""
+    with np.load(ASSETS / f"{name}.npz") as file:
+        images = torch.from_numpy(file[f"{split}_images"])[:, None]
+        labels = torch.from_numpy(file[f"{split}_labels"]).long()
+    if images.shape[-1] == 8:  # values 0..16
+        wide = F.interpolate(images.double() * (255 / 16), size=32, mode="bilinear", align_corners=False)
+        images = wide.clamp(0, 255).round().to(torch.uint8)
+    else:
+        border = (32 - images.shape[-1]) // 2
+        images = F.pad(images, (border,) * 4)
+    return images.expand(-1, 3, -1, -1).contiguous(), labels
+
+
+def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Tensor]:
+    """Render a split: classes in equal numbers, in random order, always the same bytes."""
+    number = list(RENDERERS).index(task.name)
+    count = RENDERED_TEST if split == "test" else RENDERED_TRAIN
+    seed = (number, SPLITS.index(split))
+    labels = torch.from_numpy(epoch_order(count, *seed)) % len(task.classes)
+    images = []
+    for start in range(0, count, 500):
+        part = labels[start : start + 500]
+        severity = torch.full((len(part),), task.severity, dtype=torch.float64)
+        images.append(RENDERERS[task.name](Random(len(part), *seed, start), part, severity))
+    return torch.cat(images), labels
+
+
+def cache_folder() -> Path:
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "taujp"
+    return Path(os.environ.get("TAUJP_CACHE", default))
+
+
+@cache
+def renderer_digest() -> str:
+    """Digest of the rendering code and the glyphs: what it covers changes, the cache is made anew."""
+    digest = hashlib.sha256((ASSETS / "glyphs.npz").read_bytes())
+    for source in sorted((Path(__file__).parent / "render").glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]

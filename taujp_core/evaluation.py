@@ -1,0 +1,38 @@
+"""Features of edited models, and accuracy."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from .jacobian import jacobian_products
+from .models import Parameters, logits
+
+
+@torch.no_grad()
+def features(
+    encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], chunk: int = 500
+) -> Float[Tensor, "n d"]:
+    """f(x; θ) for all images."""
+    return torch.cat([functional_call(encoder, theta, (part,)) for part in images.split(chunk)])
+
+
+def linearised_features(
+    encoder: nn.Module, theta0: Parameters, tau: Parameters, images: UInt8[Tensor, "n 3 h w"]
+) -> Float[Tensor, "n d"]:
+    """f(x; θ₀) + J(x)·τ for all images."""
+    primal, products = jacobian_products(encoder, theta0, [tau], images)
+    return primal + products[0]
+
+
+def accuracy(feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]) -> float:
+    """Share of images whose largest cosine logit is their label's."""
+    return (logits(feature, head).argmax(-1) == labels).double().mean().item()
+
+
+def check_finite(name: str, tensors: Sequence[Tensor]) -> None:
+    """Raises FloatingPointError that names what holds NaN or infinity."""
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
+        raise FloatingPointError(f"{name} holds NaN or infinity")

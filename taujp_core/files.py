@@ -1,0 +1,71 @@
+"""Reading and writing files so that a reader never sees half of one, and a bad one is named in a sentence."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: after a kill the old file stands."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(Path(temporary))
+        with Path(temporary).open("rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes private files; give them the permissions that any new file here gets.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """NaN and infinities are refused (ValueError): they are not JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a JSON file: {error}") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, object]) -> None:
+    """safetensors file; each metadata value is stored as JSON."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {key: json.dumps(value) for key, value in metadata.items()}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """Tensors and metadata of a file written by `write_tensors`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, {key: json.loads(value) for key, value in header.items()}
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is truncated or not a safetensors file of this project: {error}") from None

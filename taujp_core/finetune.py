@@ -1,0 +1,215 @@
+"""Fine-tuning of the image encoder on one task: standard, linearised, and linearised with the τJp penalty.
+
+Every method trains τ from zero with AdamW; the head is the frozen zero-shot head.
+
+    standard          CE(f(x; θ₀ + τ))
+    linear            CE(f₀ + Jτ)                                                  (Ortiz-Jimenez et al. 2023, eq. 4)
+    taujp-strict      CE(f₀ + Jτ) + λ · mean over all other data sets of mean ‖J(x')τ‖₂     (Yoshida et al. 2025)
+    taujp-efficient   the same with one other data set a step, in turn
+
+Weight decay pulls τ to zero, that is θ to θ₀. (The reference code decays θ itself, which adds a multiple of
+−θ₀ to every task vector.)
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+from torch.utils.data import TensorDataset
+
+from .datasets import load_split
+from .evaluation import accuracy, features, linearised_features
+from .files import read_tensors, write_json, write_tensors
+from .jacobian import linearised_gradient, product_norms
+from .models import Clip, Parameters, logits, zero_shot_head
+from .optimisation import batch_indices, cosine_lr, optimizer_tensors, restore_optimizer
+from .progress import Progress
+from .provenance import peak_memory_mib, provenance
+from .runs import Run, RunConfig, is_finished, load_run, open_run
+from .suites import load_suite
+from .task_vectors import TaskVector
+
+SAVE_SECONDS = 30.0  # how much work a kill may cost
+EVALUATIONS = 6  # validation accuracies over a training, after the one before it
+
+
+def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
+    """Train, or continue, or load the run of this configuration.
+
+    Raises ValueError if the folder belongs to other parameters or a file is damaged, and FloatingPointError
+    if the loss stops being finite; the last good state is then kept.
+    """
+    suite = load_suite(config.suite)
+    folder = open_run(store, config, clip.fingerprint)
+    if is_finished(folder):
+        return load_run(folder)
+    device = next(iter(clip.theta0.values())).device
+    task = suite.task(config.task)
+    head = zero_shot_head(clip, task.classes, task.templates)
+    train, validation = load_split(task, "train"), load_split(task, "validation")
+    others = [load_split(suite.task(name), "train") for name in config.penalty_tasks]
+
+    tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    optimizer = torch.optim.AdamW(list(tau.values()), weight_decay=config.weight_decay)
+    state_file = folder / "state.safetensors"
+    first_step, seconds, history, curve = 0, 0.0, [], []
+    if state_file.is_file():
+        tensors, state = read_tensors(state_file)
+        for name, value in tau.items():
+            value.copy_(tensors[f"tau/{name}"])
+        restore_optimizer(optimizer, tau, tensors)
+        first_step, seconds, history, curve = state["step"], state["seconds"], state["history"], state["curve"]
+
+    def validate(step: int) -> None:
+        accuracy_now = accuracy(edited_features(clip, config.method, tau, validation.tensors[0].to(device)), head,
+                                validation.tensors[1].to(device))  # fmt: skip
+        curve.append({"step": step, "validation_accuracy": accuracy_now})
+
+    images_per_step = config.batch_size + penalty_images(config)
+    progress = Progress(f"{config.task} {config.method} seed {config.seed}", config.steps, images_per_step, first_step)
+    started = saved = time.perf_counter()
+    if first_step == 0:
+        validate(0)
+    good_step = first_step
+    for step in range(first_step, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
+        images, labels = take(train, batch_indices(len(train), config.batch_size, step, config.seed, 0), device)
+        penalty_images_now = penalty_batch(config, others, step, device)
+        gradient, loss, penalty = step_gradient(config, clip, head, tau, images, labels, penalty_images_now)
+        if not math.isfinite(loss + penalty):
+            kept = (
+                f"the state after step {good_step} is kept in {state_file}"
+                if state_file.is_file()
+                else "no state was saved yet"
+            )
+            raise FloatingPointError(
+                f"the loss of {config.task} by {config.method} is {loss + penalty} at step {step}; {kept}"
+            )
+        for name, value in tau.items():
+            value.grad = gradient[name]
+        torch.nn.utils.clip_grad_norm_(tau.values(), config.clip_norm)
+        optimizer.step()
+        history.append({"step": step + 1, "loss": loss, "penalty": penalty})
+        progress.step(loss=f"{loss:.3f}")
+        done = step + 1
+        if done * EVALUATIONS // config.steps > step * EVALUATIONS // config.steps:
+            validate(done)
+        if time.perf_counter() - saved >= SAVE_SECONDS and done < config.steps:
+            saved = time.perf_counter()
+            tensors = {f"tau/{name}": value for name, value in tau.items()} | optimizer_tensors(optimizer, tau)
+            state = {"step": done, "seconds": seconds + saved - started, "history": history, "curve": curve}
+            write_tensors(state_file, tensors, state)
+            good_step = done
+    progress.close()
+
+    vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
+    vector.save(folder / "vector.safetensors")
+    seconds += time.perf_counter() - started
+    record = {
+        "config": asdict(config),
+        "theta0": clip.fingerprint,
+        "metrics": {
+            "zero_shot_validation_accuracy": curve[0]["validation_accuracy"],
+            "validation_accuracy": curve[-1]["validation_accuracy"],
+            "tau_norm": vector.norm(),
+        },
+        "history": history,
+        "curve": curve,
+        "seconds": seconds,
+        "images_per_second": config.steps * images_per_step / seconds,
+        "peak_memory_mib": peak_memory_mib(),
+        **provenance(),
+    }
+    write_json(folder / "record.json", record)
+    state_file.unlink(missing_ok=True)
+    return Run(folder, config, record, vector)
+
+
+def step_gradient(
+    config: RunConfig, clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor, others: list[Tensor]
+) -> tuple[Parameters, float, float]:
+    """Gradient of one step's objective with respect to τ, the task loss, and the penalty without λ.
+
+    The batch is computed in `config.accumulation` equal parts, each with its part of the penalised images, so
+    that the mean of the parts' gradients is the gradient of the whole.
+    """
+    parts = config.accumulation
+    total = {name: torch.zeros_like(value) for name, value in tau.items()}
+    task_loss = penalty = 0.0
+    for k in range(parts):
+        x, y = images.chunk(parts)[k], labels.chunk(parts)[k]
+        if config.method == "standard":
+            gradient, (loss, norms) = standard_gradient(clip, head, tau, x, y)
+        else:
+            penalised = torch.cat([batch.chunk(parts)[k] for batch in others]) if others else x[:0]
+            gradient, (loss, norms) = penalised_gradient(clip, head, tau, x, y, penalised, config.penalty_weight)
+        for name, value in gradient.items():
+            total[name].add_(value, alpha=1 / parts)
+        task_loss, penalty = task_loss + loss / parts, penalty + norms / parts
+    return total, task_loss, penalty
+
+
+def standard_gradient(
+    clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor
+) -> tuple[Parameters, tuple[float, float]]:
+    """Gradient of CE(f(x; θ₀ + τ)), and (loss, 0)."""
+    theta = {name: value.detach().requires_grad_() for name, value in edited_theta(clip, tau).items()}
+    loss = F.cross_entropy(logits(functional_call(clip.encoder, theta, (images,)), head), labels)
+    gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
+    return dict(zip(theta, gradients, strict=True)), (loss.item(), 0.0)
+
+
+def penalised_gradient(
+    clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor, penalised: Tensor, penalty_weight: float
+) -> tuple[Parameters, tuple[float, float]]:
+    """Gradient of CE(f₀ + Jτ) + λ·mean ‖J(x')τ‖₂, in one pass over both sets of images, and (loss, penalty)."""
+    n = len(labels)
+
+    def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[float, float]]:
+        loss = F.cross_entropy(logits(f0[:n] + products[:n], head), labels)
+        if len(products) == n:
+            return loss, (loss.item(), 0.0)
+        penalty = product_norms(products[n:]).mean()
+        return loss + penalty_weight * penalty, (loss.item(), penalty.item())
+
+    return linearised_gradient(clip.encoder, clip.theta0, tau, torch.cat([images, penalised]), objective)
+
+
+def penalty_batch(config: RunConfig, others: list[TensorDataset], step: int, device: torch.device) -> list[Tensor]:
+    """This step's penalised images: a batch of every other data set (strict), or of one, in turn (efficient)."""
+    if not others or step < config.penalty_start:
+        return []
+    if config.method == "taujp-strict":
+        chosen, visit = list(enumerate(others)), step
+    else:
+        chosen, visit = [(step % len(others), others[step % len(others)])], step // len(others)
+    size = config.penalty_batch_size
+    return [take(data, batch_indices(len(data), size, visit, config.seed, 1, k), device)[0] for k, data in chosen]
+
+
+def penalty_images(config: RunConfig) -> int:
+    """Penalised images a step."""
+    sets = {"taujp-strict": len(config.penalty_tasks), "taujp-efficient": 1}.get(config.method, 0)
+    return sets * config.penalty_batch_size
+
+
+def take(data: TensorDataset, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    images, labels = data[indices]
+    return images.to(device), labels.to(device)
+
+
+def edited_theta(clip: Clip, tau: Parameters) -> Parameters:
+    return {name: value + tau[name] for name, value in clip.theta0.items()}
+
+
+def edited_features(clip: Clip, method: str, tau: Parameters, images: Tensor) -> Tensor:
+    """Features under θ₀ + τ: by a forward pass for standard vectors, linearised for the others."""
+    if method == "standard":
+        return features(clip.encoder, edited_theta(clip, tau), images)
+    return linearised_features(clip.encoder, clip.theta0, tau, images)

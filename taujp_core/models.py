@@ -1,0 +1,120 @@
+"""CLIP models: loading by name, the image encoder f(x; θ), zero-shot heads, fingerprints."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import open_clip
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+ASSETS = Path(str(files("taujp_core"))) / "assets"
+
+Parameters = dict[str, Tensor]
+
+
+class ImageEncoder(nn.Module):
+    """f(x; θ): images [b, 3, h, w] as bytes to features [b, d], before normalisation to unit length.
+
+    The pixels' mean and scale are part of the encoder, so that images stay bytes until they are on the device.
+    """
+
+    def __init__(self, visual: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.visual = visual
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.visual((images.to(self.mean.dtype) - self.mean) / self.std)
+
+
+@dataclass
+class Clip:
+    """A loaded CLIP. `theta0` holds the image encoder's parameters; the text tower only makes heads."""
+
+    name: str
+    model: nn.Module
+    tokenizer: object
+    encoder: ImageEncoder
+    theta0: Parameters
+    fingerprint: str
+    image_size: int
+    logit_scale: float
+
+
+def fingerprint(parameters: Parameters) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(parameters):
+        tensor = parameters[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def load_clip(name: str, pretrained: str | None = None, device: str = "cpu", assets: Path = ASSETS) -> Clip:
+    """Load `mini`, which ships with the project, or any open_clip architecture with a `pretrained` tag.
+
+    Without a tag an open_clip architecture gets random weights. Raises ValueError for an unknown name or
+    tag, and for weights of `mini` that are not those that were published with it.
+    """
+    source, tokenizer_options = name, {}
+    shipped = sorted(path.parent.name for path in assets.glob("*/open_clip_config.json"))
+    if name in shipped:
+        check_shipped_weights(assets / name)
+        source = f"local-dir:{assets / name}"
+        tokenizer_options = {"bpe_path": str(assets / name / "bpe_merges.txt.gz")}
+    elif name not in open_clip.list_models():
+        raise ValueError(
+            f"unknown model {name!r}: accepted are {', '.join(shipped)} and the names of open_clip.list_models()"
+        )
+    elif pretrained is not None and pretrained not in open_clip.list_pretrained_tags_by_model(name):
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise ValueError(f"unknown pretrained tag {pretrained!r} for {name}: accepted are {tags}")
+    model = open_clip.create_model(source, pretrained=pretrained, device=device).eval().requires_grad_(False)
+    tokenizer = open_clip.get_tokenizer(source, **tokenizer_options)
+    return wrap_clip(name, model, tokenizer, device)
+
+
+def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Clip:
+    preprocess = model.visual.preprocess_cfg
+    encoder = ImageEncoder(model.visual, preprocess["mean"], preprocess["std"]).to(device).eval()
+    theta0 = {key: value.detach().clone() for key, value in encoder.named_parameters()}
+    size = model.visual.image_size
+    return Clip(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        encoder=encoder,
+        theta0=theta0,
+        fingerprint=fingerprint(theta0),
+        image_size=size[0] if isinstance(size, tuple) else size,
+        logit_scale=float(model.logit_scale.detach().exp()),
+    )
+
+
+def check_shipped_weights(folder: Path) -> None:
+    """Compare the weights' SHA-256 with the one published beside them."""
+    weights, published = folder / "open_clip_model.safetensors", folder / "SHA256"
+    if not weights.is_file():
+        raise FileNotFoundError(f"{weights} does not exist: install the package again")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != published.read_text().strip():
+        raise ValueError(f"{weights} is truncated or altered: its SHA-256 is not the one in {published.name}")
+
+
+def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, ...]) -> Float[Tensor, "d classes"]:
+    """The frozen classifier: per class the mean of its templates' text features, times CLIP's logit scale.
+
+    Logits of features f are f/‖f‖ @ head.
+    """
+    device = next(clip.model.parameters()).device
+    weights = open_clip.build_zero_shot_classifier(clip.model, clip.tokenizer, class_names, templates, device=device)
+    return clip.logit_scale * weights
+
+
+def logits(features: Float[Tensor, "*b d"], head: Float[Tensor, "d classes"]) -> Float[Tensor, "*b classes"]:
+    """Cosine logits: features are normalised here, after the (possibly linearised) encoder."""
+    return nn.functional.normalize(features, dim=-1) @ head

@@ -1,0 +1,149 @@
+"""Contrastive pre-training of the small CLIP on rendered image-caption pairs."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import open_clip
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .captions import caption_batch
+from .datasets import load_split
+from .evaluation import accuracy, features
+from .files import read_tensors, write_json, write_tensors, write_text
+from .models import ASSETS, Clip, wrap_clip, zero_shot_head
+from .optimisation import cosine_lr, optimizer_tensors, restore_optimizer
+from .progress import Progress
+from .provenance import provenance
+from .suites import Suite
+
+SAVE_EVERY = 250
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    steps: int
+    batch_size: int
+    peak_lr: float
+    seed: int
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+
+
+def contrastive_loss(
+    image_features: Float[Tensor, "b d"],
+    text_features: Float[Tensor, "c d"],
+    caption: Int[Tensor, "b"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """CLIP's symmetric loss for images that share captions.
+
+    Each image must pick its caption among the distinct ones; each caption spreads its probability evenly
+    over its images (the "out" form of Khosla et al. 2020, eq. 2).
+    """
+    similarity = scale * F.normalize(image_features, dim=-1) @ F.normalize(text_features, dim=-1).T
+    images = F.cross_entropy(similarity, caption)
+    log_share = F.log_softmax(similarity, dim=0)[torch.arange(len(caption)), caption]
+    count = torch.bincount(caption, minlength=similarity.shape[1]).clamp(min=1)
+    texts = -(log_share / count[caption]).sum() / len(text_features)
+    return 0.5 * (images + texts)
+
+
+def fresh_mini(seed: int) -> Clip:
+    """The small CLIP's architecture with random weights."""
+    torch.manual_seed(seed)
+    config = json.loads((ASSETS / "mini" / "open_clip_config.json").read_text())
+    model = open_clip.CLIP(**config["model_cfg"])
+    model.visual.preprocess_cfg = config["preprocess_cfg"]
+    tokenizer = open_clip.SimpleTokenizer(
+        str(ASSETS / "mini" / "bpe_merges.txt.gz"), context_length=config["model_cfg"]["text_cfg"]["context_length"]
+    )
+    return wrap_clip("mini", model, tokenizer, "cpu")
+
+
+def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
+    """Train, and write weights (half precision) with their SHA-256 and the record into `folder`.
+
+    Returns the history: one row {step, loss, accuracy, lr, seconds} for every tenth step, where accuracy is
+    the share of images that pick their own caption. A killed training goes on from its last saved state.
+    """
+    clip = fresh_mini(config.seed)
+    model = clip.model.requires_grad_(True).train()
+    parameters = dict(model.named_parameters())
+    # Gains and biases, and the temperature, are not decayed.
+    decayed = [p for p in parameters.values() if p.ndim >= 2]
+    others = [p for p in parameters.values() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+    )
+    state_file = Path(folder) / "state.safetensors"
+    first_step, seconds, history = 0, 0.0, []
+    if state_file.is_file():
+        tensors, state = read_tensors(state_file)
+        if state["config"] != asdict(config):
+            raise ValueError(
+                f"{folder} holds a pre-training with other parameters {state['config']}: choose another folder"
+            )
+        model.load_state_dict({name: tensors[name] for name in model.state_dict()})
+        restore_optimizer(optimizer, parameters, tensors)
+        first_step, seconds, history = state["step"], state["seconds"], state["history"]
+
+    progress = Progress("pre-training", config.steps, config.batch_size, first_step)
+    for step in range(first_step, config.steps):
+        started = time.perf_counter()
+        lr = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        images, captions, caption = caption_batch(config.batch_size, config.seed, step)
+        with torch.autocast("cpu", torch.bfloat16):
+            image_features = clip.encoder(images).float()
+            text_features = model.encode_text(clip.tokenizer(captions)).float()
+        scale = model.logit_scale.exp().clamp(max=100)
+        loss = contrastive_loss(image_features, text_features, caption, scale)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        optimizer.step()
+        seconds += time.perf_counter() - started
+        if step % 10 == 9 or step + 1 == config.steps:
+            nearest = (F.normalize(image_features) @ F.normalize(text_features).T).argmax(1)
+            share = (nearest == caption).float().mean().item()
+            history.append({"step": step + 1, "loss": loss.item(), "accuracy": share, "lr": lr, "seconds": seconds})
+        progress.step(loss=f"{loss.item():.3f}")
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
+            state = {"config": asdict(config), "step": step + 1, "seconds": seconds, "history": history}
+            write_tensors(state_file, {**model.state_dict(), **optimizer_tensors(optimizer, parameters)}, state)
+    progress.close()
+
+    weights = Path(folder) / "open_clip_model.safetensors"
+    half = {name: tensor.half() for name, tensor in model.state_dict().items()}
+    write_tensors(weights, half, {"format": "pt"})
+    write_text(Path(folder) / "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest() + "\n")
+    write_json(Path(folder) / "record.json", {"config": asdict(config), "seconds": seconds, **provenance()})
+    return history
+
+
+def load_pretrained(folder: Path) -> Clip:
+    """The model of a finished pre-training, with the weights as they are shipped (rounded to half precision)."""
+    clip = fresh_mini(0)
+    tensors, _ = read_tensors(Path(folder) / "open_clip_model.safetensors")
+    clip.model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return wrap_clip("mini", clip.model.eval().requires_grad_(False), clip.tokenizer, "cpu")
+
+
+def zero_shot_accuracies(clip: Clip, suite: Suite) -> pd.DataFrame:
+    """Validation accuracy of the zero-shot heads, and chance, a row a data set."""
+    rows = {}
+    for name, task in suite.datasets().items():
+        images, labels = load_split(task, "validation").tensors
+        head = zero_shot_head(clip, task.classes, task.templates)
+        found = accuracy(features(clip.encoder, clip.theta0, images), head, labels)
+        rows[name] = {"accuracy": found, "chance": 1 / len(task.classes)}
+    return pd.DataFrame.from_dict(rows, orient="index")

@@ -1,0 +1,149 @@
+"""The run store: one folder for each trained task vector, named by its parameters.
+
+STORE/SUITE/TASK/METHOD-seedN-DIGEST/
+    config.json         the parameters, written first
+    state.safetensors   training so far; gone when it is finished
+    vector.safetensors  the task vector
+    record.json         parameters, metrics, history, cost and provenance, written last
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .files import read_json, write_json
+from .suites import METHODS, Suite, load_suite, one_of
+from .task_vectors import TaskVector
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run. Build it with `run_config`, which fills in the suite's recipe."""
+
+    suite: str
+    task: str
+    method: str
+    seed: int
+    steps: int
+    batch_size: int
+    peak_lr: float
+    weight_decay: float
+    warmup_steps: int
+    clip_norm: float
+    penalty_weight: float  # λ
+    penalty_batch_size: int  # images of each penalised data set a step
+    penalty_start: int  # first step with the penalty
+    penalty_tasks: tuple[str, ...]  # data sets whose images the penalty sees
+    accumulation: int  # parts that a step's batch is computed in
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    config: RunConfig
+    record: dict
+    vector: TaskVector
+
+
+def run_config(
+    suite_name: str, task: str, method: str, seed: int = 0, tasks: list[str] | None = None, **changes
+) -> RunConfig:
+    """The suite's recipe for this task and method, with `changes` to its fields.
+
+    `tasks` are the tasks that the vector shall live with (all of the suite by default); their images and the
+    control's, without this task's own, are what the penalty sees. Raises ValueError or TypeError for
+    whatever is not accepted.
+    """
+    suite = load_suite(suite_name)
+    suite.task(task)
+    one_of("method", method, METHODS)
+    unknown = changes.keys() - {field.name for field in dataclasses.fields(RunConfig)}
+    if unknown:
+        raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
+    for other in tasks or []:
+        suite.task(other)
+    values = {"penalty_start": 0, "accumulation": 1, **suite.recipe}
+    values["peak_lr"] = values["peak_lr"][method]
+    # Short trials keep the recipe's share of warm-up.
+    values["warmup_steps"] = round(values["warmup_steps"] * changes.get("steps", values["steps"]) / values["steps"])
+    values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
+    values |= changes
+    if not method.startswith("taujp"):
+        values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_tasks": ()}
+    config = RunConfig(suite=suite_name, task=task, method=method, seed=seed, **values)
+    check_config(config, suite)
+    return config
+
+
+def check_config(config: RunConfig, suite: Suite) -> None:
+    """Raises TypeError or ValueError with a sentence about the first field that is out of bounds."""
+    penalised = config.method.startswith("taujp")
+    least = {
+        "seed": 0, "steps": 1, "batch_size": 1, "warmup_steps": 0, "accumulation": 1, "penalty_start": 0,
+        "penalty_batch_size": int(penalised),
+    }  # fmt: skip
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, not {value!r}")
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be finite and not negative, not {value}")
+    for part in (config.batch_size, config.penalty_batch_size):
+        if part % config.accumulation:
+            raise ValueError(f"accumulation {config.accumulation} does not divide the batch of {part} images")
+    for other in config.penalty_tasks:
+        suite.task(other)
+    if penalised and not config.penalty_tasks:
+        raise ValueError(f"{config.method} needs at least one data set to penalise")
+
+
+def run_folder(store: Path, config: RunConfig, theta0: str) -> Path:
+    """Where this run lives. The digest covers all parameters and the fingerprint of θ₀."""
+    text = json.dumps([asdict(config), theta0], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return Path(store) / config.suite / config.task / f"{config.method}-seed{config.seed}-{digest}"
+
+
+def open_run(store: Path, config: RunConfig, theta0: str) -> Path:
+    """Make the run's folder, or check that the one that is there belongs to these parameters."""
+    folder = run_folder(store, config, theta0)
+    ours = json.loads(json.dumps({**asdict(config), "theta0": theta0}))
+    if (folder / "config.json").exists():
+        theirs = read_json(folder / "config.json")
+        different = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
+        if different:
+            raise ValueError(
+                f"{folder} belongs to a run with other {', '.join(different)}: move it away or use another store"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(
+            f"{folder} holds files but no config.json, so it is not a run: move it away or use another store"
+        )
+    else:
+        write_json(folder / "config.json", ours)
+    return folder
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / "record.json").is_file()
+
+
+def load_run(folder: Path) -> Run:
+    """A finished run; FileNotFoundError if it is not finished, ValueError if a file is damaged."""
+    record = read_json(folder / "record.json")
+    if not isinstance(record, dict) or "config" not in record:
+        raise ValueError(f"{folder / 'record.json'} is not the record of a run")
+    config = record["config"]
+    config = RunConfig(**{**config, "penalty_tasks": tuple(config["penalty_tasks"])})
+    return Run(folder, config, record, TaskVector.load(folder / "vector.safetensors"))

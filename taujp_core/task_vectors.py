@@ -1,0 +1,63 @@
+"""Task vectors τ = θ − θ₀: arithmetic, files, and the check that a vector meets its own θ₀."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from .files import read_tensors, write_tensors
+from .models import Parameters, fingerprint
+
+
+@dataclass(frozen=True)
+class TaskVector:
+    """τ as named tensors, with the fingerprint of the θ₀ that it belongs to."""
+
+    tau: Parameters
+    theta0_fingerprint: str
+    task: str
+    method: str
+
+    def scaled(self, coefficient: float) -> "TaskVector":
+        return replace(self, tau={name: coefficient * tensor for name, tensor in self.tau.items()})
+
+    def norm(self) -> float:
+        """‖τ‖₂ over all parameters."""
+        return torch.stack([tensor.norm() for tensor in self.tau.values()]).norm().item()
+
+    def save(self, path: Path) -> None:
+        metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
+        write_tensors(path, self.tau, {**metadata, "digest": fingerprint(self.tau)})
+
+    @classmethod
+    def load(cls, path: Path) -> "TaskVector":
+        """Raises FileNotFoundError, or ValueError for a file that is damaged or not a task vector."""
+        tau, metadata = read_tensors(path)
+        if not {"theta0", "task", "method", "digest"} <= metadata.keys():
+            raise ValueError(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
+        if fingerprint(tau) != metadata["digest"]:
+            raise ValueError(f"{path} is altered: its tensors do not have the digest that was stored with them")
+        return cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
+
+
+def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_fingerprint: str) -> None:
+    """Raises ValueError unless every vector was made from this θ₀."""
+    for vector in vectors:
+        if vector.theta0_fingerprint != theta0_fingerprint:
+            raise ValueError(
+                f"the {vector.method} vector of {vector.task} belongs to θ₀ {vector.theta0_fingerprint}, "
+                f"not to this model's {theta0_fingerprint}"
+            )
+        if vector.tau.keys() != theta0.keys():
+            raise ValueError(f"the {vector.method} vector of {vector.task} names other parameters than the model")
+
+
+def edited(theta0: Parameters, vectors: Sequence[TaskVector], coefficients: Sequence[float]) -> Parameters:
+    """θ₀ + Σₜ αₜ·τₜ."""
+    theta = {}
+    for name, value in theta0.items():
+        theta[name] = value.clone()
+        for vector, coefficient in zip(vectors, coefficients, strict=True):
+            theta[name].add_(vector.tau[name], alpha=float(coefficient))
+    return theta
