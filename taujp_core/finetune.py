@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset
 
 from .datasets import load_split
 from .evaluation import accuracy, features, linearised_features
@@ -128,7 +128,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
     }
     write_json(folder / "record.json", record)
     state_file.unlink(missing_ok=True)
-    return Run(folder, config, record, vector)
+    return load_run(folder)
 
 
 def step_gradient(
@@ -181,7 +181,7 @@ def penalised_gradient(
     return linearised_gradient(clip.encoder, clip.theta0, tau, torch.cat([images, penalised]), objective)
 
 
-def penalty_batch(config: RunConfig, others: list[TensorDataset], step: int, device: torch.device) -> list[Tensor]:
+def penalty_batch(config: RunConfig, others: list[Dataset], step: int, device: torch.device) -> list[Tensor]:
     """This step's penalised images: a batch of every other data set (strict), or of one, in turn (efficient)."""
     if not others or step < config.penalty_start:
         return []
@@ -199,7 +199,7 @@ def penalty_images(config: RunConfig) -> int:
     return sets * config.penalty_batch_size
 
 
-def take(data: TensorDataset, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+def take(data: Dataset, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
     images, labels = data[indices]
     return images.to(device), labels.to(device)
 

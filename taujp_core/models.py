@@ -38,7 +38,7 @@ class Clip:
     name: str
     model: nn.Module
     tokenizer: object
-    encoder: ImageEncoder
+    encoder: nn.Module
     theta0: Parameters
     fingerprint: str
     image_size: int
@@ -81,7 +81,7 @@ def load_clip(name: str, pretrained: str | None = None, device: str = "cpu", ass
 
 def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Clip:
     preprocess = model.visual.preprocess_cfg
-    encoder = ImageEncoder(model.visual, preprocess["mean"], preprocess["std"]).to(device).eval()
+    encoder = ImageEncoder(model.visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
     theta0 = {key: value.detach().clone() for key, value in encoder.named_parameters()}
     size = model.visual.image_size
     return Clip(

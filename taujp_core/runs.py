@@ -69,43 +69,50 @@ def run_config(
         suite.task(other)
     values = {"penalty_start": 0, "accumulation": 1, **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
-    # Short trials keep the recipe's share of warm-up.
-    values["warmup_steps"] = round(values["warmup_steps"] * changes.get("steps", values["steps"]) / values["steps"])
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
-    values |= changes
+    recipe_steps, values = values["steps"], values | changes
+    if "warmup_steps" not in changes and isinstance(values["steps"], int):
+        # Short trials keep the recipe's share of warm-up.
+        values["warmup_steps"] = round(values["warmup_steps"] * max(values["steps"], 0) / recipe_steps)
     if not method.startswith("taujp"):
         values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_tasks": ()}
-    config = RunConfig(suite=suite_name, task=task, method=method, seed=seed, **values)
-    check_config(config, suite)
-    return config
+    values = {"suite": suite_name, "task": task, "method": method, "seed": seed, **values}
+    check_values(values, suite)
+    return RunConfig(**values)
 
 
-def check_config(config: RunConfig, suite: Suite) -> None:
+def check_values(values: dict, suite: Suite) -> None:
     """Raises TypeError or ValueError with a sentence about the first field that is out of bounds."""
-    penalised = config.method.startswith("taujp")
+    penalised = values["method"].startswith("taujp")
     least = {
-        "seed": 0, "steps": 1, "batch_size": 1, "warmup_steps": 0, "accumulation": 1, "penalty_start": 0,
+        "seed": 0,
+        "steps": 1,
+        "batch_size": 1,
+        "warmup_steps": 0,
+        "accumulation": 1,
+        "penalty_start": 0,
         "penalty_batch_size": int(penalised),
-    }  # fmt: skip
+    }
     for name, minimum in least.items():
-        value = getattr(config, name)
+        value = values[name]
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name} must be an integer, not {value!r}")
         if value < minimum:
             raise ValueError(f"{name} must be at least {minimum}, not {value}")
     for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight"):
-        value = getattr(config, name)
+        value = values[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number, not {value!r}")
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and not negative, not {value}")
-    for part in (config.batch_size, config.penalty_batch_size):
-        if part % config.accumulation:
-            raise ValueError(f"accumulation {config.accumulation} does not divide the batch of {part} images")
-    for other in config.penalty_tasks:
+        values[name] = float(value)
+    for part in (values["batch_size"], values["penalty_batch_size"]):
+        if part % values["accumulation"]:
+            raise ValueError(f"accumulation {values['accumulation']} does not divide the batch of {part} images")
+    for other in values["penalty_tasks"]:
         suite.task(other)
-    if penalised and not config.penalty_tasks:
-        raise ValueError(f"{config.method} needs at least one data set to penalise")
+    if penalised and not values["penalty_tasks"]:
+        raise ValueError(f"{values['method']} needs at least one data set to penalise")
 
 
 def run_folder(store: Path, config: RunConfig, theta0: str) -> Path:

@@ -24,7 +24,7 @@ class TaskVector:
 
     def norm(self) -> float:
         """‖τ‖₂ over all parameters."""
-        return torch.stack([tensor.norm() for tensor in self.tau.values()]).norm().item()
+        return torch.stack([tensor.double().norm() for tensor in self.tau.values()]).norm().item()
 
     def save(self, path: Path) -> None:
         metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}

@@ -20,7 +20,7 @@ PIXEL = 2.0 / SIZE
 Coverage = Float[Tensor, "b 32 32"]
 Image = Float[Tensor, "b 3 32 32"]
 Colour = Float[Tensor, "b 3"]
-PerImage = Float[Tensor, "b 1 1"]
+PerImage = Float[Tensor, "#b 1 1"]
 
 
 class Random:

@@ -1,0 +1,66 @@
+"""Shapes and types in annotations are enforced in all tests; fixtures that several files use."""
+
+from jaxtyping import install_import_hook
+
+with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):
+    import taujp_core.finetune
+    import taujp_core.pretrain  # noqa: F401
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from taujp_core.models import Clip, fingerprint, load_clip
+
+
+@pytest.fixture(scope="session")
+def mini() -> Clip:
+    return load_clip("mini")
+
+
+@pytest.fixture
+def mini64(mini) -> Clip:
+    """The small CLIP in float64."""
+    model = copy.deepcopy(mini.model).double()
+    encoder = copy.deepcopy(mini.encoder).double()
+    theta0 = {name: value.double() for name, value in mini.theta0.items()}
+    return Clip(mini.name, model, mini.tokenizer, encoder, theta0, fingerprint(theta0), 32, mini.logit_scale)
+
+
+class SmallNetwork(nn.Module):
+    """Bytes to features through a convolution, layer norm, a tanh and a linear map, in float64."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.convolution = nn.Conv2d(3, 4, 8, stride=8)
+        self.norm = nn.LayerNorm(64)
+        self.linear = nn.Linear(64, 5)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+        self.double()
+
+    def forward(self, images):
+        hidden = self.convolution(images.double() / 255).flatten(1)
+        return self.linear(torch.tanh(self.norm(hidden)))
+
+
+@pytest.fixture
+def small() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """A network and its parameters θ₀."""
+    network = SmallNetwork().requires_grad_(False)
+    return network, dict(network.named_parameters())
+
+
+def random_like(theta: dict[str, torch.Tensor], seed: int, size: float = 0.02) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: size * torch.randn(value.shape, generator=generator, dtype=value.dtype) for name, value in theta.items()
+    }
+
+
+def random_images(count: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)

@@ -1,0 +1,90 @@
+"""The data sets: the same bytes on every machine, splits that do not overlap, a cache that can be lost."""
+
+import hashlib
+
+import pytest
+import torch
+
+import taujp_core.datasets as datasets
+from taujp_core.datasets import RENDERERS, SCANS, load_images, load_split, render_task
+from taujp_core.suites import Task, load_suite
+
+SUITE = load_suite("mini")
+SHA256 = {
+    "mnist train": "fcdc73241c830507",
+    "mnist test": "a907a0382e7a7391",
+    "fashion train": "0383246109dce457",
+    "fashion test": "b259068337f54681",
+    "uci train": "8b7a9ac3457e8a1f",
+    "uci test": "085add014e477049",
+    "street train": "8db23fe269efb763",
+    "street test": "80c94e9818561676",
+    "letters train": "7f6739aede416007",
+    "letters test": "cd1246ebbee06249",
+    "textures train": "943666a5cb15d1cc",
+    "textures test": "058561747032d794",
+    "signs train": "88955af929fa6742",
+    "signs test": "c9163ae551b88590",
+    "terrain train": "ad6da6d7e05d8b16",
+    "terrain test": "381dcf4ec01832e1",
+    "shapes train": "6f8117664bdf42cf",
+    "shapes test": "84d5e9d1491be355",
+}
+
+
+def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
+    return hashlib.sha256(images.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", [*SCANS, *RENDERERS])
+def test_bytes_are_the_same_on_every_machine(name, split):
+    task = SUITE.task(name)
+    # Rendered anew, not read from the cache.
+    images, labels = load_images(task, split) if name in SCANS else render_task(task, split)
+    assert images.dtype == torch.uint8
+    assert images.shape[1:] == (3, 32, 32)
+    assert digest(images, labels) == SHA256[f"{name} {split}"]
+
+
+@pytest.mark.parametrize("name", [*SCANS, *RENDERERS])
+def test_splits_are_disjoint_and_hold_every_class(name):
+    task = SUITE.task(name)
+    parts = {split: load_split(task, split) for split in ("train", "validation", "test")}
+    assert len(parts["validation"]) == (len(parts["train"]) + len(parts["validation"])) // 10
+    seen: dict[bytes, str] = {}
+    for split, part in parts.items():
+        images, labels = part.tensors
+        assert set(labels.tolist()) == set(range(len(task.classes)))
+        for image in images:
+            key = image.numpy().tobytes()
+            assert seen.setdefault(key, split) == split, f"an image of {split} stands in {seen[key]}"
+
+
+def test_the_classes_of_the_suite_are_those_that_are_rendered():
+    from taujp_core.render import characters, shapes, signs, terrain, textures
+
+    for name, module in {"shapes": shapes, "signs": signs, "terrain": terrain, "textures": textures}.items():
+        assert SUITE.task(name).classes == module.CLASSES
+    assert SUITE.task("letters").classes == characters.LETTERS
+    assert SUITE.task("street").classes == characters.DIGITS
+
+
+def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    monkeypatch.setattr(datasets, "RENDERED_TEST", 40)
+    task = SUITE.task("signs")
+    images, labels = load_images(task, "test")
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:1000])
+    again, labels_again = load_images(task, "test")
+    assert torch.equal(images, again)
+    assert torch.equal(labels, labels_again)
+    assert file.stat().st_size > 40 * 3 * 32 * 32
+
+
+def test_unknown_splits_and_data_sets_are_named():
+    with pytest.raises(ValueError, match="unknown split 'valid': accepted are train, validation, test"):
+        load_split(SUITE.task("uci"), "valid")
+    with pytest.raises(ValueError, match="unknown data set 'cars'"):
+        load_split(Task("cars", ("a", "b"), ("{}",)), "test")

@@ -1,0 +1,192 @@
+"""Training: methods, resumption, accumulation, and what is refused."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import taujp_core.finetune as finetuning
+from taujp_core.files import read_tensors
+from taujp_core.finetune import finetune, penalty_batch, step_gradient
+from taujp_core.models import zero_shot_head
+from taujp_core.runs import load_run, open_run, run_config, run_folder
+from taujp_core.suites import METHODS, load_suite
+
+SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
+
+
+def config(method="taujp-efficient", task="uci", **changes):
+    return run_config("mini", task, method, tasks=["uci", "mnist"], **{**SHORT, **changes})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
+    run = finetune(config(method, steps=12, batch_size=32), tmp_path, mini)
+    losses = [row["loss"] for row in run.record["history"]]
+    assert len(losses) == 12
+    assert sum(losses[-3:]) < sum(losses[:3])
+    assert (max(row["penalty"] for row in run.record["history"]) > 0) == method.startswith("taujp")
+    assert run.record["theta0"] == mini.fingerprint == run.vector.theta0_fingerprint
+    assert run.record["curve"][0]["step"] == 0
+    assert run.record["curve"][-1]["step"] == 12
+    assert run.record["seconds"] > 0
+    assert run.record["peak_memory_mib"] > 50
+    assert set(run.record["versions"]) >= {"python", "torch", "open_clip_torch"}
+    assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "record.json", "vector.safetensors"]
+    again = load_run(run.folder)
+    assert again.config == run.config
+    assert all(torch.equal(again.vector.tau[name], value) for name, value in run.vector.tau.items())
+
+
+def test_a_finished_run_is_loaded_not_trained_again(mini, tmp_path, monkeypatch):
+    first = finetune(config(), tmp_path, mini)
+    monkeypatch.setattr(finetuning, "step_gradient", lambda *arguments: pytest.fail("trained again"))
+    assert finetune(config(), tmp_path, mini).record == first.record
+
+
+@pytest.mark.parametrize("method", ["standard", "taujp-efficient"])
+def test_a_killed_training_goes_on_bit_for_bit(method, mini, tmp_path, monkeypatch):
+    whole = finetune(config(method), tmp_path / "whole", mini)
+    monkeypatch.setattr(finetuning, "SAVE_SECONDS", 0.0)
+    ordinary, calls = finetuning.step_gradient, []
+
+    def killed_at_step_4(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return ordinary(*arguments)
+
+    monkeypatch.setattr(finetuning, "step_gradient", killed_at_step_4)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(config(method), tmp_path / "killed", mini)
+    resumed = finetune(config(method), tmp_path / "killed", mini)
+    assert len(calls) == 5 + 2  # the two steps that were missing
+    assert resumed.record["history"] == whole.record["history"]
+    assert resumed.record["curve"] == whole.record["curve"]
+    assert all(torch.equal(resumed.vector.tau[name], value) for name, value in whole.vector.tau.items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
+    suite = load_suite("mini")
+    task = suite.task("uci")
+    head = zero_shot_head(mini64, task.classes, task.templates)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 10, (8,), generator=generator)
+    others = [] if method in ("standard", "linear") else [images.flip(0)[:4], images.roll(1, 2)[:4]]
+    tau = {name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()}
+    whole, parts = (
+        step_gradient(config(method, accumulation=n), mini64, head, tau, images, labels, others) for n in (1, 4)
+    )
+    assert parts[1:] == pytest.approx(whole[1:], rel=1e-10)
+    for name, value in whole[0].items():
+        assert torch.allclose(parts[0][name], value, rtol=1e-8, atol=1e-10 * value.abs().max().item() + 1e-14), name
+
+
+class Numbered(torch.utils.data.Dataset):
+    """Its images are its number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, indices):
+        return torch.full((len(indices), 3, 1, 1), self.number), torch.zeros(len(indices))
+
+
+def test_efficient_takes_the_other_data_sets_in_turn_and_strict_all_of_them():
+    others = [Numbered(k) for k in range(3)]
+    cpu = torch.device("cpu")
+    efficient, strict = config("taujp-efficient", penalty_start=1), config("taujp-strict")
+    assert penalty_batch(efficient, others, 0, cpu) == []  # before its start
+    seen = [penalty_batch(efficient, others, step, cpu) for step in range(1, 7)]
+    assert [[batch[0, 0, 0, 0].item() for batch in batches] for batches in seen] == [[1], [2], [0], [1], [2], [0]]
+    assert [batch[0, 0, 0, 0].item() for batch in penalty_batch(strict, others, 5, cpu)] == [0, 1, 2]
+    assert all(len(batch) == 4 for batch in penalty_batch(strict, others, 5, cpu))
+
+
+def test_the_penalty_sees_the_other_tasks_and_the_control():
+    assert config().penalty_tasks == ("mnist", "shapes")
+    assert len(run_config("mini", "uci", "taujp-strict").penalty_tasks) == 8
+    assert run_config("mini", "shapes", "taujp-strict").penalty_tasks == tuple(load_suite("mini").tasks)
+
+
+def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetuning, "SAVE_SECONDS", 0.0)
+    ordinary, calls = finetuning.step_gradient, []
+
+    def nan_at_step_3(*arguments):
+        calls.append(1)
+        gradient, loss, penalty = ordinary(*arguments)
+        return gradient, float("nan") if len(calls) == 4 else loss, penalty
+
+    monkeypatch.setattr(finetuning, "step_gradient", nan_at_step_3)
+    with pytest.raises(
+        FloatingPointError, match="loss of uci by taujp-efficient is nan at step 3; the state after step 3"
+    ):
+        finetune(config(), tmp_path, mini)
+    folder = run_folder(tmp_path, config(), mini.fingerprint)
+    tensors, state = read_tensors(folder / "state.safetensors")
+    assert state["step"] == 3
+    assert all(torch.isfinite(value).all() for value in tensors.values())
+    assert not (folder / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (dict(suite_name="maxi"), "unknown suite 'maxi': accepted are "),
+        (dict(task="mnits"), "unknown task 'mnits': accepted are mnist, fashion"),
+        (dict(method="lora"), "unknown method 'lora': accepted are standard, linear"),
+        (dict(tasks=["mnist", "cars"]), "unknown task 'cars'"),
+        (dict(penalty_weight=-0.1), "penalty_weight must be finite and not negative, not -0.1"),
+        (dict(penalty_weight=float("nan")), "penalty_weight must be finite"),
+        (dict(penalty_weight="0.1"), "penalty_weight must be a number, not '0.1'"),
+        (dict(steps=0), "steps must be at least 1, not 0"),
+        (dict(seed=-1), "seed must be at least 0, not -1"),
+        (dict(steps=2.5), "steps must be an integer, not 2.5"),
+        (dict(accumulation=3), "accumulation 3 does not divide the batch of 64 images"),
+        (dict(lambda_=1.0), "unknown run parameter lambda_"),
+        (dict(method="taujp-strict", penalty_tasks=()), "needs at least one data set to penalise"),
+    ],
+)
+def test_wrong_parameters_get_a_sentence(arguments, sentence):
+    arguments = {"suite_name": "mini", "task": "uci", "method": "taujp-efficient", **arguments}
+    with pytest.raises((ValueError, TypeError), match=re.escape(sentence)) as caught:
+        run_config(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_other_parameters_is_refused(tmp_path):
+    folder = open_run(tmp_path, config(), "0123")
+    stored = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**stored, "penalty_weight": 9.0, "seed": 5}))
+    with pytest.raises(ValueError, match="belongs to a run with other penalty_weight, seed"):
+        open_run(tmp_path, config(), "0123")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    folder = run_folder(tmp_path, config(), "0123")
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds files but no config\.json"):
+        open_run(tmp_path, config(), "0123")
+
+
+def test_a_damaged_state_is_named(mini, tmp_path):
+    folder = open_run(tmp_path, config(), mini.fingerprint)
+    Path(folder / "state.safetensors").write_bytes(b"123")
+    with pytest.raises(ValueError, match=r"state\.safetensors is truncated"):
+        finetune(config(), tmp_path, mini)
+
+
+def test_every_parameter_and_theta0_are_in_the_folder_name(tmp_path):
+    folders = {run_folder(tmp_path, config(), "a"), run_folder(tmp_path, config(), "b")}
+    folders |= {run_folder(tmp_path, config(penalty_weight=0.4), "a"), run_folder(tmp_path, config(seed=1), "a")}
+    assert len(folders) == 4
+    assert config("linear", penalty_weight=0.4) == config("linear")  # λ does not matter without a penalty

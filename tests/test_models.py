@@ -1,0 +1,92 @@
+"""Loading CLIP models, heads, fingerprints; the small CLIP as it ships."""
+
+import shutil
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import random_images
+
+from taujp_core.models import ASSETS, check_shipped_weights, fingerprint, load_clip, logits, zero_shot_head
+
+
+def test_the_small_clip_is_small(mini):
+    files = ["open_clip_model.safetensors", "bpe_merges.txt.gz", "open_clip_config.json", "SHA256"]
+    assert sum((ASSETS / "mini" / name).stat().st_size for name in files) <= 10e6
+    assert sum(value.numel() for value in mini.theta0.values()) <= 4e6
+    assert mini.image_size == 32
+
+
+def test_the_encoder_is_open_clips_image_tower_with_its_normalisation(mini):
+    images = random_images(3)
+    pixels = (images.float() / 255 - 0.5) / 0.25
+    assert torch.allclose(mini.encoder(images), mini.model.encode_image(pixels), atol=1e-5)
+
+
+def test_a_head_equals_open_clips_classifier(mini):
+    names, templates = ("stop", "danger"), ("a {} sign", "a road sign: {}")
+    built = zero_shot_head(mini, names, templates)
+    text = mini.tokenizer([template.format(name) for name in names for template in templates])
+    features = F.normalize(mini.model.encode_text(text), dim=-1).reshape(2, 2, -1).mean(1)
+    expected = mini.logit_scale * F.normalize(features, dim=-1).T
+    assert torch.allclose(built, expected, atol=1e-4)
+
+
+def test_logits_do_not_depend_on_the_features_length(mini):
+    head = torch.randn(8, 3)
+    feature = torch.randn(4, 8)
+    assert torch.allclose(logits(feature, head), logits(7 * feature, head), atol=1e-5)
+
+
+def test_words_of_captions_are_single_tokens_and_others_fall_into_pieces(mini):
+    start, known, end = (token for token in mini.tokenizer("checkered")[0].tolist() if token)
+    assert known >= 512
+    assert (start, end) == (mini.tokenizer.sot_token_id, mini.tokenizer.eot_token_id)
+    assert (mini.tokenizer("quixotry")[0] != 0).sum() > 4
+
+
+def test_any_open_clip_architecture_loads(tmp_path):
+    clip = load_clip("ViT-S-32-alt")
+    assert clip.image_size == 224
+    images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    mean, std = (torch.tensor(clip.model.visual.preprocess_cfg[key])[:, None, None] for key in ("mean", "std"))
+    expected = clip.model.encode_image((images / 255 - mean) / std)
+    assert torch.allclose(clip.encoder(images), expected, atol=1e-4)
+
+
+def test_fingerprints_see_one_bit_the_name_and_the_shape():
+    base = {"a": torch.zeros(4), "b": torch.ones(2, 2)}
+    others = [
+        {"a": torch.tensor([0, 0, 0, 1e-45]), "b": torch.ones(2, 2)},
+        {"c": torch.zeros(4), "b": torch.ones(2, 2)},
+        {"a": torch.zeros(2, 2), "b": torch.ones(2, 2)},
+        {"a": torch.zeros(4, dtype=torch.int32), "b": torch.ones(2, 2)},
+    ]
+    assert len({fingerprint(parameters) for parameters in [base, *others]}) == 5
+    assert fingerprint(base) == fingerprint(dict(reversed(base.items())))
+
+
+def test_unknown_models_and_tags_are_named():
+    with pytest.raises(ValueError, match="unknown model 'maxi': accepted are mini and"):
+        load_clip("maxi")
+    with pytest.raises(ValueError, match=r"unknown pretrained tag 'mine' for ViT-B-32: accepted are openai"):
+        load_clip("ViT-B-32", pretrained="mine")
+    assert "ViT-B-32" in open_clip.list_models()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])
+def test_damaged_weights_of_the_small_clip_are_refused(damage, tmp_path):
+    shutil.copytree(ASSETS / "mini", tmp_path / "mini")
+    weights = tmp_path / "mini" / "open_clip_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    if damage == "missing":
+        weights.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data if damage == "altered" else data[: len(data) // 2])
+    expected = "does not exist" if damage == "missing" else "truncated or altered"
+    with pytest.raises((ValueError, FileNotFoundError), match=expected):
+        check_shipped_weights(tmp_path / "mini")
+    with pytest.raises((ValueError, FileNotFoundError), match=expected):
+        load_clip("mini", assets=tmp_path)

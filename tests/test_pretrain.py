@@ -1,0 +1,67 @@
+"""Pre-training: the loss that knows shared captions, captions that fit pictures, resumption."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import taujp_core.pretrain as pretraining
+from taujp_core.captions import KINDS, caption_batch
+from taujp_core.files import read_tensors
+from taujp_core.pretrain import PretrainConfig, contrastive_loss, load_pretrained, pretrain
+
+
+def test_without_shared_captions_it_is_clips_loss():
+    image, text = torch.randn(6, 8), torch.randn(6, 8)
+    similarity = 5 * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+    target = torch.arange(6)
+    clip_loss = 0.5 * (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target))
+    assert torch.allclose(contrastive_loss(image, text, target, torch.tensor(5.0)), clip_loss, atol=1e-6)
+
+
+def test_images_that_share_a_caption_are_not_pushed_apart():
+    """With two images a caption, perfect features reach the least possible loss: log 2 / 2 for the captions' half."""
+    text = torch.eye(3)
+    caption = torch.tensor([0, 0, 1, 1, 2, 2])
+    loss = contrastive_loss(text[caption], text, caption, torch.tensor(100.0))
+    assert loss.item() == pytest.approx(0.5 * torch.log(torch.tensor(2.0)).item(), abs=1e-4)
+
+
+def test_captions_fit_their_pictures_and_are_distinct():
+    images, captions, caption = caption_batch(100, 0, 0)
+    assert images.shape == (100, 3, 32, 32)
+    assert len(set(captions)) == len(captions)
+    assert set(caption.tolist()) == set(range(len(captions)))
+    # Images come in the order of the kinds; a caption has its kind's words and one of its names.
+    kinds = [kind for kind in KINDS for _ in range(round(kind.share * 100))]
+    for kind, text in zip(kinds, (captions[k] for k in caption), strict=True):
+        assert any(text == template.format(name) for template in kind.templates for name in kind.classes), text
+
+
+def test_batches_differ_by_step_and_seed_and_repeat():
+    first = caption_batch(20, 0, 0)
+    assert torch.equal(first[0], caption_batch(20, 0, 0)[0])
+    assert not torch.equal(first[0], caption_batch(20, 0, 1)[0])
+    assert not torch.equal(first[0], caption_batch(20, 1, 0)[0])
+
+
+def test_a_killed_pretraining_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    config = PretrainConfig(steps=4, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1)
+    pretrain(config, tmp_path / "whole")
+    monkeypatch.setattr(pretraining, "SAVE_EVERY", 1)
+    ordinary = pretraining.caption_batch
+
+    def killed_at_step_2(size, seed, step):
+        if step == 2:
+            monkeypatch.setattr(pretraining, "caption_batch", ordinary)
+            raise KeyboardInterrupt
+        return ordinary(size, seed, step)
+
+    monkeypatch.setattr(pretraining, "caption_batch", killed_at_step_2)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path / "killed")
+    pretrain(config, tmp_path / "killed")
+    whole, resumed = (read_tensors(tmp_path / name / "state.safetensors")[0] for name in ("whole", "killed"))
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+    assert load_pretrained(tmp_path / "whole").fingerprint == load_pretrained(tmp_path / "killed").fingerprint
+    with pytest.raises(ValueError, match="holds a pre-training with other parameters"):
+        pretrain(PretrainConfig(steps=5, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1), tmp_path / "whole")

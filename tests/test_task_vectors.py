@@ -1,0 +1,57 @@
+"""Task vectors: arithmetic and the files they live in."""
+
+import pytest
+import torch
+from conftest import random_like
+
+from taujp_core.files import read_tensors, write_tensors
+from taujp_core.task_vectors import TaskVector, check_theta0, edited
+
+
+def vector(mini, seed=1):
+    return TaskVector(random_like(mini.theta0, seed), mini.fingerprint, "uci", "linear")
+
+
+def test_edited_parameters_are_theta0_plus_the_weighted_sum(mini):
+    first, second = vector(mini, 1), vector(mini, 2)
+    theta = edited(mini.theta0, [first, second], [0.5, -2.0])
+    for name, value in theta.items():
+        expected = mini.theta0[name] + 0.5 * first.tau[name] - 2.0 * second.tau[name]
+        assert torch.allclose(value, expected, atol=1e-6)
+
+
+def test_norm_is_over_all_parameters(mini):
+    tau = vector(mini)
+    flat = torch.cat([value.flatten().double() for value in tau.tau.values()])
+    assert tau.norm() == pytest.approx(flat.norm().item(), rel=1e-5)
+
+
+def test_saved_and_loaded(mini, tmp_path):
+    vector(mini).save(tmp_path / "v.safetensors")
+    loaded = TaskVector.load(tmp_path / "v.safetensors")
+    assert (loaded.theta0_fingerprint, loaded.task, loaded.method) == (mini.fingerprint, "uci", "linear")
+    assert all(torch.equal(loaded.tau[name], value) for name, value in vector(mini).tau.items())
+
+
+def test_an_altered_vector_is_refused(mini, tmp_path):
+    path = tmp_path / "v.safetensors"
+    vector(mini).save(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # one bit of the last number
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"v\.safetensors is altered"):
+        TaskVector.load(path)
+
+
+def test_tensors_without_metadata_are_no_vector(mini, tmp_path):
+    write_tensors(tmp_path / "v.safetensors", mini.theta0, {})
+    assert read_tensors(tmp_path / "v.safetensors")[1] == {}
+    with pytest.raises(ValueError, match="is not a task vector"):
+        TaskVector.load(tmp_path / "v.safetensors")
+
+
+def test_a_vector_for_another_theta0_is_refused(mini):
+    with pytest.raises(
+        ValueError, match=f"linear vector of uci belongs to θ₀ {mini.fingerprint}, not to this model's abcd"
+    ):
+        check_theta0([vector(mini)], mini.theta0, "abcd")
