@@ -6,13 +6,14 @@ the model has seen. Street numbers and pen strokes teach digits; photographs and
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from .render import characters, shapes, signs, terrain, textures
-from .render.canvas import Random
+from .render.canvas import MAX_PRETRAINING_SEVERITY, Random
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class PictureKind:
 
 
 KINDS = (
-    PictureKind(0.17, characters.render_street, characters.DIGITS, (
+    PictureKind(0.17, partial(characters.render_street, faces=characters.PRETRAINING_FACES), characters.DIGITS, (
         "a photo of the house number {}", "the number {}", "a street number {}", "a blurry photo of the number {}")),
     PictureKind(0.16, characters.render_pen, characters.DIGITS, (
         "a handwritten digit {}", "a scan of the digit {}", "the number {}", "a white digit {} on black paper")),
-    PictureKind(0.23, characters.render_letters, characters.LETTERS, (
+    PictureKind(0.23, partial(characters.render_letters, faces=characters.PRETRAINING_FACES), characters.LETTERS, (
         "the letter {}", "a photo of the letter {}", "a picture of the letter {}", "a printed letter {}")),
     PictureKind(0.13, textures.render, textures.CLASSES, (
         "a {} texture", "a photo of a {} surface", "a {} pattern", "something {}")),
@@ -41,7 +42,6 @@ KINDS = (
     PictureKind(0.10, shapes.render, shapes.CLASSES, (
         "a {}", "a picture of a {}", "a drawing of a {}", "a photo of a {}")),
 )  # fmt: skip
-MAX_SEVERITY = 0.7
 
 
 def caption_batch(
@@ -57,7 +57,7 @@ def caption_batch(
     for number, (kind, count) in enumerate(zip(KINDS, counts, strict=True)):
         rng = Random(count, seed, step, number)
         labels = rng.integers(len(kind.classes))
-        images.append(kind.render(rng, labels, rng.uniform(0, MAX_SEVERITY, ())))
+        images.append(kind.render(rng, labels, rng.uniform(0, MAX_PRETRAINING_SEVERITY, ())))
         template = kind.templates[rng.state.randint(len(kind.templates))]
         captions += [template.format(kind.classes[label]) for label in labels.tolist()]
     distinct = sorted(set(captions))

@@ -37,7 +37,7 @@ def jacobian_products(
     theta0: Parameters,
     taus: Sequence[Parameters],
     images: Shaped[Tensor, "n ..."],
-    chunk: int = 250,
+    chunk: int = 64,
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "t n d"]]:
     """Features f₀ = f(x; θ₀) and products J(x)·τₜ for all vectors, the primal computed once.
 

@@ -14,6 +14,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .datasets import renderer_digest
 from .files import read_json, write_json
 from .suites import METHODS, Suite, load_suite, one_of
 from .task_vectors import TaskVector
@@ -115,17 +116,24 @@ def check_values(values: dict, suite: Suite) -> None:
         raise ValueError(f"{values['method']} needs at least one data set to penalise")
 
 
+def identity(config: RunConfig, theta0: str) -> dict:
+    """All that decides a run: its parameters, the fingerprint of θ₀, and the digest of the pictures it sees."""
+    suite = load_suite(config.suite)
+    tasks = [asdict(suite.task(name)) for name in (config.task, *config.penalty_tasks)]
+    pictures = hashlib.sha256(json.dumps([tasks, renderer_digest()]).encode()).hexdigest()[:12]
+    return json.loads(json.dumps({**asdict(config), "theta0": theta0, "pictures": pictures}))
+
+
 def run_folder(store: Path, config: RunConfig, theta0: str) -> Path:
-    """Where this run lives. The digest covers all parameters and the fingerprint of θ₀."""
-    text = json.dumps([asdict(config), theta0], sort_keys=True)
+    """Where this run lives; the digest in its name covers its identity."""
+    text = json.dumps(identity(config, theta0), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return Path(store) / config.suite / config.task / f"{config.method}-seed{config.seed}-{digest}"
 
 
 def open_run(store: Path, config: RunConfig, theta0: str) -> Path:
     """Make the run's folder, or check that the one that is there belongs to these parameters."""
-    folder = run_folder(store, config, theta0)
-    ours = json.loads(json.dumps({**asdict(config), "theta0": theta0}))
+    folder, ours = run_folder(store, config, theta0), identity(config, theta0)
     if (folder / "config.json").exists():
         theirs = read_json(folder / "config.json")
         different = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))

@@ -25,7 +25,8 @@ from .canvas import (
 
 DIGITS = tuple("0123456789")
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
-PRETRAINING_FACES = 14  # the first faces of the atlas; the tasks use all of them
+ALL_FACES = 26  # of the atlas
+PRETRAINING_FACES = 14  # the first of them: half of the faces in the tasks are new to the model
 
 
 @cache
@@ -39,12 +40,6 @@ def glyph(face: Int[Tensor, "b"], character: Int[Tensor, "b"], u: Tensor, v: Ten
     """Coverage of one character per image, looked up at coordinates (u, v), [B, 32, 32] each."""
     field = torch.stack(torch.broadcast_tensors(u, v), -1)
     return F.grid_sample(atlas()[face, character][:, None], field, align_corners=False)[:, 0]
-
-
-def faces(rng: Random, severity: Float[Tensor, "b"]) -> Int[Tensor, "b"]:
-    """Any face at full severity, a pre-training face below it."""
-    every = rng.integers(len(atlas()))
-    return torch.where(severity >= 1, every, every % PRETRAINING_FACES)
 
 
 def busy_background(rng: Random, severity: Tensor, contrast) -> tuple[Tensor, Tensor]:
@@ -66,12 +61,14 @@ def scratches(rng: Random, severity: Tensor, count: int) -> Coverage:
     return coverage
 
 
-def render_street(rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor, "b"]) -> UInt8[Tensor, "b 3 32 32"]:
+def render_street(
+    rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor, "b"], faces: int = ALL_FACES
+) -> UInt8[Tensor, "b 3 32 32"]:
     """A house number cropped around one digit: its neighbours reach into the frame."""
     s = severity[:, None, None]
     x, y = grid()
     image, colour = busy_background(rng, severity, 0.35 - 0.12 * s)
-    face = faces(rng, severity)
+    face = rng.integers(ALL_FACES) % faces
     scale = rng.uniform(1.15 - 0.25 * s, 1.5 - 0.1 * s)
     angle = degrees(rng.uniform(-1, 1) * (4 + 14 * s))
     place = dict(shear=rng.uniform(-0.15, 0.15) * (1 + s), stretch=rng.uniform(0.9 - 0.1 * s, 1.1 + 0.2 * s))
@@ -85,7 +82,9 @@ def render_street(rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor,
     return photographed(rng, over(image, scratches(rng, severity, 1), colour_pair(rng, 0.0)[0]), severity)
 
 
-def render_letters(rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor, "b"]) -> UInt8[Tensor, "b 3 32 32"]:
+def render_letters(
+    rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor, "b"], faces: int = ALL_FACES
+) -> UInt8[Tensor, "b 3 32 32"]:
     """One capital or small letter, turned, sheared and scratched."""
     s = severity[:, None, None]
     x, y = grid()
@@ -96,7 +95,7 @@ def render_letters(rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor
         rng.uniform(-0.15, 0.15) * (1 + 0.7 * s), rng.uniform(-0.15, 0.15) * (1 + 0.7 * s),
         shear=rng.uniform(-0.3, 0.3) * s, stretch=rng.uniform(1 - 0.2 * s, 1 + 0.2 * s),
     )  # fmt: skip
-    image = over(image, glyph(faces(rng, severity), 10 + labels + small, u, v), colour)
+    image = over(image, glyph(rng.integers(ALL_FACES) % faces, 10 + labels + small, u, v), colour)
     image = over(image, scratches(rng, severity, 3), colour_pair(rng, 0.0)[0])
     return photographed(rng, image, severity)
 
