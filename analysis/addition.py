@@ -16,9 +16,9 @@ from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector
+from taujp_core.task_vectors import TaskVector, total
 
-from .products import Forward, Products, forward_source, measure_products
+from .products import forward_source, measure_products
 
 COEFFICIENTS = tuple(k / 20 for k in range(21))
 
@@ -28,7 +28,8 @@ class Addition:
     """Tidy tables; every row has its method and seed.
 
     curves: task, split, coefficient, accuracy, normalised; single: task, split, accuracy;
-    tau_jp: vector, data_set, tau_jp (test images; the control among the data sets).
+    tau_jp: vector, data_set, tau_jp (validation images, for it needs no labels and test images
+    are for accuracies; the control is among the data sets).
     """
 
     curves: pd.DataFrame
@@ -55,31 +56,26 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
     θ₀ for all.
     """
     tasks = [vector.task for vector in vectors]
-    linearised = vectors[0].method != "standard"
+    measure = forward_source if vectors[0].method == "standard" else measure_products
     curves, single, tau_jp = [], [], []
     for name in (*tasks, suite.control.name):
         task = suite.task(name)
-        test = measure_products(clip, vectors, load_split(task, "test"))
-        for vector, value in zip(tasks, test.tau_jp().tolist(), strict=True):
+        products = measure_products(clip, vectors, load_split(task, "validation"))
+        for vector, value in zip(tasks, products.tau_jp().tolist(), strict=True):
             tau_jp.append({"vector": vector, "data_set": name, "tau_jp": value})
-        if name == suite.control.name:
-            continue
-        sources: dict[str, Products | Forward] = {
-            "validation": measure_products(clip, vectors, load_split(task, "validation"))
-            if linearised
-            else forward_source(clip, vectors, load_split(task, "validation")),
-            "test": test if linearised else forward_source(clip, vectors, load_split(task, "test")),
-        }
+    for own in vectors:
+        task = suite.task(own.task)
         head = zero_shot_head(clip, task.classes, task.templates)
-        for split, source in sources.items():
-            one_hot = [float(other == name) for other in tasks]
-            alone = accuracy(source.edited_features(one_hot), head, source.labels)
-            single.append({"task": name, "split": split, "accuracy": alone})
+        for split in ("validation", "test"):
+            # Two directions answer all that is asked: the task's own vector, and the sum.
+            source = measure(clip, [own, total(vectors)], load_split(task, split))
+            alone = accuracy(source.edited_features([1.0, 0.0]), head, source.labels)
+            single.append({"task": task.name, "split": split, "accuracy": alone})
             for alpha in COEFFICIENTS:
-                together = accuracy(source.edited_features([alpha] * len(tasks)), head, source.labels)
+                together = accuracy(source.edited_features([0.0, alpha]), head, source.labels)
                 normalised = together / alone if alone else np.nan
                 point = {"coefficient": alpha, "accuracy": together, "normalised": normalised}
-                curves.append({"task": name, "split": split, **point})
+                curves.append({"task": task.name, "split": split, **point})
     return curves, single, tau_jp
 
 
@@ -93,10 +89,10 @@ def tuned_coefficient(curves: pd.DataFrame) -> float:
 
 
 def summary_table(addition: Addition) -> pd.DataFrame:
-    """A row for each method and seed: the numbers of the paper's table 1, on test images, averaged over tasks.
+    """A row for each method and seed: the numbers of the paper's table 1, averaged over tasks.
 
-    tau_jp_own is τJp of a vector on its own task's images, tau_jp_others on the other tasks' images (without
-    the control).
+    Accuracies are those of test images; tau_jp_own is τJp of a vector on its own task's images, tau_jp_others
+    on the other tasks' images (without the control).
     """
     rows = []
     for (method, seed), curves in addition.curves.groupby(["method", "seed"], sort=False):

@@ -91,7 +91,7 @@ def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(title="task vector of", col=1)
     return styled(
-        figure, "τJp: mean ‖J(x)τ‖₂ over test images", 200 + 38 * len(order_rows) + 120, 200 + 420 * len(methods)
+        figure, "τJp: mean ‖J(x)τ‖₂ over validation images", 200 + 38 * len(order_rows) + 120, 200 + 420 * len(methods)
     )
 
 

@@ -19,9 +19,6 @@ class TaskVector:
     task: str
     method: str
 
-    def scaled(self, coefficient: float) -> "TaskVector":
-        return replace(self, tau={name: coefficient * tensor for name, tensor in self.tau.items()})
-
     def norm(self) -> float:
         """‖τ‖₂ over all parameters."""
         return torch.stack([tensor.double().norm() for tensor in self.tau.values()]).norm().item()
@@ -51,6 +48,15 @@ def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_finge
             )
         if vector.tau.keys() != theta0.keys():
             raise ValueError(f"the {vector.method} vector of {vector.task} names other parameters than the model")
+
+
+def total(vectors: Sequence[TaskVector]) -> TaskVector:
+    """Σₜ τₜ, named after all its tasks. Raises ValueError for vectors of different θ₀."""
+    first = vectors[0]
+    for other in vectors[1:]:
+        check_theta0([other], first.tau, first.theta0_fingerprint)
+    tau = {name: torch.stack([vector.tau[name] for vector in vectors]).sum(0) for name in first.tau}
+    return replace(first, tau=tau, task="+".join(vector.task for vector in vectors))
 
 
 def edited(theta0: Parameters, vectors: Sequence[TaskVector], coefficients: Sequence[float]) -> Parameters:

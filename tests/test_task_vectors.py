@@ -5,7 +5,7 @@ import torch
 from conftest import random_like
 
 from taujp_core.files import read_tensors, write_tensors
-from taujp_core.task_vectors import TaskVector, check_theta0, edited
+from taujp_core.task_vectors import TaskVector, check_theta0, edited, total
 
 
 def vector(mini, seed=1):
@@ -18,6 +18,15 @@ def test_edited_parameters_are_theta0_plus_the_weighted_sum(mini):
     for name, value in theta.items():
         expected = mini.theta0[name] + 0.5 * first.tau[name] - 2.0 * second.tau[name]
         assert torch.allclose(value, expected, atol=1e-6)
+
+
+def test_the_total_is_the_sum_and_refuses_vectors_of_another_theta0(mini):
+    first, second = vector(mini, 1), vector(mini, 2)
+    summed = total([first, second])
+    assert summed.task == "uci+uci"
+    assert all(torch.allclose(value, first.tau[name] + second.tau[name]) for name, value in summed.tau.items())
+    with pytest.raises(ValueError, match="belongs to θ₀ abcd"):
+        total([first, TaskVector(second.tau, "abcd", "uci", "linear")])
 
 
 def test_norm_is_over_all_parameters(mini):
