@@ -132,8 +132,9 @@ def pretraining_curves(history: pd.DataFrame) -> go.Figure:
 def contact_sheet(images: dict[str, Tensor], title: str) -> go.Figure:
     """One row of pictures a name; each tensor is uint8 [n, 3, h, w], with the same n."""
     rows = [np.concatenate(list(batch.permute(0, 2, 3, 1).numpy()), 1) for batch in images.values()]
-    height = rows[0].shape[0]
-    figure = go.Figure(go.Image(z=np.concatenate(rows, 0)))
+    height, width, _ = rows[0].shape
+    figure = px.imshow(np.concatenate(rows, 0), binary_string=True)
+    figure.update_traces(hoverinfo="skip", hovertemplate=None)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(tickvals=[height * (k + 0.5) for k in range(len(rows))], ticktext=list(images))
-    return styled(figure, title, 90 + 46 * len(rows), 110 + 46 * rows[0].shape[1] // height)
+    return styled(figure, title, 110 + 46 * len(rows), 110 + 46 * width // height)

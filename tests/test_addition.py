@@ -6,7 +6,16 @@ import torch
 from conftest import random_images, random_like
 from torch.utils.data import TensorDataset
 
-from analysis.addition import COEFFICIENTS, conclusion, findings, measure_addition, summary_table, tuned_coefficient
+import analysis.addition
+from analysis.addition import (
+    COEFFICIENTS,
+    Addition,
+    conclusion,
+    findings,
+    measure_addition,
+    summary_table,
+    tuned_coefficient,
+)
 from analysis.products import Products, forward_source, measure_products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -57,14 +66,15 @@ def fake_run(vector, tmp_path, seed=0):
 
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
-def test_curves_equal_a_model_evaluated_at_each_coefficient(method, mini, tmp_path):
+def test_curves_equal_a_model_evaluated_at_each_coefficient(method, mini, tmp_path, monkeypatch):
+    monkeypatch.setattr(analysis.addition, "COEFFICIENTS", (0.0, 0.35, 1.0))
     pair = vectors(mini, method)
     addition = measure_addition(mini, SUITE, [fake_run(vector, tmp_path) for vector in pair])
     task = SUITE.task("uci")
     images, labels = load_split(task, "test").tensors
     head = zero_shot_head(mini, task.classes, task.templates)
     curve = addition.curves.query("task == 'uci' and split == 'test'").set_index("coefficient").accuracy
-    assert tuple(curve.index) == COEFFICIENTS
+    assert tuple(curve.index) == (0.0, 0.35, 1.0)
     for alpha in (0.0, 0.35, 1.0):
         if method == "standard":
             edited_features = features(mini.encoder, edited(mini.theta0, pair, [alpha, alpha]), images)
@@ -100,8 +110,6 @@ def test_the_coefficient_is_tuned_on_validation_and_of_equals_the_largest():
 
 
 def test_the_summary_averages_what_it_says():
-    from analysis.addition import Addition
-
     curves = planted_curves({0.0: 0.3, 0.5: 0.6, 1.0: 0.4}, {0.0: 0.3, 0.5: 0.5, 1.0: 0.4})
     single = pd.DataFrame(
         [{"task": "uci", "split": split, "accuracy": value, "method": "linear", "seed": 0} for split, value in (("validation", 0.9), ("test", 0.8))]
@@ -163,3 +171,8 @@ def test_vectors_of_another_theta0_and_nan_are_refused(mini):
     spoilt["visual.proj"][0, 0] = float("nan")
     with pytest.raises(FloatingPointError, match="the linear vector of signs holds NaN"):
         measure_products(mini, [vector, TaskVector(spoilt, mini.fingerprint, "signs", "linear")], split)
+
+
+def test_the_coefficients_are_the_papers():
+    assert pytest.approx([0.05 * k for k in range(21)]) == COEFFICIENTS
+    assert COEFFICIENTS[-1] == 1.0

@@ -1,8 +1,12 @@
 """Figures hold the numbers of their tables, name their axes, and keep a task's colour."""
 
+import base64
+import io
+
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
 from analysis import figures
 
@@ -77,7 +81,8 @@ def test_the_contact_sheet_puts_a_name_in_a_row():
         "b": torch.full((3, 3, 32, 32), 255, dtype=torch.uint8),
     }
     figure = figures.contact_sheet(images, "two")
-    pixels = np.array(figure.data[0].z)
+    png = base64.b64decode(figure.data[0].source.removeprefix("data:image/png;base64,"))
+    pixels = np.asarray(Image.open(io.BytesIO(png)))
     assert pixels.shape == (64, 96, 3)
     assert pixels[:32].max() == 0
     assert pixels[32:].min() == 255
