@@ -47,7 +47,7 @@ results: $(STAMP)
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
 	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
-	    -y '{tasks: [], seeds: [0, 1, 2], steps: null, output: runs/addition-full}'
+	    -y '{tasks: [], seeds: [0, 1, 2], steps: 0, output: runs/addition-full}'
 
 clean:
 	rm -rf .venv
