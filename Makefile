@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 SAME_NUMBERS := OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
 NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition
 
-.PHONY: quickstart test test-slow lab notebooks results clean
+.PHONY: quickstart test lab notebooks results clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -25,12 +25,9 @@ quickstart: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q
 	TAUJP_HOME=$$(mktemp -d) PLOTLY_RENDERER=plotly_mimetype $(SAME_NUMBERS) \
 	    $(BIN)/python -m pytest -q --nbval --nbval-cell-timeout=600 $(NOTEBOOKS:%=notebooks/%.ipynb)
-
-test-slow: $(STAMP)
-	$(BIN)/python -m pytest -q -m slow
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
