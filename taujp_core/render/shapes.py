@@ -16,7 +16,6 @@ from .canvas import (
     over,
     photographed,
     placed,
-    tinted,
 )  # fmt: skip
 
 
@@ -63,10 +62,6 @@ def heart(u, v):
     lobe = torch.sqrt((u - 0.45) ** 2 + (v + 0.35) ** 2) - 0.55
     wedge = torch.maximum((u * 0.77 + v * 0.64) - 0.62, -(v + 0.35))
     return torch.minimum(lobe, wedge)
-
-
-def ellipse(u, v):
-    return disc(u, v / 0.5) * 0.6
 
 
 FIGURES = {
@@ -125,6 +120,3 @@ def render(rng: Random, labels: Int[Tensor, "b"], severity: Float[Tensor, "b"]) 
     palette = torch.tensor(list(COLOURS.values()), dtype=torch.float64)[labels // len(figures)]
     colour = (palette + rng.uniform(-1, 1, (3,)) * (0.05 + 0.18 * severity[:, None])).clamp(0, 1)
     return photographed(rng, over(image, coverage, colour), severity)
-
-
-__all__ = ["CLASSES", "FIGURES", "box", "cross", "disc", "pick", "polygon", "render", "ring", "tinted", "triangle"]
