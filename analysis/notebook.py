@@ -24,8 +24,8 @@ class ParameterError(ValueError):
         return [f"ParameterError: {self}"]
 
 
-def check_parameters(namespace: dict) -> dict:
-    """Check the notebook's parameters and return them. Call it first, with `globals()`.
+def check_parameters(namespace: dict) -> None:
+    """Check the notebook's parameters. Call it first, with `globals()`.
 
     The annotated names are the notebook's own; papermill puts its values below them without annotations and
     only warns about names that the notebook does not have. Integers are accepted for floats.
@@ -53,7 +53,6 @@ def check_parameters(namespace: dict) -> dict:
             )
             raise ParameterError(f"parameter {name} must be {kind}, not {type(value).__name__} {value!r}")
     namespace["_parameters_checked"] = True
-    return {name: namespace[name] for name in declared}
 
 
 def annotations(namespace: dict) -> dict[str, object]:
