@@ -1,7 +1,7 @@
 """The image-caption pairs that the small CLIP is pre-trained on, rendered on the fly.
 
-Seven kinds of pictures at random severity below that of the tasks, so that the tasks stay harder than what
-the model has seen. Street numbers and pen strokes teach digits; photographs and clothes never occur.
+Seven kinds of pictures at random severity. Street numbers and pen strokes teach digits; scans, clothes, and many of
+the type faces and class names of the tasks never occur, so that the tasks stay harder than what the model has seen.
 """
 
 from collections.abc import Callable

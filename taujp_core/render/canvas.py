@@ -16,7 +16,7 @@ from torch import Tensor
 
 SIZE = 32
 PIXEL = 2.0 / SIZE
-MAX_PRETRAINING_SEVERITY = 0.7  # tasks are harder than what pre-training shows
+MAX_PRETRAINING_SEVERITY = 0.7
 
 Coverage = Float[Tensor, "b 32 32"]
 Image = Float[Tensor, "b 3 32 32"]
