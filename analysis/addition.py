@@ -12,29 +12,30 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
-from taujp_core.suites import Suite
+from taujp_core.suites import Suite, Task
 from taujp_core.task_vectors import TaskVector, total
 
+from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
 from .products import forward_source, measure_products
-
-COEFFICIENTS = tuple(k / 20 for k in range(21))
 
 
 @dataclass(frozen=True)
 class Addition:
     """Tidy tables; every row has its method and seed.
 
-    curves: task, split, coefficient, accuracy, normalised; single: task, split, accuracy;
+    curves: task, split, coefficient, accuracy, loss, normalised; single: task, split, accuracy;
     tau_jp: vector, data_set, tau_jp (validation images, for it needs no labels and test images
-    are for accuracies; the control is among the data sets).
+    are for accuracies; the control is among the data sets);
+    per_task: task, coefficient (of its vector, found on validation images), accuracy, normalised (test images of
+    the task, all vectors at their coefficients). Linearised methods only: there the products give the gradient.
     """
 
     curves: pd.DataFrame
     single: pd.DataFrame
     tau_jp: pd.DataFrame
+    per_task: pd.DataFrame
 
 
 def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Addition:
@@ -44,39 +45,57 @@ def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Addition:
         groups.setdefault((run.config.method, run.config.seed), []).append(run.vector)
     tables = []
     for (method, seed), vectors in groups.items():
-        curves, single, tau_jp = measure_sum(clip, suite, vectors)
-        tables.append([pd.DataFrame(rows).assign(method=method, seed=seed) for rows in (curves, single, tau_jp)])
+        tables.append([table.assign(method=method, seed=seed) for table in measure_sum(clip, suite, vectors)])
     return Addition(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 
-def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[list[dict], list[dict], list[dict]]:
-    """Rows of the three tables for vectors of one method, one a task.
+def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.DataFrame, ...]:
+    """The four tables for vectors of one method, one a task.
 
     `standard` vectors are applied to the encoder itself, the others to its linearisation. τJp is measured at
     θ₀ for all.
     """
-    tasks = [vector.task for vector in vectors]
-    measure = forward_source if vectors[0].method == "standard" else measure_products
-    curves, single, tau_jp = [], [], []
-    for name in (*tasks, suite.control.name):
-        task = suite.task(name)
-        products = measure_products(clip, vectors, load_split(task, "validation"))
-        for vector, value in zip(tasks, products.tau_jp().tolist(), strict=True):
-            tau_jp.append({"vector": vector, "data_set": name, "tau_jp": value})
-    for own in vectors:
-        task = suite.task(own.task)
-        head = zero_shot_head(clip, task.classes, task.templates)
-        for split in ("validation", "test"):
-            # Two directions answer all that is asked: the task's own vector, and the sum.
-            source = measure(clip, [own, total(vectors)], load_split(task, split))
-            alone = accuracy(source.edited_features([1.0, 0.0]), head, source.labels)
-            single.append({"task": task.name, "split": split, "accuracy": alone})
-            for alpha in COEFFICIENTS:
-                together = accuracy(source.edited_features([0.0, alpha]), head, source.labels)
-                normalised = together / alone if alone else np.nan
-                point = {"coefficient": alpha, "accuracy": together, "normalised": normalised}
-                curves.append({"task": task.name, "split": split, **point})
-    return curves, single, tau_jp
+    linearised = vectors[0].method != "standard"
+    measure = measure_products if linearised else forward_source
+    tasks = [suite.task(vector.task) for vector in vectors]
+    heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
+    products = {
+        task.name: measure_products(clip, vectors, load_split(task, "validation")) for task in (*tasks, suite.control)
+    }
+    tau_jp = [
+        {"vector": vector.task, "data_set": name, "tau_jp": value}
+        for name, measured in products.items()
+        for vector, value in zip(vectors, measured.tau_jp().tolist(), strict=True)
+    ]
+
+    curves, single, per_task = [], [], []
+
+    def add(task: Task, split: str, found: pd.DataFrame) -> None:
+        """found: scores of the task's own vector, then over COEFFICIENTS of the sum."""
+        alone, curve = found.accuracy[0], found.iloc[1:]
+        single.append({"task": task.name, "split": split, "accuracy": alone})
+        columns = {"task": task.name, "split": split, "coefficient": COEFFICIENTS}
+        curves.append(curve.assign(**columns, normalised=curve.accuracy / alone if alone else np.nan))
+
+    for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
+        own = [float(k == t) for t in range(len(vectors))]
+        source = products[task.name] if linearised else forward_source(clip, vectors, load_split(task, "validation"))
+        add(task, "validation", scores(source, head, [own, *([alpha] * len(vectors) for alpha in COEFFICIENTS)]))
+    if linearised:
+        start = tuned_coefficient(pd.concat(curves))
+        best = per_task_coefficients([products[task.name] for task in tasks], heads, start).tolist()
+    for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
+        # Two or three directions answer all that is asked of test images.
+        directions = [vectors[k], total(vectors), *([total(vectors, best)] if linearised else [])]
+        source, rest = measure(clip, directions, load_split(task, "test")), [0.0] * (len(directions) - 2)
+        found = scores(source, head, [[1.0, 0.0, *rest], *([0.0, alpha, *rest] for alpha in COEFFICIENTS)])
+        add(task, "test", found)
+        if linearised:
+            accuracy = scores(source, head, [[0.0, 0.0, 1.0]]).accuracy[0]
+            normalised = accuracy / found.accuracy[0] if found.accuracy[0] else np.nan
+            per_task.append({"task": task.name, "coefficient": best[k], "accuracy": accuracy, "normalised": normalised})
+    columns = ["task", "coefficient", "accuracy", "normalised"]
+    return pd.concat(curves), pd.DataFrame(single), pd.DataFrame(tau_jp), pd.DataFrame(per_task, columns=columns)
 
 
 def tuned_coefficient(curves: pd.DataFrame) -> float:
@@ -84,15 +103,15 @@ def tuned_coefficient(curves: pd.DataFrame) -> float:
 
     curves: those of one method and seed.
     """
-    mean = curves[curves.split == "validation"].groupby("coefficient").normalised.mean()
-    return float(mean[mean >= mean.max() - 1e-12].index.max())
+    return best_scalar(curves[curves.split == "validation"].groupby("coefficient").normalised.mean())
 
 
 def summary_table(addition: Addition) -> pd.DataFrame:
     """A row for each method and seed: the numbers of the paper's table 1, averaged over tasks.
 
     Accuracies are those of test images; tau_jp_own is τJp of a vector on its own task's images, tau_jp_others
-    on the other tasks' images (without the control).
+    on the other tasks' images (without the control). tuned_per_task has one coefficient a vector, found by
+    gradient descent on validation images; it is missing for `standard`.
     """
     rows = []
     for (method, seed), curves in addition.curves.groupby(["method", "seed"], sort=False):
@@ -101,6 +120,7 @@ def summary_table(addition: Addition) -> pd.DataFrame:
         single, tau_jp = (
             table[(table.method == method) & (table.seed == seed)] for table in (addition.single, addition.tau_jp)
         )
+        each = addition.per_task[(addition.per_task.method == method) & (addition.per_task.seed == seed)]
         tau_jp = tau_jp[tau_jp.data_set.isin(tau_jp.vector)]
         own = tau_jp.vector == tau_jp.data_set
         rows.append(
@@ -112,6 +132,7 @@ def summary_table(addition: Addition) -> pd.DataFrame:
                 "one_shot": test.accuracy[1.0],
                 "tuned": test.accuracy[tuned],
                 "tuned_coefficient": tuned,
+                "tuned_per_task": each.accuracy.mean(),
                 "normalised_one_shot": test.normalised[1.0],
                 "normalised_tuned": test.normalised[tuned],
                 "tau_jp_own": tau_jp[own].tau_jp.mean(),

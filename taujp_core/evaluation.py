@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .jacobian import jacobian_products
+from .memory import device_of, to_device
 from .models import Parameters, logits
 
 
@@ -15,8 +16,10 @@ from .models import Parameters, logits
 def features(
     encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], chunk: int = 500
 ) -> Float[Tensor, "n d"]:
-    """f(x; θ) for all images."""
-    return torch.cat([functional_call(encoder, theta, (part,)) for part in images.split(chunk)])
+    """f(x; θ) for all images, which are moved to θ's device in chunks."""
+    device = device_of(theta)
+    parts = [functional_call(encoder, theta, (to_device(part, device),)) for part in images.split(chunk)]
+    return torch.cat(parts).to(next(iter(theta.values())).dtype)
 
 
 def linearised_features(

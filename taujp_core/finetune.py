@@ -26,8 +26,10 @@ from .datasets import load_split
 from .evaluation import accuracy, features, linearised_features
 from .files import read_tensors, write_json, write_tensors
 from .jacobian import linearised_gradient, product_norms
+from .memory import device_of, to_device
 from .models import Clip, Parameters, logits, zero_shot_head
 from .optimisation import batch_indices, cosine_lr, optimizer_tensors, restore_optimizer
+from .precision import precision
 from .progress import Progress
 from .provenance import peak_memory_mib, provenance
 from .runs import Run, RunConfig, is_finished, load_run, open_run
@@ -36,6 +38,7 @@ from .task_vectors import TaskVector
 
 SAVE_SECONDS = 30.0  # how much work a kill may cost
 EVALUATIONS = 6  # validation accuracies over a training, after the one before it
+LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
 def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
@@ -48,7 +51,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
     folder = open_run(store, config, clip.fingerprint)
     if is_finished(folder):
         return load_run(folder)
-    device = next(iter(clip.theta0.values())).device
+    device = device_of(clip.theta0)
     task = suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
     train, validation = load_split(task, "train"), load_split(task, "validation")
@@ -66,9 +69,25 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
         first_step, seconds, history, curve = state["step"], state["seconds"], state["history"], state["curve"]
 
     def validate(step: int) -> None:
-        accuracy_now = accuracy(edited_features(clip, config.method, tau, validation.tensors[0].to(device)), head,
-                                validation.tensors[1].to(device))  # fmt: skip
-        curve.append({"step": step, "validation_accuracy": accuracy_now})
+        images, labels = validation.tensors
+        now = accuracy(edited_features(clip, config.method, tau, images), head, labels.to(device))
+        curve.append({"step": step, "validation_accuracy": now})
+
+    unread = []  # (loss, penalty) of the steps since the last look
+
+    def read_losses() -> None:
+        for loss, penalty in torch.stack([torch.stack(pair) for pair in unread]).tolist() if unread else ():
+            if not math.isfinite(loss + penalty):
+                kept = (
+                    f"the state after step {good_step} is kept in {state_file}"
+                    if state_file.is_file()
+                    else "no state was saved yet"
+                )
+                raise FloatingPointError(
+                    f"the loss of {config.task} by {config.method} is {loss + penalty} at step {len(history)}; {kept}"
+                )
+            history.append({"step": len(history) + 1, "loss": loss, "penalty": penalty})
+        unread.clear()
 
     images_per_step = config.batch_size + penalty_images(config)
     progress = Progress(f"{config.task} {config.method} seed {config.seed}", config.steps, images_per_step, first_step)
@@ -81,31 +100,27 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
             group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
         images, labels = take(train, batch_indices(len(train), config.batch_size, step, config.seed, 0), device)
         penalty_images_now = penalty_batch(config, others, step, device)
-        gradient, loss, penalty = step_gradient(config, clip, head, tau, images, labels, penalty_images_now)
-        if not math.isfinite(loss + penalty):
-            kept = (
-                f"the state after step {good_step} is kept in {state_file}"
-                if state_file.is_file()
-                else "no state was saved yet"
-            )
-            raise FloatingPointError(
-                f"the loss of {config.task} by {config.method} is {loss + penalty} at step {step}; {kept}"
-            )
+        with precision(config.precision, device):
+            gradient, loss, penalty = step_gradient(config, clip, head, tau, images, labels, penalty_images_now)
+        unread.append((loss, penalty))
         for name, value in tau.items():
             value.grad = gradient[name]
         torch.nn.utils.clip_grad_norm_(tau.values(), config.clip_norm)
         optimizer.step()
-        history.append({"step": step + 1, "loss": loss, "penalty": penalty})
-        progress.step(loss=f"{loss:.3f}")
         done = step + 1
+        if done % LOSS_STEPS == 0:
+            read_losses()
+        progress.step(loss=f"{history[-1]['loss']:.3f}" if history else "")
         if done * EVALUATIONS // config.steps > step * EVALUATIONS // config.steps:
             validate(done)
         if time.perf_counter() - saved >= SAVE_SECONDS and done < config.steps:
+            read_losses()
             saved = time.perf_counter()
             tensors = {f"tau/{name}": value for name, value in tau.items()} | optimizer_tensors(optimizer, tau)
             state = {"step": done, "seconds": seconds + saved - started, "history": history, "curve": curve}
             write_tensors(state_file, tensors, state)
             good_step = done
+    read_losses()
     progress.close()
 
     vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
@@ -133,7 +148,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
 
 def step_gradient(
     config: RunConfig, clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor, others: list[Tensor]
-) -> tuple[Parameters, float, float]:
+) -> tuple[Parameters, Tensor, Tensor]:
     """Gradient of one step's objective with respect to τ, the task loss, and the penalty without λ.
 
     The batch is computed in `config.accumulation` equal parts, each with its part of the penalised images, so
@@ -141,7 +156,7 @@ def step_gradient(
     """
     parts = config.accumulation
     total = {name: torch.zeros_like(value) for name, value in tau.items()}
-    task_loss = penalty = 0.0
+    task_loss = penalty = torch.zeros((), device=head.device)
     for k in range(parts):
         x, y = images.chunk(parts)[k], labels.chunk(parts)[k]
         if config.method == "standard":
@@ -157,28 +172,34 @@ def step_gradient(
 
 def standard_gradient(
     clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor
-) -> tuple[Parameters, tuple[float, float]]:
+) -> tuple[Parameters, tuple[Tensor, Tensor]]:
     """Gradient of CE(f(x; θ₀ + τ)), and (loss, 0)."""
     theta = {name: value.detach().requires_grad_() for name, value in edited_theta(clip, tau).items()}
-    loss = F.cross_entropy(logits(functional_call(clip.encoder, theta, (images,)), head), labels)
+    loss = cross_entropy(functional_call(clip.encoder, theta, (images,)), head, labels)
     gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
-    return dict(zip(theta, gradients, strict=True)), (loss.item(), 0.0)
+    return dict(zip(theta, gradients, strict=True)), (loss.detach(), torch.zeros_like(loss))
 
 
 def penalised_gradient(
     clip: Clip, head: Tensor, tau: Parameters, images: Tensor, labels: Tensor, penalised: Tensor, penalty_weight: float
-) -> tuple[Parameters, tuple[float, float]]:
+) -> tuple[Parameters, tuple[Tensor, Tensor]]:
     """Gradient of CE(f₀ + Jτ) + λ·mean ‖J(x')τ‖₂, in one pass over both sets of images, and (loss, penalty)."""
     n = len(labels)
 
-    def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[float, float]]:
-        loss = F.cross_entropy(logits(f0[:n] + products[:n], head), labels)
+    def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        loss = cross_entropy(f0[:n] + products[:n], head, labels)
         if len(products) == n:
-            return loss, (loss.item(), 0.0)
+            return loss, (loss.detach(), torch.zeros_like(loss))
         penalty = product_norms(products[n:]).mean()
-        return loss + penalty_weight * penalty, (loss.item(), penalty.item())
+        return loss + penalty_weight * penalty, (loss.detach(), penalty.detach())
 
     return linearised_gradient(clip.encoder, clip.theta0, tau, torch.cat([images, penalised]), objective)
+
+
+def cross_entropy(features: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+    """Of the cosine logits, in the head's precision whatever the encoder's."""
+    with torch.autocast(features.device.type, enabled=False):
+        return F.cross_entropy(logits(features.to(head.dtype), head), labels)
 
 
 def penalty_batch(config: RunConfig, others: list[Dataset], step: int, device: torch.device) -> list[Tensor]:
@@ -201,7 +222,7 @@ def penalty_images(config: RunConfig) -> int:
 
 def take(data: Dataset, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
     images, labels = data[indices]
-    return images.to(device), labels.to(device)
+    return to_device(images, device), to_device(labels, device)
 
 
 def edited_theta(clip: Clip, tau: Parameters) -> Parameters:

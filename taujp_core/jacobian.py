@@ -1,60 +1,66 @@
 """Products with the encoder's Jacobian J = ∂f(x; θ)/∂θ at θ₀.
 
-f maps a batch of n images to features [n, d]. τ is a dict of tensors like θ₀; Jτ is [n, d].
+f maps a batch of n images to features [n, d]. τ is a dict of tensors like θ₀; J(x)τ is [d] an image. The encoder
+is any `nn.Module` in eval mode with parameters θ₀. At fixed θ₀, Jτ is linear in τ, so nothing here ever
+differentiates through a tangent: forward mode gives Jτ, and one reverse pass over the primal gives Jᵀu.
+
+Images may be on the CPU while θ₀ is on a GPU: they are moved in chunks, and results stay with θ₀.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
-import torch.autograd.forward_ad as forward_ad
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functional_call, jvp, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .forward_mode import forward_mode
+from .memory import CPU_ACTIVATIONS, activation_bytes, device_of, to_device, within_memory
 from .models import Parameters
 
 Details = TypeVar("Details")
 
 
-@contextmanager
-def forward_mode() -> Iterator[None]:
-    """Attention by plain matrix products: the fused kernels have no forward-mode derivative."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-
-
 @torch.no_grad()
 def jacobian_products(
-    encoder: nn.Module,
-    theta0: Parameters,
-    taus: Sequence[Parameters],
-    images: Shaped[Tensor, "n ..."],
-    chunk: int = 64,
+    encoder: nn.Module, theta0: Parameters, vectors: Sequence[Parameters], images: Shaped[Tensor, "n ..."]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "t n d"]]:
     """Features f₀ = f(x; θ₀) and products J(x)·τₜ for all vectors, the primal computed once.
 
-    Forward-mode differentiation, vectorised over the vectors; `chunk` images at a time.
+    1 + 2T matrix products a layer for T vectors, where T single products take 3T. Vectors and images are taken
+    in chunks that fit into memory.
     """
-    stacked = {name: torch.stack([tau[name] for tau in taus]) for name in theta0}
+    device = device_of(theta0)
+    largest, _ = activation_bytes(encoder, theta0, images)
+    theta_bytes = sum(value.nbytes for value in theta0.values())
 
-    def dual(tau: Parameters, part: Tensor) -> tuple[Tensor, Tensor]:
-        return jvp(lambda theta: functional_call(encoder, theta, (part,)), (theta0,), (tau,))
+    def compute(budget: int) -> tuple[Tensor, Tensor]:
+        group = min(len(vectors), max(1, budget // 2 // theta_bytes))
+        # A layer's input and output, an activation function's, and the residual, for the primal and each tangent.
+        chunk = chunk_size(budget - group * theta_bytes, 4 * (1 + group) * largest, device)
+        products = []
+        for start in range(0, len(vectors), group):
+            stacked = stack(vectors[start : start + group])
+            parts = [products_of(encoder, theta0, stacked, to_device(part, device)) for part in images.split(chunk)]
+            features, group_products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
+            products.append(group_products)
+        return features, torch.cat(products)
 
-    features, products = [], []
+    return within_memory(compute, device)
+
+
+def products_of(encoder: nn.Module, theta0: Parameters, stacked: Parameters, images: Tensor) -> tuple[Tensor, Tensor]:
+    """f₀ [n, d] and Jτₜ [t, n, d] of one batch, by forward mode vectorised over vectors [t, ...]."""
+
+    def dual(tau: Parameters) -> tuple[Tensor, Tensor]:
+        return jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
+
     with forward_mode():
-        for part in images.split(chunk):
-            primal, tangents = vmap(lambda tau, part=part: dual(tau, part), out_dims=(None, 0))(stacked)
-            features.append(primal)
-            products.append(tangents)
-    return torch.cat(features), torch.cat(products, 1)
+        features, products = vmap(dual, out_dims=(None, 0))(stacked)
+    dtype = next(iter(theta0.values())).dtype
+    return features.to(dtype), products.to(dtype)
 
 
 def linearised_gradient(
@@ -66,23 +72,89 @@ def linearised_gradient(
 ) -> tuple[Parameters, Details]:
     """Gradient with respect to τ of loss(f₀, Jτ), which is Jᵀ·∂loss/∂(Jτ), and what else `loss` returns.
 
-    One dual-number forward pass gives f₀ and Jτ; the loss's gradient with respect to Jτ is then sent back
-    through the graph of f₀ alone. Jτ is linear in τ, so no second derivative is needed: 5/3 of the
-    arithmetic of an ordinary training step.
+    One dual-number forward pass gives f₀ and Jτ, and keeps the graph of f₀ alone; the loss's gradient with
+    respect to Jτ is then sent back through that graph. An ordinary training step takes 3 matrix products a
+    layer, this one 5. All images are one batch.
     """
     primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
-    with forward_mode():
-        with forward_ad.dual_level():
-            dual = {name: forward_ad.make_dual(value, tau[name].detach()) for name, value in primal.items()}
-            features, products = forward_ad.unpack_dual(functional_call(encoder, dual, (images,)))
-            del dual
-            products = products.detach().requires_grad_()  # drops the tangents' graph
+    dtype = next(iter(theta0.values())).dtype
+    with forward_mode(), dual_level():
+        dual = {name: make_dual(value, tau[name].detach()) for name, value in primal.items()}
+        features, products = unpack_dual(functional_call(encoder, dual, (images,)))
+        del dual
+    features = features.to(dtype)
+    # Detached, for a rule of PyTorch's own may have recorded a graph of the tangents.
+    products = products.detach().to(dtype).requires_grad_()
+    with torch.enable_grad():
         objective, details = loss(features.detach(), products)
-        (cotangent,) = torch.autograd.grad(objective, products)
-        gradients = torch.autograd.grad(features, list(primal.values()), grad_outputs=cotangent, materialize_grads=True)
-    return dict(zip(primal, gradients, strict=True)), details
+    (cotangent,) = torch.autograd.grad(objective, products)
+    return pull_back(features, primal, cotangent), details
+
+
+def transpose_product(
+    encoder: nn.Module, theta0: Parameters, cotangent: Float[Tensor, "n d"], images: Shaped[Tensor, "n ..."]
+) -> Parameters:
+    """Jᵀu = Σ over images of J(x)ᵀu(x), by reverse mode."""
+
+    def product(part: Tensor, rows: slice) -> Parameters:
+        primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
+        with torch.enable_grad():
+            features = functional_call(encoder, primal, (part,))
+        return pull_back(features, primal, cotangent[rows].to(features))
+
+    return sum_over_chunks(product, encoder, theta0, images)
+
+
+def gauss_newton_product(
+    encoder: nn.Module, theta0: Parameters, vector: Parameters, images: Shaped[Tensor, "n ..."]
+) -> Parameters:
+    """G·v with G = mean over images of J(x)ᵀJ(x): the gradient of ½·mean ‖J(x)v‖² with respect to v."""
+
+    def half_square(f0: Tensor, products: Tensor) -> tuple[Tensor, None]:
+        return products.square().sum() / (2 * len(images)), None
+
+    def product(part: Tensor, rows: slice) -> Parameters:
+        return linearised_gradient(encoder, theta0, vector, part, half_square)[0]
+
+    return sum_over_chunks(product, encoder, theta0, images)
 
 
 def product_norms(products: Float[Tensor, "*t n d"]) -> Float[Tensor, "*t n"]:
     """‖J(x)τ‖₂ per image. Its mean over a data set is τJp (Yoshida et al. 2025, the norm not squared)."""
     return torch.linalg.vector_norm(products, dim=-1)
+
+
+def sum_over_chunks(
+    product: Callable[[Tensor, slice], Parameters], encoder: nn.Module, theta0: Parameters, images: Tensor
+) -> Parameters:
+    """Σ of product(images of a chunk on θ₀'s device, the chunk's rows)."""
+    device = device_of(theta0)
+    _, total = activation_bytes(encoder, theta0, images)
+
+    def compute(budget: int) -> Parameters:
+        chunk = chunk_size(budget, 2 * total, device)
+        result = {name: torch.zeros_like(value) for name, value in theta0.items()}
+        for start in range(0, len(images), chunk):
+            rows = slice(start, start + chunk)
+            for name, value in product(to_device(images[rows], device), rows).items():
+                result[name].add_(value)
+        return result
+
+    return within_memory(compute, device)
+
+
+def pull_back(features: Tensor, primal: Parameters, cotangent: Tensor) -> Parameters:
+    """The cotangent of the features as one of the parameters; zeros for those that the features do not see."""
+    gradients = torch.autograd.grad(features, list(primal.values()), grad_outputs=cotangent, materialize_grads=True)
+    return dict(zip(primal, gradients, strict=True))
+
+
+def stack(vectors: Sequence[Parameters]) -> Parameters:
+    return {name: torch.stack([tau[name] for tau in vectors]) for name in vectors[0]}
+
+
+def chunk_size(budget: int, image_bytes: int, device: torch.device) -> int:
+    """Images at once, at least one."""
+    if device.type == "cpu":
+        budget = min(budget, CPU_ACTIVATIONS)
+    return max(1, budget // image_bytes)

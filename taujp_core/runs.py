@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .datasets import renderer_digest
 from .files import read_json, write_json
+from .precision import PRECISIONS
 from .suites import METHODS, Suite, load_suite, one_of
 from .task_vectors import TaskVector
 
@@ -39,6 +40,7 @@ class RunConfig:
     penalty_start: int  # first step with the penalty
     penalty_tasks: tuple[str, ...]  # data sets whose images the penalty sees
     accumulation: int  # parts that a step's batch is computed in
+    precision: str  # of the matrix products: float32, tf32 or bf16
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def run_config(
         raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
     for other in tasks or []:
         suite.task(other)
-    values = {"penalty_start": 0, "accumulation": 1, **suite.recipe}
+    values = {"penalty_start": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
     recipe_steps, values = values["steps"], values | changes
@@ -85,6 +87,7 @@ def run_config(
 def check_values(values: dict, suite: Suite) -> None:
     """Raises TypeError or ValueError with a sentence about the first field that is out of bounds."""
     penalised = values["method"].startswith("taujp")
+    one_of("precision", values["precision"], PRECISIONS)
     least = {
         "seed": 0,
         "steps": 1,

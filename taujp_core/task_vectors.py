@@ -50,12 +50,13 @@ def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_finge
             raise ValueError(f"the {vector.method} vector of {vector.task} names other parameters than the model")
 
 
-def total(vectors: Sequence[TaskVector]) -> TaskVector:
-    """Σₜ τₜ, named after all its tasks. Raises ValueError for vectors of different θ₀."""
+def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = None) -> TaskVector:
+    """Σₜ αₜτₜ (α = 1 if none are given), named after all its tasks. Raises ValueError for vectors of different θ₀."""
     first = vectors[0]
     for other in vectors[1:]:
         check_theta0([other], first.tau, first.theta0_fingerprint)
-    tau = {name: torch.stack([vector.tau[name] for vector in vectors]).sum(0) for name in first.tau}
+    zeros = {name: torch.zeros_like(value) for name, value in first.tau.items()}
+    tau = edited(zeros, vectors, [1.0] * len(vectors) if coefficients is None else coefficients)
     return replace(first, tau=tau, task="+".join(vector.task for vector in vectors))
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import random_like
 
 import taujp_core.finetune as finetuning
+from taujp_core.datasets import load_split
 from taujp_core.files import read_tensors
 from taujp_core.finetune import finetune, penalty_batch, step_gradient
 from taujp_core.models import zero_shot_head
+from taujp_core.precision import precision
 from taujp_core.runs import load_run, open_run, run_config, run_folder
 from taujp_core.suites import METHODS, load_suite
 
@@ -81,7 +84,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
     whole, parts = (
         step_gradient(config(method, accumulation=n), mini64, head, tau, images, labels, others) for n in (1, 4)
     )
-    assert parts[1:] == pytest.approx(whole[1:], rel=1e-10)
+    assert [value.item() for value in parts[1:]] == pytest.approx([value.item() for value in whole[1:]], rel=1e-10)
     for name, value in whole[0].items():
         assert torch.allclose(parts[0][name], value, rtol=1e-8, atol=1e-10 * value.abs().max().item() + 1e-14), name
 
@@ -116,6 +119,55 @@ def test_the_penalty_sees_the_other_tasks_and_the_control():
     assert run_config("mini", "shapes", "taujp-strict").penalty_tasks == tuple(load_suite("mini").tasks)
 
 
+def test_nan_between_two_looks_at_the_loss_ends_the_training(mini, tmp_path, monkeypatch):
+    ordinary, calls = finetuning.step_gradient, []
+
+    def nan_at_the_last_step(*arguments):
+        calls.append(1)
+        gradient, loss, penalty = ordinary(*arguments)
+        return gradient, loss, penalty * torch.tensor(float("nan") if len(calls) == 6 else 1.0)
+
+    monkeypatch.setattr(finetuning, "step_gradient", nan_at_the_last_step)
+    with pytest.raises(FloatingPointError, match="is nan at step 5; no state was saved yet"):
+        finetune(config(), tmp_path, mini)
+    assert not (run_folder(tmp_path, config(), mini.fingerprint) / "record.json").exists()
+
+
+@pytest.mark.parametrize("method", ["standard", "taujp-strict"])
+def test_bf16_steps_follow_those_in_float32(method, mini):
+    """Losses stay float32; bfloat16 has 8 bits, so gradients agree to about one per cent."""
+    suite = load_suite("mini")
+    task = suite.task("uci")
+    head = zero_shot_head(mini, task.classes, task.templates)
+    images, labels = load_split(task, "train")[:16]
+    others = [images.flip(0)[:4]] if method == "taujp-strict" else []
+    tau = random_like(mini.theta0, 1, 0.002)
+    results = []
+    for name in ("float32", "bf16"):
+        with precision(name, torch.device("cpu")):
+            results.append(step_gradient(config(method), mini, head, tau, images, labels, others))
+    (exact, loss, penalty), (ours, our_loss, our_penalty) = results
+    assert our_loss.dtype == torch.float32
+    assert our_loss.item() == pytest.approx(loss.item(), rel=0.02)
+    assert our_penalty.item() == pytest.approx(penalty.item(), rel=0.02)
+    difference = sum((ours[name] - exact[name]).square().sum() for name in exact).sqrt()
+    size = sum(value.square().sum() for value in exact.values()).sqrt()
+    assert 1e-5 < (difference / size).item() < 0.03
+    assert all(value.dtype == torch.float32 for value in ours.values())
+
+
+def test_precision_is_checked_and_restored():
+    before = torch.get_float32_matmul_precision()
+    with (
+        pytest.raises(ValueError, match="precision tf32 needs an NVIDIA GPU, not cpu"),
+        precision("tf32", torch.device("cpu")),
+    ):
+        pass
+    with pytest.raises(ValueError, match="unknown precision 'fp8': accepted are float32, tf32, bf16"):
+        config(precision="fp8")
+    assert torch.get_float32_matmul_precision() == before
+
+
 def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     monkeypatch.setattr(finetuning, "SAVE_SECONDS", 0.0)
     ordinary, calls = finetuning.step_gradient, []
@@ -123,7 +175,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     def nan_at_step_3(*arguments):
         calls.append(1)
         gradient, loss, penalty = ordinary(*arguments)
-        return gradient, float("nan") if len(calls) == 4 else loss, penalty
+        return gradient, torch.tensor(float("nan")) if len(calls) == 4 else loss, penalty
 
     monkeypatch.setattr(finetuning, "step_gradient", nan_at_step_3)
     with pytest.raises(

@@ -1,15 +1,62 @@
-"""Jacobian products against finite differences and against autograd through a jvp."""
+"""Jacobian products against finite differences, brute force and autograd through a jvp, in float64."""
 
+import warnings
+from contextlib import contextmanager
+
+import open_clip
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
-from conftest import random_images, random_like
-from torch.func import functional_call, jvp
+import torchvision
+from conftest import SmallNetwork, random_images, random_like
+from torch import nn
+from torch.func import functional_call, jacrev, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from taujp_core import jacobian, memory
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.finetune import penalised_gradient
-from taujp_core.jacobian import forward_mode, jacobian_products, linearised_gradient, product_norms
-from taujp_core.models import Clip
+from taujp_core.forward_mode import FasterRules, forward_mode
+from taujp_core.jacobian import (
+    gauss_newton_product,
+    jacobian_products,
+    linearised_gradient,
+    product_norms,
+    transpose_product,
+)
+from taujp_core.models import Clip, ImageEncoder, load_clip
+
+
+def open_clip_tower(**changes) -> nn.Module:
+    sizes = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "heads": 2, "mlp_ratio": 4.0, "output_dim": 9}
+    return open_clip.transformer.VisionTransformer(**sizes | changes)
+
+
+TOWERS = {
+    "linear and convolution": SmallNetwork,
+    "open_clip ViT": open_clip_tower,
+    "open_clip ViT, QuickGELU": lambda: open_clip_tower(act_layer=open_clip.transformer.QuickGELU),
+    "open_clip ViT, attentional pool": lambda: open_clip_tower(attentional_pool=True, output_dim=8),
+    "open_clip ResNet": lambda: open_clip.modified_resnet.ModifiedResNet((1, 1, 1, 1), 9, 4, 32, 8),
+    "timm ViT": lambda: timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2, num_classes=9),
+    "torchvision ResNet": lambda: torchvision.models.resnet18(num_classes=9),
+}
+
+
+@pytest.fixture(params=TOWERS)
+def network(request) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """An encoder of bytes with random weights in float64, batch norms with statistics of their own, and θ₀."""
+    torch.manual_seed(0)
+    tower = TOWERS[request.param]()
+    for module in tower.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    if not isinstance(tower, SmallNetwork):
+        tower = ImageEncoder(tower, (0.5,) * 3, (0.25,) * 3)
+    tower = tower.double().eval().requires_grad_(False)
+    return tower, {name: value.clone() for name, value in tower.named_parameters()}
 
 
 def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
@@ -26,14 +73,27 @@ def central_difference(encoder, theta0, tau, images, step: float) -> torch.Tenso
     return (4 * difference(step) - difference(2 * step)) / 3
 
 
-@pytest.mark.parametrize("which", ["small", "mini64"])
-def test_products_equal_central_differences(which, request):
-    model = request.getfixturevalue(which)
-    encoder, theta0 = model if which == "small" else (model.encoder, model.theta0)
-    images, tau = random_images(7), random_like(theta0, 1)
-    primal, products = jacobian_products(encoder, theta0, [tau], images)
-    assert relative_error(products[0], central_difference(encoder, theta0, tau, images, 1e-3)) < 1e-7
-    assert torch.allclose(primal, features(encoder, theta0, images), rtol=0, atol=1e-12)
+def inner(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    return sum((a[name] * b[name]).sum() for name in a).item()
+
+
+@contextmanager
+def pytorch_rules():
+    """Forward mode by PyTorch's own rules."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+    torch.backends.mha.set_fastpath_enabled(True)
+
+
+def test_products_equal_central_differences(network):
+    encoder, theta0 = network
+    images, taus = random_images(7), [random_like(theta0, seed) for seed in (1, 2, 3)]
+    f0, products = jacobian_products(encoder, theta0, taus, images)
+    for tau, product in zip(taus, products, strict=True):
+        # Steps small enough that no ReLU of a ResNet changes sides: at 1e-5 some did.
+        assert relative_error(product, central_difference(encoder, theta0, tau, images, 1e-6)) < 1e-7
+    assert torch.allclose(f0, features(encoder, theta0, images), rtol=0, atol=1e-12)
 
 
 def test_linearised_features_are_the_first_order_taylor_expansion(mini64):
@@ -43,32 +103,184 @@ def test_linearised_features_are_the_first_order_taylor_expansion(mini64):
     assert relative_error(linearised_features(mini64.encoder, mini64.theta0, tau, images), expected) < 1e-7
 
 
-def test_several_vectors_in_chunks_equal_single_products(mini64):
-    images = random_images(7)
-    taus = [random_like(mini64.theta0, seed) for seed in (3, 4, 5)]
-    _, together = jacobian_products(mini64.encoder, mini64.theta0, taus, images, chunk=3)
-    for k, tau in enumerate(taus):
-        _, alone = jacobian_products(mini64.encoder, mini64.theta0, [tau], images)
-        assert relative_error(together[k], alone[0]) < 1e-12
+def test_vectors_that_leave_parameters_alone(network):
+    """A τ that is zero but for one tensor: every rule meets tangents that are zero."""
+    encoder, theta0 = network
+    images = random_images(3)
+    for moved in theta0:
+        tau = {name: torch.zeros_like(value) for name, value in theta0.items()} | {moved: random_like(theta0, 1)[moved]}
+        with pytorch_rules():
+            _, expected = jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
+        assert (jacobian_products(encoder, theta0, [tau], images)[1][0] - expected).norm() < 1e-12, moved
+
+
+def test_the_faster_rules_are_used(mini64, monkeypatch):
+    """PyTorch's own rules are right as well, so that nothing but speed would tell that ours were not called."""
+    calls = set()
+    own = FasterRules.__torch_function__
+
+    def spy(self, func, types, args=(), kwargs=None):
+        calls.add(func)
+        return own(self, func, types, args, kwargs)
+
+    monkeypatch.setattr(FasterRules, "__torch_function__", spy)
+    jacobian_products(mini64.encoder, mini64.theta0, [mini64.theta0], random_images(2))
+    assert {F.linear, F.layer_norm, F.gelu, F.multi_head_attention_forward} <= calls
+
+
+def test_features_alone_under_the_rules_have_no_tangent(mini64):
+    images = random_images(2)
+    with forward_mode():
+        plain = functional_call(mini64.encoder, mini64.theta0, (images,))
+    assert torch.allclose(plain, features(mini64.encoder, mini64.theta0, images), rtol=0, atol=1e-12)
 
 
 def brute_force(encoder, theta0, tau, images, loss) -> dict[str, torch.Tensor]:
     """Autograd through torch.func.jvp: the slow way."""
     tau = {name: value.clone().requires_grad_() for name, value in tau.items()}
-    with forward_mode():
+    with pytorch_rules():
         f0, products = jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
-        return dict(zip(tau, torch.autograd.grad(loss(f0, products), list(tau.values())), strict=True))
+        gradients = torch.autograd.grad(loss(f0, products), list(tau.values()), materialize_grads=True)
+    return dict(zip(tau, gradients, strict=True))
 
 
-def test_step_gradient_equals_autograd_through_jvp(mini64):
-    images, tau = random_images(6), random_like(mini64.theta0, 6)
-    target = torch.arange(6)
+def test_step_gradient_equals_autograd_through_jvp(network):
+    encoder, theta0 = network
+    images, tau = random_images(5), random_like(theta0, 6)
+    target = torch.arange(5)
 
     def loss(f0, products):
         return F.cross_entropy(f0 + products, target)
 
-    ours, _ = linearised_gradient(mini64.encoder, mini64.theta0, tau, images, lambda f, p: (loss(f, p), None))
-    theirs = brute_force(mini64.encoder, mini64.theta0, tau, images, loss)
+    ours, _ = linearised_gradient(encoder, theta0, tau, images, lambda f, p: (loss(f, p), None))
+    theirs = brute_force(encoder, theta0, tau, images, loss)
+    whole = sum(value.square().sum() for value in theirs.values()).sqrt().item()
+    for name, value in theirs.items():
+        assert (ours[name] - value).norm() <= 1e-10 * max(value.norm().item(), 1e-3 * whole), name
+
+
+def test_transposed_product_is_the_adjoint(network):
+    """⟨u, Jv⟩ = ⟨Jᵀu, v⟩."""
+    encoder, theta0 = network
+    images, v = random_images(6), random_like(theta0, 8)
+    f0, (product,) = jacobian_products(encoder, theta0, [v], images)
+    u = torch.randn(f0.shape, dtype=f0.dtype, generator=torch.Generator().manual_seed(1))
+    left = (u * product).sum().item()
+    assert inner(transpose_product(encoder, theta0, u, images), v) == pytest.approx(left, rel=1e-10)
+
+
+def test_gauss_newton_product_is_the_mean_of_transposed_products(network):
+    encoder, theta0 = network
+    images, v = random_images(6), random_like(theta0, 9)
+    _, (product,) = jacobian_products(encoder, theta0, [v], images)
+    theirs = transpose_product(encoder, theta0, product, images)
+    ours = gauss_newton_product(encoder, theta0, v, images)
+    difference = {name: ours[name] - theirs[name] / len(images) for name in ours}
+    assert inner(difference, difference) < 1e-20 * inner(ours, ours)
+    assert inner(ours, v) == pytest.approx(product.square().sum(-1).mean().item(), rel=1e-10)  # ⟨v, Gv⟩
+
+
+def test_products_equal_those_of_the_whole_jacobian(small):
+    """Brute force: J as a matrix [n, d, parameters]."""
+    encoder, theta0 = small
+    images, v = random_images(4), random_like(theta0, 10)
+    jacobian = jacrev(lambda theta: functional_call(encoder, theta, (images,)))(theta0)
+    matrix = torch.cat([jacobian[name].flatten(2) for name in theta0], -1)
+    vector = torch.cat([v[name].flatten() for name in theta0])
+    assert relative_error(jacobian_products(encoder, theta0, [v], images)[1][0], matrix @ vector) < 1e-12
+    gauss_newton = torch.einsum("ndp,ndq,q->p", matrix, matrix, vector) / len(images)
+    ours = gauss_newton_product(encoder, theta0, v, images)
+    assert relative_error(torch.cat([ours[name].flatten() for name in theta0]), gauss_newton) < 1e-12
+
+
+def test_chunks_of_vectors_and_images_change_nothing(mini64, monkeypatch):
+    images, u = random_images(7), torch.randn(7, 128, dtype=torch.float64)
+    taus = [random_like(mini64.theta0, seed) for seed in (3, 4, 5)]
+
+    def everything():
+        return (
+            *jacobian_products(mini64.encoder, mini64.theta0, taus, images),
+            *gauss_newton_product(mini64.encoder, mini64.theta0, taus[0], images).values(),
+            *transpose_product(mini64.encoder, mini64.theta0, u, images).values(),
+        )
+
+    whole = everything()
+    theta_bytes = sum(value.nbytes for value in mini64.theta0.values())
+    largest, total = memory.activation_bytes(mini64.encoder, mini64.theta0, images)
+    assert 4 * largest < total  # so that this budget is 2 vectors and 2 images, or 1 image of a graph
+    monkeypatch.setattr(memory, "memory_budget", lambda device: 4 * theta_bytes)
+    monkeypatch.setattr(jacobian, "CPU_ACTIVATIONS", 2 * 4 * 3 * largest)
+    for ours, expected in zip(everything(), whole, strict=True):
+        assert (ours - expected).norm() <= 1e-12 * expected.norm()
+
+
+def test_running_out_of_memory_halves_the_budget_with_a_notice(mini64, monkeypatch):
+    images, tau = random_images(9), random_like(mini64.theta0, 1)
+    _, expected = jacobian_products(mini64.encoder, mini64.theta0, [tau], images)
+    own, batches = jacobian.products_of, []
+
+    def products_of(encoder, theta0, stacked, images):
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        batches.append(len(images))
+        return own(encoder, theta0, stacked, images)
+
+    monkeypatch.setattr(jacobian, "products_of", products_of)
+    with pytest.warns(UserWarning, match=r"cpu ran out of memory: trying again within \d+ MiB"):
+        _, products = jacobian_products(mini64.encoder, mini64.theta0, [tau], images)
+    assert relative_error(products, expected) < 1e-12
+    assert max(batches) <= 3
+
+
+def test_errors_that_are_not_memory_pass(mini64, monkeypatch):
+    def products_of(*args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(jacobian, "products_of", products_of)
+    with warnings.catch_warnings(), pytest.raises(RuntimeError, match="something else"):
+        warnings.simplefilter("error")
+        jacobian_products(mini64.encoder, mini64.theta0, [mini64.theta0], random_images(2))
+
+
+def test_measured_memory_stays_within_the_estimate(mini):
+    """Chunk sizes rest on 4·(1 + T) of the largest tensor for products, and on all tensors twice for a graph."""
+    images, taus = random_images(32), [random_like(mini.theta0, seed) for seed in range(4)]
+    largest, total = memory.activation_bytes(mini.encoder, mini.theta0, images)
+    stacked = jacobian.stack(taus)
+    with torch.no_grad():
+        peak = peak_bytes(lambda: jacobian.products_of(mini.encoder, mini.theta0, stacked, images))
+    assert 0.3 < peak / (len(images) * 4 * 5 * largest) < 1
+    theta_bytes = sum(value.nbytes for value in mini.theta0.values())
+    peak = peak_bytes(lambda: gauss_newton_product(mini.encoder, mini.theta0, taus[0], images))
+    assert 0.1 < (peak - 2 * theta_bytes) / (len(images) * 2 * total) < 1
+
+
+def peak_bytes(compute) -> int:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        compute()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+@pytest.mark.slow
+def test_vit_b_32_in_float64():
+    """The architecture of the paper, random weights: products to 1e-7, gradients to 1e-10."""
+    clip = load_clip("ViT-B-32")
+    encoder, theta0 = clip.encoder.double(), {name: value.double() for name, value in clip.theta0.items()}
+    images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    tau = random_like(theta0, 1)
+    _, (product,) = jacobian_products(encoder, theta0, [tau], images)
+    assert relative_error(product, central_difference(encoder, theta0, tau, images, 1e-4)) < 1e-7
+
+    def loss(f0, products):
+        return F.cross_entropy(f0 + products, torch.tensor([3, 5]))
+
+    ours, _ = linearised_gradient(encoder, theta0, tau, images, lambda f, p: (loss(f, p), None))
+    theirs = brute_force(encoder, theta0, tau, images, loss)
     for name, value in theirs.items():
         assert (ours[name] - value).norm() <= 1e-10 * max(value.norm().item(), 1e-6), name
 

@@ -1,0 +1,99 @@
+"""What edited models do at any coefficients, from what was measured once.
+
+A source is `Products` or `Forward` of `analysis.products`, over one data set with labels; it answers
+`edited_features(coefficients)` with one coefficient for each of its vectors.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from taujp_core.models import logits
+
+from .products import Forward, Products
+
+COEFFICIENTS = tuple(k / 20 for k in range(21))  # 0, 0.05, …, 1: Ilharco et al. 2023, Ortiz-Jimenez et al. 2023
+
+
+def scores(
+    source: Products | Forward, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]
+) -> pd.DataFrame:
+    """Accuracy and mean cross-entropy (nats) at each of these points, a row each, in their order."""
+    rows = []
+    for point in coefficients:
+        found = logits(source.edited_features(point), head)
+        rows.append(
+            {
+                "accuracy": (found.argmax(-1) == source.labels).double().mean().item(),
+                "loss": F.cross_entropy(found, source.labels).item(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def predictions(
+    source: Products | Forward, head: Float[Tensor, "d classes"], coefficients: Sequence[float]
+) -> Int[Tensor, "n"]:
+    return logits(source.edited_features(coefficients), head).argmax(-1)
+
+
+def disentanglement_map(
+    sources: Sequence[Products | Forward], heads: Sequence[Tensor], alphas: Sequence[float]
+) -> pd.DataFrame:
+    """The disentanglement error of two task vectors over (α₁, α₂) (Ortiz-Jimenez et al. 2023, eq. 5).
+
+    ξ(α₁, α₂) = Σₜ share of task t's images whose prediction under θ₀ + α₁τ₁ + α₂τ₂ is not the one under
+    θ₀ + αₜτₜ, for t = 1, 2; no labels are used. Source t holds task t's images and both vectors, in order.
+    Returns alpha_1, alpha_2, error_1, error_2 (the shares, 0 to 1) and error, their sum.
+    """
+    own = [
+        {
+            alpha: predictions(source, head, [alpha, 0.0] if t == 0 else [0.0, alpha])
+            for alpha in alphas
+        }
+        for t, (source, head) in enumerate(zip(sources, heads, strict=True))
+    ]  # fmt: skip
+    rows = []
+    for first in alphas:
+        for second in alphas:
+            shares = [
+                (predictions(source, head, [first, second]) != own[t][alpha]).double().mean().item()
+                for t, (source, head, alpha) in enumerate(zip(sources, heads, (first, second), strict=True))
+            ]
+            rows.append((first, second, *shares, sum(shares)))
+    return pd.DataFrame(rows, columns=["alpha_1", "alpha_2", "error_1", "error_2", "error"])
+
+
+def per_task_coefficients(
+    sources: Sequence[Products], heads: Sequence[Tensor], start: float, iterations: int = 50
+) -> Float[Tensor, "t"]:
+    """One coefficient a vector: the minimum of the tasks' mean cross-entropy, by L-BFGS from `start` for all.
+
+    Source k holds task k's (validation) images and all vectors. Gradients go through the cached products alone.
+    """
+    vectors = len(sources[0].products)
+    alpha = torch.full((vectors,), start, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([alpha], max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        losses = [
+            F.cross_entropy(logits(source.edited_features(alpha), head), source.labels)
+            for source, head in zip(sources, heads, strict=True)
+        ]
+        loss = torch.stack(losses).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(objective)
+    return alpha.detach()
+
+
+def best_scalar(mean_accuracy: pd.Series) -> float:
+    """The coefficient (the index) with the largest value; of equals the largest coefficient."""
+    return float(mean_accuracy[np.isclose(mean_accuracy, mean_accuracy.max(), rtol=0, atol=1e-12)].index.max())
