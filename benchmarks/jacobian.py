@@ -1,6 +1,6 @@
 """Races: the Jacobian products of taujp_core.jacobian against what the field's code does.
 
-    python benchmarks/jacobian.py --json FILE         all races, about 10 minutes on two cores
+    python benchmarks/jacobian.py --json FILE         all races, about 15 minutes on two cores
     python benchmarks/jacobian.py --quick             fewer rounds, and no curve of ViT-B-32: below 2 minutes
     python benchmarks/jacobian.py --profile           where the time goes, instead of racing
 
@@ -256,7 +256,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     on_gpu = device.type == "cuda"
     # Images of a step, images measured, rounds of steps, products and curves.
-    sizes = {"mini": (64, 256, (21, 9, 5)), "ViT-B-32": (8, 16, (5, 3, 1))}
+    sizes = {"mini": (64, 256, (21, 9, 5)), "ViT-B-32": (8, 48, (5, 2, 1))}
     if arguments.quick:
         sizes = {"mini": (64, 128, (7, 3, 1)), "ViT-B-32": (8, 8, (2, 1, 0))}
     if on_gpu:

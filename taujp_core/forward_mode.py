@@ -41,7 +41,11 @@ class FasterRules(TorchFunctionMode):
 
 
 class Tangents(torch.autograd.Function):
-    """rule(primals, tangents), where tangents are [T, ...]: all of them under vmap, one otherwise."""
+    """rule(primals, tangents): all T tangents at once under vmap, one otherwise.
+
+    A rule gets tangents [T, ...] and returns [T, ...], each with the primal's strides: PyTorch copies a tangent
+    that is laid out in another way.
+    """
 
     @staticmethod
     def forward(rule, count, *tensors):
@@ -64,7 +68,7 @@ class Tangents(torch.autograd.Function):
         return rule(tensors[:count], tangents), 0
 
 
-def dual(primal: Tensor, rule: Callable, primals: list[Tensor], tangents: list[Tensor | None]) -> Tensor:
+def dual(primal: Tensor, rule: Callable, primals: list[Tensor | None], tangents: list[Tensor | None]) -> Tensor:
     """The primal with the tangent that `rule` gives; the primal alone where nothing moves."""
     if all(tangent is None for tangent in tangents):
         return primal
@@ -73,21 +77,24 @@ def dual(primal: Tensor, rule: Callable, primals: list[Tensor], tangents: list[T
     return make_dual(primal, tangent.to(primal.dtype))
 
 
+def parts(tensor: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Primal and tangent, each None if there is none."""
+    return (None, None) if tensor is None else unpack_dual(tensor)
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    (x, dx), (weight, dweight) = unpack_dual(x), unpack_dual(weight)
-    bias, dbias = unpack_dual(bias) if bias is not None else (None, None)
+    (x, dx), (weight, dweight), (bias, dbias) = parts(x), parts(weight), parts(bias)
     y = F.linear(x, weight, bias)
-    return dual(y, linear_tangents, [x.to(y.dtype), weight.to(y.dtype)], [dx, dweight, dbias])
+    return dual(y, linear_rule, [x.to(y.dtype), weight.to(y.dtype)], [dx, dweight, dbias])
 
 
-def linear_tangents(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
-    x, weight = primals
-    dx, dweight, dbias = tangents
+def linear_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
+    (x, weight), (dx, dweight, dbias) = primals, tangents
     vectors = next(len(tangent) for tangent in tangents if tangent is not None)
     rows = x.reshape(-1, x.shape[-1])
     out = x.new_empty(vectors, len(rows), len(weight))
     for t in range(vectors):
-        out[t] = dbias[t] if dbias is not None else 0
+        out[t] = 0 if dbias is None else dbias[t]
         if dx is not None:
             out[t].addmm_(dx[t].reshape(rows.shape).to(x.dtype), weight.T)
         if dweight is not None:
@@ -96,33 +103,31 @@ def linear_tangents(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) 
 
 
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    (x, dx), (weight, dweight), (bias, dbias) = (
-        unpack_dual(z) if z is not None else (None, None) for z in (x, weight, bias)
-    )
-    if dx is None:
+    (x, dx), (weight, dweight), (bias, dbias) = parts(x), parts(weight), parts(bias)
+    if dx is None or len(normalized_shape) != 1:
         return NotImplemented
     x = x if weight is None else x.to(weight.dtype)  # autocast keeps layer norms in float32
     y, mean, rstd = torch.native_layer_norm(x, normalized_shape, weight, bias, eps)
+    return dual(y, layer_norm_rule, [x, mean, rstd, weight], [dx, dweight, dbias])
 
-    def rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
-        x, weight, mean, rstd = primals
-        dx, dweight, dbias = tangents
-        normalised = (x - mean).mul_(rstd) if dweight is not None else None
-        out = x.new_empty(dx.shape)
-        for t in range(len(dx)):
-            # The Jacobian of x ↦ (x - mean)·rstd is symmetric, so the fused backward kernel gives its product.
-            out[t], _, _ = torch.ops.aten.native_layer_norm_backward(
-                dx[t].to(x.dtype).contiguous(), x, normalized_shape, mean, rstd, None, None, [True, False, False]
-            )
-            if weight is not None:
-                out[t].mul_(weight)
-            if dweight is not None:
-                out[t].addcmul_(normalised, dweight[t])
-            if dbias is not None:
-                out[t].add_(dbias[t])
-        return out
 
-    return dual(y, rule, [x, weight, mean, rstd], [dx, dweight, dbias])
+def layer_norm_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
+    """w·rstd·(ẋ - mean of ẋ - x̂·mean of x̂ẋ) + x̂·ẇ + ḃ."""
+    (x, mean, rstd, weight), (dx, dweight, dbias) = primals, tangents
+    normalised = None if dweight is None else (x - mean).mul_(rstd)
+    out = x.new_empty(dx.shape)
+    for t in range(len(dx)):
+        # The Jacobian of x̂ = (x - mean)·rstd is symmetric, so reverse mode's fused kernel gives its product too.
+        out[t], _, _ = torch.ops.aten.native_layer_norm_backward(
+            dx[t].to(x.dtype).contiguous(), x, x.shape[-1:], mean, rstd, None, None, [True, False, False]
+        )
+        if weight is not None:
+            out[t].mul_(weight)
+        if dweight is not None:
+            out[t].addcmul_(normalised, dweight[t])
+        if dbias is not None:
+            out[t].add_(dbias[t])
+    return out
 
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
@@ -130,53 +135,56 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
     def rule(primals: tuple[Tensor, ...], tangents: list[Tensor]) -> Tensor:
         (x,), (dx,) = primals, tangents
-        if len(dx) == 1:
-            return torch.ops.aten.gelu_backward(dx, x[None], approximate=approximate)
         return dx * torch.ops.aten.gelu_backward(torch.ones_like(x), x, approximate=approximate)
 
     return dual(F.gelu(x, approximate=approximate), rule, [x], [dx])
 
 
 def attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
-    """softmax(qkᵀ·scale)·v for q, k, v of one shape [..., l, d]."""
-    if attn_mask is not None or dropout_p or is_causal or enable_gqa or not q.shape == k.shape == v.shape:
+    """softmax(qkᵀ·scale)·v for q, k, v of one shape [b, heads, length, width]."""
+    plain = attn_mask is None and not dropout_p and not is_causal and not enable_gqa
+    if not plain or not q.shape == k.shape == v.shape or q.ndim != 4:
         return NotImplemented
+    return attend(q, k, v, q.shape[-1] ** -0.5 if scale is None else scale).transpose(1, 2)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """As `attention`, [b, length, heads, width]."""
     (q, dq), (k, dk), (v, dv) = unpack_dual(q), unpack_dual(k), unpack_dual(v)
     if not dq is dk is dv is None:
         dq, dk, dv = (torch.zeros_like(z) if dz is None else dz for z, dz in ((q, dq), (k, dk), (v, dv)))
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    shape, flat = q.shape, (-1, *q.shape[-2:])
-    q, k, v = (z.reshape(flat) for z in (q, k, v))
+    b, heads, length, width = q.shape
+    q, k, v = (z.reshape(-1, length, width) for z in (q, k, v))
     weights = torch.softmax((q * scale) @ k.mT, -1)
-    y = weights @ v
+    y = (weights @ v).view(b, heads, length, width)
 
     def rule(primals: tuple[Tensor, ...], tangents: list[Tensor]) -> Tensor:
         q, k, v, weights = primals
         q, k = q * scale, k * scale
-        out = v.new_empty(len(tangents[0]), *v.shape)
+        out = y.new_empty(len(tangents[0]), b, length, heads, width)
         for t in range(len(out)):
-            dq, dk, dv = (z[t].reshape(flat) for z in tangents)
+            dq, dk, dv = (z[t].reshape(q.shape) for z in tangents)
             dweights = torch.baddbmm(dq @ k.mT, q, dk.mT).mul_(weights)
             dweights.addcmul_(weights, dweights.sum(-1, keepdim=True), value=-1)
-            out[t] = torch.baddbmm(dweights @ v, weights, dv)
-        return out
+            dy = torch.baddbmm(dweights @ v, weights, dv)
+            out[t] = dy.view(b, heads, length, width).transpose(1, 2)
+        return out.flatten(-2)
 
-    return dual(y, rule, [q, k, v, weights], [dq, dk, dv]).view(shape)
+    merged = y.transpose(1, 2).flatten(-2)
+    return dual(merged, rule, [q, k, v, weights], [dq, dk, dv]).unflatten(-1, (heads, width))
 
 
 def multi_head_attention(query, key, value, _, heads, in_weight, in_bias, bias_k, bias_v, zero, dropout, out_weight,
                          out_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None,
                          use_separate_proj_weight=False, **other):  # fmt: skip
-    """Self-attention of [l, b, width] by the rules above; anything else is left to PyTorch."""
+    """Self-attention of [length, b, width] by the rules above; anything else is left to PyTorch."""
     plain = bias_k is None and not zero and key_padding_mask is None and attn_mask is None and not need_weights
     if not plain or not (query is key is value) or use_separate_proj_weight or (dropout and training):
         return NotImplemented
     x = query.transpose(0, 1)
-    b, length, width = x.shape
-    q, k, v = linear(x, in_weight, in_bias).view(b, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    mixed = attention(q, k, v)
-    y = linear(mixed.transpose(1, 2).reshape(b, length, width), out_weight, out_bias)
-    return y.transpose(0, 1), None
+    q, k, v = linear(x, in_weight, in_bias).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    mixed = attend(q, k, v, q.shape[-1] ** -0.5).flatten(-2)
+    return linear(mixed, out_weight, out_bias).transpose(0, 1), None
 
 
 RULES = {
