@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
 SAME_NUMBERS := OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition 33_disentanglement
 
 .PHONY: quickstart test lab notebooks results clean
 
@@ -45,6 +45,8 @@ results: $(STAMP)
 	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], steps: 0, output: runs/addition-full}'
+	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
+	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/disentanglement-full}'
 
 clean:
 	rm -rf .venv

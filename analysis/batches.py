@@ -12,14 +12,23 @@ from taujp_core.runs import Run, run_config
 
 
 def train_all(
-    clip: Clip, suite: str, tasks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], store: Path, **changes
+    clip: Clip,
+    suite: str,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    store: Path,
+    known: Sequence[str] | None = None,
+    **changes,
 ) -> list[Run]:
     """One run for each method, seed and task, in this order; `changes` go to `run_config`.
+
+    `known` are the tasks whose images the penalty sees; by default those that are trained.
 
     All configurations are checked before the first training starts. A batch that was stopped goes on where it was.
     """
     configs = [
-        run_config(suite, task, method, seed, tasks=list(tasks), **changes)
+        run_config(suite, task, method, seed, tasks=list(known or tasks), **changes)
         for method in methods
         for seed in seeds
         for task in tasks

@@ -69,6 +69,14 @@ def disentanglement_map(
     return pd.DataFrame(rows, columns=["alpha_1", "alpha_2", "error_1", "error_2", "error"])
 
 
+def disentanglement_summary(maps: pd.DataFrame) -> pd.DataFrame:
+    """A row a method: mean error over the map, mean over 0 ≤ α ≤ 1, and at (1, 1), where plain addition is."""
+    within = maps.alpha_1.between(0, 1) & maps.alpha_2.between(0, 1)
+    corner = maps[(maps.alpha_1 == 1) & (maps.alpha_2 == 1)]
+    columns = {"error": maps, "error_within": maps[within], "error_at_one": corner}
+    return pd.DataFrame({name: part.groupby("method", sort=False).error.mean() for name, part in columns.items()})
+
+
 def per_task_coefficients(
     sources: Sequence[Products], heads: Sequence[Tensor], start: float, iterations: int = 50
 ) -> Float[Tensor, "t"]:

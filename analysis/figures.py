@@ -62,7 +62,7 @@ def accuracy_versus_coefficient(
     figure.update_xaxes(title="coefficient α", range=[-0.02, 1.03])
     figure.update_yaxes(range=[0, 1.02])
     figure.update_yaxes(title="test accuracy", col=1)
-    return styled(figure, "Accuracy of θ₀ + α·Στ", 470, 230 + 310 * len(methods))
+    return styled(figure, "Accuracy of θ₀ + α·Στ", 540, 230 + 310 * len(methods))
 
 
 def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
@@ -81,17 +81,36 @@ def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
             text=[[f"{value:.3g}" for value in row] for row in values.to_numpy()], texttemplate="%{text}",
             hovertemplate="vector of %{y} on %{x}: τJp = %{text}<extra></extra>", row=1, col=column,
         )  # fmt: skip
-    ticks = np.arange(-3, 4)
-    figure.update_layout(
-        coloraxis=dict(
-            colorscale="Viridis", colorbar=dict(title="τJp", tickvals=ticks, ticktext=[f"{10.0**k:g}" for k in ticks])
-        )
-    )
+    ticks = [digit * 10.0**k for k in range(-3, 4) for digit in (1, 2, 5)]
+    bar = dict(title="τJp", tickvals=np.log10(ticks).round(4), ticktext=[f"{tick:g}" for tick in ticks])
+    figure.update_layout(coloraxis=dict(colorscale="Viridis", colorbar=bar))
     figure.update_xaxes(title="images of", tickangle=40)
     figure.update_yaxes(autorange="reversed")
     figure.update_yaxes(title="task vector of", col=1)
     return styled(
         figure, "τJp: mean ‖J(x)τ‖₂ over validation images", 200 + 38 * len(order_rows) + 120, 200 + 420 * len(methods)
+    )
+
+
+def disentanglement_maps(maps: pd.DataFrame, pair: list[str]) -> go.Figure:
+    """A heat map a method: the disentanglement error over the coefficients of two vectors.
+
+    maps: method, alpha_1, alpha_2, error (0 to 2); pair: the vectors' tasks.
+    """
+    methods = list(maps.method.unique())
+    figure = make_subplots(cols=len(methods), shared_yaxes=True, subplot_titles=methods, horizontal_spacing=0.03)
+    for column, method in enumerate(methods, 1):
+        values = maps[maps.method == method].pivot_table(index="alpha_2", columns="alpha_1", values="error")
+        figure.add_heatmap(
+            z=values.to_numpy().round(4), x=values.columns, y=values.index, coloraxis="coloraxis",
+            hovertemplate="α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}<extra></extra>", row=1, col=column,
+        )  # fmt: skip
+        figure.add_shape(type="rect", x0=0, x1=1, y0=0, y1=1, line=dict(color="red", dash="dash"), row=1, col=column)
+    figure.update_layout(coloraxis=dict(colorscale="Blues_r", cmin=0, cmax=2, colorbar=dict(title="ξ")))
+    figure.update_xaxes(title=f"coefficient α₁ of {pair[0]}")
+    figure.update_yaxes(title=f"coefficient α₂ of {pair[1]}", col=1)
+    return styled(
+        figure, "Disentanglement error ξ: share of changed predictions, both tasks", 460, 170 + 340 * len(methods)
     )
 
 

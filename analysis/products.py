@@ -12,10 +12,12 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from taujp_core.datasets import load_split
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
 from taujp_core.memory import device_of, to_device
-from taujp_core.models import Clip
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, check_theta0, edited
 
 
@@ -69,6 +71,16 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDat
 def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset) -> Forward:
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     return Forward(clip, tuple(vectors), *on_device(clip, split))
+
+
+def pair_sources(
+    clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int
+) -> tuple[list[Products | Forward], list[Tensor]]:
+    """For each vector's task: its first validation images with all vectors, as the method is applied, and its head."""
+    measure = forward_source if vectors[0].method == "standard" else measure_products
+    tasks = [suite.task(vector.task) for vector in vectors]
+    sources = [measure(clip, vectors, TensorDataset(*load_split(task, "validation")[:images])) for task in tasks]
+    return sources, [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
 
 
 def on_device(clip: Clip, split: TensorDataset) -> tuple[Tensor, Tensor]:

@@ -92,6 +92,12 @@ def test_curves_equal_a_model_evaluated_at_each_coefficient(method, mini, tmp_pa
     )
     assert alone == pytest.approx(accuracy(expected, head, labels), abs=0.0021)
     assert set(addition.tau_jp.data_set) == {"uci", "signs", "shapes"}
+    assert list(addition.per_task.task) == ([] if method == "standard" else ["uci", "signs"])
+    for row in addition.per_task.query("task == 'uci'").itertuples():
+        first, second = addition.per_task.coefficient
+        tau = {name: first * pair[0].tau[name] + second * pair[1].tau[name] for name in mini.theta0}
+        expected = accuracy(linearised_features(mini.encoder, mini.theta0, tau, images), head, labels)
+        assert row.accuracy == pytest.approx(expected, abs=0.0021)
 
 
 def planted_curves(validation, test) -> pd.DataFrame:
@@ -123,10 +129,11 @@ def test_the_summary_averages_what_it_says():
             )
         ]
     )  # fmt: skip
-    (row,) = summary_table(Addition(curves, single, tau_jp)).to_dict("records")
+    per_task = pd.DataFrame([{"method": "linear", "seed": 0, "accuracy": value} for value in (0.5, 0.7)])
+    (row,) = summary_table(Addition(curves, single, tau_jp, per_task)).to_dict("records")
     assert row == {
         "method": "linear", "seed": 0, "zero_shot": 0.3, "single_task": 0.8, "one_shot": 0.4, "tuned": 0.5,
-        "tuned_coefficient": 0.5, "normalised_one_shot": pytest.approx(0.5), "normalised_tuned": pytest.approx(0.625),
+        "tuned_coefficient": 0.5, "tuned_per_task": pytest.approx(0.6), "normalised_one_shot": pytest.approx(0.5), "normalised_tuned": pytest.approx(0.625),
         "tau_jp_own": 6.0, "tau_jp_others": 3.0,
     }  # fmt: skip
 

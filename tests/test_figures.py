@@ -87,3 +87,18 @@ def test_the_contact_sheet_puts_a_name_in_a_row():
     assert pixels[:32].max() == 0
     assert pixels[32:].min() == 255
     assert list(figure.layout.yaxis.ticktext) == ["a", "b"]
+
+
+def test_a_map_has_the_first_vectors_coefficient_to_the_right():
+    maps = pd.DataFrame(
+        [
+            {"method": "linear", "alpha_1": first, "alpha_2": second, "error": first + 10 * second}
+            for first in (0.0, 1.0) for second in (0.0, 1.0)
+        ]
+    )  # fmt: skip
+    figure = figures.disentanglement_maps(maps, TASKS)
+    (heat,) = figure.data
+    assert np.array_equal(heat.z, [[0.0, 1.0], [10.0, 11.0]])  # a row for each α₂
+    assert figure.layout.xaxis.title.text == "coefficient α₁ of uci"
+    assert figure.layout.yaxis.title.text == "coefficient α₂ of signs"
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 2)
