@@ -80,7 +80,7 @@ def disentanglement_summary(maps: pd.DataFrame) -> pd.DataFrame:
 def per_task_coefficients(
     sources: Sequence[Products], heads: Sequence[Tensor], start: float, iterations: int = 50
 ) -> Float[Tensor, "t"]:
-    """One coefficient a vector: the minimum of the tasks' mean cross-entropy, by L-BFGS from `start` for all.
+    """One coefficient a vector: a local minimum of the tasks' mean cross-entropy, by L-BFGS from `start` for all.
 
     Source k holds task k's (validation) images and all vectors. Gradients go through the cached products alone.
     """

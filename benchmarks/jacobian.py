@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from analysis.coefficients import COEFFICIENTS, scores
 from analysis.products import Products
-from taujp_core.finetune import cross_entropy, penalised_gradient, standard_gradient
+from taujp_core.finetune import cross_entropy, penalised_gradient
 from taujp_core.jacobian import jacobian_products
 from taujp_core.memory import device_of
 from taujp_core.models import Clip, Parameters, load_clip, logits
@@ -77,6 +77,7 @@ class Sides:
              for name, value in self.theta0.items()}
             for _ in range(VECTORS)
         ]  # fmt: skip
+        self.edited = {name: value + self.vectors[0][name] for name, value in self.theta0.items()}
 
     def to(self, dtype: torch.dtype) -> "Sides":
         """A copy in another precision; the images stay bytes."""
@@ -85,6 +86,7 @@ class Sides:
         other.encoder = other.clip.encoder = copy.deepcopy(self.encoder).to(dtype)
         other.theta0 = other.clip.theta0 = cast(self.theta0, dtype)
         other.vectors, other.head = [cast(tau, dtype) for tau in self.vectors], self.head.to(dtype)
+        other.edited = {name: value + other.vectors[0][name] for name, value in other.theta0.items()}
         return other
 
     # Ours.
@@ -109,18 +111,17 @@ class Sides:
 
     # The other side.
     def ordinary_step(self) -> Parameters:
-        return standard_gradient(self.clip, self.head, self.vectors[0], self.images, self.labels)[0]
+        theta = {name: value.detach().requires_grad_() for name, value in self.edited.items()}
+        loss = cross_entropy(functional_call(self.encoder, theta, (self.images,)), self.head, self.labels)
+        return dict(zip(theta, torch.autograd.grad(loss, list(theta.values()), materialize_grads=True), strict=True))
 
     def jvp(self, theta: Parameters, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         difference = {name: theta[name] - value for name, value in self.theta0.items()}
         with pytorch_rules():
             return jvp(lambda theta: functional_call(self.encoder, theta, (images,)), (self.theta0,), (difference,))
 
-    def theta(self, alpha: float = 1.0) -> Parameters:
-        return {name: value + alpha * self.vectors[0][name] for name, value in self.theta0.items()}
-
     def step_through_jvp(self, penalised: bool = False) -> Parameters:
-        theta = {name: value.requires_grad_() for name, value in self.theta().items()}
+        theta = {name: value.detach().requires_grad_() for name, value in self.edited.items()}
         features, products = self.jvp(theta, self.images)
         loss = cross_entropy(features + products, self.head, self.labels)
         if penalised:
@@ -142,7 +143,8 @@ class Sides:
     def evaluations(self) -> list[float]:
         accuracies = []
         for alpha in COEFFICIENTS:
-            found = logits(sum(self.jvp(self.theta(alpha), self.measured)), self.head)
+            theta = {name: value + alpha * self.vectors[0][name] for name, value in self.theta0.items()}
+            found = logits(sum(self.jvp(theta, self.measured)), self.head)
             accuracies.append((found.argmax(-1) == self.answers).double().mean().item())
         return accuracies
 
@@ -236,6 +238,8 @@ def relative_errors(sides: Sides, exact: Sides, name: str) -> dict[str, float]:
 
 
 def show_profile(title: str, compute: Callable) -> None:
+    """The processor's time by operation, after one call to warm up."""
+    compute()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         compute()
     averages = profiler.key_averages()
@@ -248,19 +252,21 @@ def show_profile(title: str, compute: Callable) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller batches and fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="on a CPU: fewer images and rounds")
     parser.add_argument("--json", type=Path, help="write the rows, hardware and versions to this file")
-    parser.add_argument("--profile", action="store_true", help="profile the steps and products instead of racing")
+    parser.add_argument("--profile", action="store_true", help="profile steps and products instead, on a CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     on_gpu = device.type == "cuda"
+    if arguments.profile and on_gpu:
+        parser.error("--profile shows the processor's time: use it with --device cpu")
     # Images of a step, images measured, rounds of steps, products and curves.
     sizes = {"mini": (64, 256, (21, 9, 5)), "ViT-B-32": (8, 48, (5, 2, 1))}
-    if arguments.quick:
-        sizes = {"mini": (64, 128, (7, 3, 1)), "ViT-B-32": (8, 8, (2, 1, 0))}
     if on_gpu:
         sizes = {name: (128, 256, (15, 5, 3)) for name in ("mini", "ViT-B-32", "ViT-L-14")}
+    elif arguments.quick:
+        sizes = {"mini": (64, 128, (7, 3, 1)), "ViT-B-32": (8, 8, (2, 1, 0))}
 
     rows, errors = [], []
     for name, (batch, measured, rounds) in sizes.items():

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from .datasets import load_split
 from .evaluation import accuracy, features, linearised_features
 from .files import read_tensors, write_json, write_tensors
-from .jacobian import linearised_gradient, product_norms
+from .jacobian import full_precision, linearised_gradient, product_norms
 from .memory import device_of, to_device
 from .models import Clip, Parameters, logits, zero_shot_head
 from .optimisation import batch_indices, cosine_lr, optimizer_tensors, restore_optimizer
@@ -175,8 +175,10 @@ def standard_gradient(
 ) -> tuple[Parameters, tuple[Tensor, Tensor]]:
     """Gradient of CE(f(x; θ₀ + τ)), and (loss, 0)."""
     theta = {name: value.detach().requires_grad_() for name, value in edited_theta(clip, tau).items()}
-    loss = cross_entropy(functional_call(clip.encoder, theta, (images,)), head, labels)
-    gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
+    features = functional_call(clip.encoder, theta, (images,))
+    with full_precision(features):
+        loss = cross_entropy(features, head, labels)
+        gradients = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
     return dict(zip(theta, gradients, strict=True)), (loss.detach(), torch.zeros_like(loss))
 
 
@@ -198,8 +200,7 @@ def penalised_gradient(
 
 def cross_entropy(features: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     """Of the cosine logits, in the head's precision whatever the encoder's."""
-    with torch.autocast(features.device.type, enabled=False):
-        return F.cross_entropy(logits(features.to(head.dtype), head), labels)
+    return F.cross_entropy(logits(features.to(head.dtype), head), labels)
 
 
 def penalty_batch(config: RunConfig, others: list[Dataset], step: int, device: torch.device) -> list[Tensor]:

@@ -82,8 +82,10 @@ def parts(tensor: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     return (None, None) if tensor is None else unpack_dual(tensor)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    (x, dx), (weight, dweight), (bias, dbias) = parts(x), parts(weight), parts(bias)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if weight.ndim != 2:
+        return NotImplemented
+    (x, dx), (weight, dweight), (bias, dbias) = parts(input), parts(weight), parts(bias)
     y = F.linear(x, weight, bias)
     return dual(y, linear_rule, [x.to(y.dtype), weight.to(y.dtype)], [dx, dweight, dbias])
 
@@ -102,8 +104,8 @@ def linear_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> T
     return out.view(vectors, *x.shape[:-1], len(weight))
 
 
-def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    (x, dx), (weight, dweight), (bias, dbias) = parts(x), parts(weight), parts(bias)
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    (x, dx), (weight, dweight), (bias, dbias) = parts(input), parts(weight), parts(bias)
     if dx is None or len(normalized_shape) != 1:
         return NotImplemented
     x = x if weight is None else x.to(weight.dtype)  # autocast keeps layer norms in float32
@@ -130,8 +132,8 @@ def layer_norm_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) 
     return out
 
 
-def gelu(x: Tensor, approximate: str = "none") -> Tensor:
-    x, dx = unpack_dual(x)
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    x, dx = unpack_dual(input)
 
     def rule(primals: tuple[Tensor, ...], tangents: list[Tensor]) -> Tensor:
         (x,), (dx,) = primals, tangents
@@ -140,12 +142,12 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     return dual(F.gelu(x, approximate=approximate), rule, [x], [dx])
 
 
-def attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
+def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
     """softmax(qkᵀ·scale)·v for q, k, v of one shape [b, heads, length, width]."""
     plain = attn_mask is None and not dropout_p and not is_causal and not enable_gqa
-    if not plain or not q.shape == k.shape == v.shape or q.ndim != 4:
+    if not plain or not query.shape == key.shape == value.shape or query.ndim != 4:
         return NotImplemented
-    return attend(q, k, v, q.shape[-1] ** -0.5 if scale is None else scale).transpose(1, 2)
+    return attend(query, key, value, query.shape[-1] ** -0.5 if scale is None else scale).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -176,10 +178,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 def multi_head_attention(query, key, value, _, heads, in_weight, in_bias, bias_k, bias_v, zero, dropout, out_weight,
                          out_bias, training=True, key_padding_mask=None, need_weights=True, attn_mask=None,
-                         use_separate_proj_weight=False, **other):  # fmt: skip
+                         use_separate_proj_weight=False, q_proj_weight=None, k_proj_weight=None, v_proj_weight=None,
+                         static_k=None, static_v=None, average_attn_weights=True, is_causal=False):  # fmt: skip
     """Self-attention of [length, b, width] by the rules above; anything else is left to PyTorch."""
-    plain = bias_k is None and not zero and key_padding_mask is None and attn_mask is None and not need_weights
-    if not plain or not (query is key is value) or use_separate_proj_weight or (dropout and training):
+    extras = (bias_k, bias_v, key_padding_mask, attn_mask, static_k, static_v)
+    plain = query is key is value and query.ndim == 3 and all(extra is None for extra in extras)
+    if not plain or zero or need_weights or is_causal or use_separate_proj_weight or (dropout and training):
         return NotImplemented
     x = query.transpose(0, 1)
     q, k, v = linear(x, in_weight, in_bias).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)

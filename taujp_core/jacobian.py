@@ -27,7 +27,7 @@ Details = TypeVar("Details")
 def jacobian_products(
     encoder: nn.Module, theta0: Parameters, vectors: Sequence[Parameters], images: Shaped[Tensor, "n ..."]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "t n d"]]:
-    """Features f₀ = f(x; θ₀) and products J(x)·τₜ for all vectors, the primal computed once.
+    """Features f₀ = f(x; θ₀) and products J(x)·τₜ for all vectors, the primal computed once for all that fit.
 
     1 + 2T matrix products a layer for T vectors, where T single products take 3T. Vectors and images are taken
     in chunks that fit into memory.
@@ -42,7 +42,8 @@ def jacobian_products(
         chunk = chunk_size(budget - group * theta_bytes, 4 * (1 + group) * largest, device)
         products = []
         for start in range(0, len(vectors), group):
-            stacked = stack(vectors[start : start + group])
+            taus = vectors[start : start + group]
+            stacked = {name: torch.stack([tau[name] for tau in taus]) for name in theta0}
             parts = [products_of(encoder, theta0, stacked, to_device(part, device)) for part in images.split(chunk)]
             features, group_products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
             products.append(group_products)
@@ -72,22 +73,23 @@ def linearised_gradient(
 ) -> tuple[Parameters, Details]:
     """Gradient with respect to τ of loss(f₀, Jτ), which is Jᵀ·∂loss/∂(Jτ), and what else `loss` returns.
 
-    One dual-number forward pass gives f₀ and Jτ, and keeps the graph of f₀ alone; the loss's gradient with
-    respect to Jτ is then sent back through that graph. An ordinary training step takes 3 matrix products a
+    One dual-number forward pass gives f₀ and Jτ, and keeps the graph of f₀ alone (what PyTorch's own rules record
+    of the tangents goes before the backward pass); the loss's gradient with respect to Jτ is then sent back
+    through that graph. An ordinary training step takes 3 matrix products a
     layer, this one 5. All images are one batch.
     """
     primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
     dtype = next(iter(theta0.values())).dtype
-    with forward_mode(), dual_level():
+    with torch.enable_grad(), forward_mode(), dual_level():
         dual = {name: make_dual(value, tau[name].detach()) for name, value in primal.items()}
         features, products = unpack_dual(functional_call(encoder, dual, (images,)))
         del dual
     features = features.to(dtype)
     # Detached, for a rule of PyTorch's own may have recorded a graph of the tangents.
     products = products.detach().to(dtype).requires_grad_()
-    with torch.enable_grad():
+    with torch.enable_grad(), full_precision(products):
         objective, details = loss(features.detach(), products)
-    (cotangent,) = torch.autograd.grad(objective, products)
+        (cotangent,) = torch.autograd.grad(objective, products)
     return pull_back(features, primal, cotangent), details
 
 
@@ -145,12 +147,14 @@ def sum_over_chunks(
 
 def pull_back(features: Tensor, primal: Parameters, cotangent: Tensor) -> Parameters:
     """The cotangent of the features as one of the parameters; zeros for those that the features do not see."""
-    gradients = torch.autograd.grad(features, list(primal.values()), grad_outputs=cotangent, materialize_grads=True)
+    with full_precision(features):
+        gradients = torch.autograd.grad(features, list(primal.values()), cotangent, materialize_grads=True)
     return dict(zip(primal, gradients, strict=True))
 
 
-def stack(vectors: Sequence[Parameters]) -> Parameters:
-    return {name: torch.stack([tau[name] for tau in vectors]) for name in vectors[0]}
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """No autocast: under it the loss would be rounded, and reverse mode has the forward pass's formats anyway."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def chunk_size(budget: int, image_bytes: int, device: torch.device) -> int:

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from .forward_mode import forward_mode
 from .models import Parameters
 
 Result = TypeVar("Result")
@@ -48,7 +49,7 @@ def within_memory(compute: Callable[[int], Result], device: torch.device) -> Res
         except RuntimeError as error:
             if not ran_out(error) or budget < 2**20:
                 raise
-        budget //= 2
+        budget = (min(budget, CPU_ACTIVATIONS) if device.type == "cpu" else budget) // 2
         warnings.warn(f"{device} ran out of memory: trying again within {budget / 2**20:.0f} MiB", stacklevel=3)
 
 
@@ -57,17 +58,17 @@ def ran_out(error: RuntimeError) -> bool:
 
 
 class NewBytes(TorchDispatchMode):
-    """Counts the memory that operations return, views and in-place results aside: the largest, and all together."""
+    """Lists the bytes of every tensor that operations return, but for views and in-place results."""
 
-    largest = total = 0
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         known = {storage_of(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor) and storage_of(leaf) not in known:
-                self.largest = max(self.largest, leaf.nbytes)
-                self.total += leaf.nbytes
+        new = (leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor) and storage_of(leaf) not in known)
+        self.sizes.extend(tensor.nbytes for tensor in new)
         return out
 
 
@@ -77,13 +78,16 @@ def storage_of(tensor: Tensor) -> int:
 
 @torch.no_grad()
 def activation_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> tuple[int, int]:
-    """Bytes an image: the largest tensor of a forward pass, and all of them (at most what a graph keeps).
+    """Bytes an image of a forward pass: its largest tensor, and all of them together (a graph keeps at most these).
 
-    Two images against one, so that what does not grow with the batch, such as cast weights, is not counted.
+    What three images take beyond two, operation by operation: casts of weights, say, are the same for both.
+    (One image takes other operations, for its batch can be dropped without a copy.)
     """
-    counts = []
-    for n in (1, 2):
-        with NewBytes() as count:
+    theta0 = {name: value.detach() for name, value in theta0.items()}
+    two, three = [], []
+    for sizes, n in ((two, 2), (three, 3)):
+        with forward_mode(), NewBytes() as count:
             functional_call(encoder, theta0, (to_device(torch.cat([images[:1]] * n), device_of(theta0)),))
-        counts.append(count)
-    return max(1, counts[1].largest - counts[0].largest), max(1, counts[1].total - counts[0].total)
+        sizes.extend(count.sizes)
+    more = [b - a for a, b in zip(two, three, strict=False)]
+    return max(1, *more), max(1, sum(more))

@@ -136,11 +136,11 @@ def test_per_task_coefficients_find_the_minimum_of_the_loss():
             assert loss(moved.tolist()) >= loss(best.tolist()) - 1e-7
 
 
-def test_a_task_that_no_vector_helps_gets_no_dose():
-    """Both images are right already and every move is away from them."""
-    sources = [planted([[[-1.0, 1.0], [-1.0, 1.0]]])]
-    best = per_task_coefficients(sources, [torch.eye(2)], 0.5)
-    assert best.item() <= 0
+def test_a_vector_that_only_turns_features_away_gets_no_dose():
+    """Two images on the axis of their class, which the vector moves to either side: α = 0 is best by symmetry."""
+    sources = [planted([[[0.0, 1.0], [0.0, -1.0]]])]
+    head = torch.tensor([[1.0, -0.5, -0.5], [0.0, 0.8, -0.8]])
+    assert per_task_coefficients(sources, [head], 0.5).item() == pytest.approx(0, abs=1e-3)
 
 
 def test_scores_are_a_row_a_point():

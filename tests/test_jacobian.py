@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from taujp_core import jacobian, memory
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.finetune import penalised_gradient
-from taujp_core.forward_mode import FasterRules, forward_mode
+from taujp_core.forward_mode import RULES, forward_mode
 from taujp_core.jacobian import (
     gauss_newton_product,
     jacobian_products,
@@ -26,6 +26,7 @@ from taujp_core.jacobian import (
     transpose_product,
 )
 from taujp_core.models import Clip, ImageEncoder, load_clip
+from taujp_core.precision import precision
 
 
 def open_clip_tower(**changes) -> nn.Module:
@@ -114,18 +115,115 @@ def test_vectors_that_leave_parameters_alone(network):
         assert (jacobian_products(encoder, theta0, [tau], images)[1][0] - expected).norm() < 1e-12, moved
 
 
-def test_the_faster_rules_are_used(mini64, monkeypatch):
-    """PyTorch's own rules are right as well, so that nothing but speed would tell that ours were not called."""
-    calls = set()
-    own = FasterRules.__torch_function__
+def test_vectors_may_name_parameters_in_another_order(mini64):
+    """As those from files do."""
+    images, tau = random_images(2), random_like(mini64.theta0, 1)
+    shuffled = {name: tau[name] for name in sorted(tau, reverse=True)}
+    expected = jacobian_products(mini64.encoder, mini64.theta0, [tau], images)[1]
+    assert torch.equal(jacobian_products(mini64.encoder, mini64.theta0, [shuffled], images)[1], expected)
+    gradients = [
+        linearised_gradient(mini64.encoder, mini64.theta0, vector, images, lambda f, p: (p.square().sum(), None))[0]
+        for vector in (tau, shuffled)
+    ]
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in tau)
 
-    def spy(self, func, types, args=(), kwargs=None):
-        calls.add(func)
-        return own(self, func, types, args, kwargs)
 
-    monkeypatch.setattr(FasterRules, "__torch_function__", spy)
-    jacobian_products(mini64.encoder, mini64.theta0, [mini64.theta0], random_images(2))
-    assert {F.linear, F.layer_norm, F.gelu, F.multi_head_attention_forward} <= calls
+@pytest.mark.parametrize(
+    ("tower", "expected"),
+    [
+        ("open_clip ViT", {F.linear, F.layer_norm, F.gelu, F.multi_head_attention_forward}),
+        ("timm ViT", {F.linear, F.layer_norm, F.gelu, F.scaled_dot_product_attention}),
+    ],
+)
+def test_the_faster_rules_answer(tower, expected, monkeypatch):
+    """PyTorch's own rules are right as well, so that nothing but speed would tell that ours did not."""
+    answered = set()
+
+    def spied(func, rule):
+        def spy(*args, **kwargs):
+            result = rule(*args, **kwargs)
+            if result is not NotImplemented:
+                answered.add(func)
+            return result
+
+        return spy
+
+    for func, rule in RULES.items():
+        monkeypatch.setitem(RULES, func, spied(func, rule))
+    encoder = ImageEncoder(TOWERS[tower](), (0.5,) * 3, (0.25,) * 3).eval().requires_grad_(False)
+    theta0 = dict(encoder.named_parameters())
+    jacobian_products(encoder, theta0, [theta0], random_images(2))
+    assert answered == expected
+
+
+class Options(nn.Module):
+    """Functions of the rules as encoders may also call them: options, keywords, frozen and missing parameters."""
+
+    def __init__(self, case: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.case = case
+        self.embed = nn.Linear(48, 16, bias="no bias" not in case)
+        self.norm = nn.LayerNorm(16, elementwise_affine="no affine" not in case)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first="batch first" in case, bias="no bias" not in case)
+        self.double().eval()
+
+    def forward(self, images):
+        x = images.double().unflatten(2, (8, 4)).flatten(3)[:, :, :, :16].flatten(1, 2).unflatten(2, (-1, 16))[:, :, 0]
+        x = F.linear(input=torch.cat([x] * 3, -1) / 255, weight=self.embed.weight, bias=self.embed.bias)
+        x = self.norm(x)
+        mask = None
+        if "mask" in self.case:
+            mask = nn.Transformer.generate_square_subsequent_mask(
+                x.shape[1 if "batch first" in self.case else 0], dtype=x.dtype
+            )
+        weights = "weights" in self.case
+        x = x + self.attention(x, x, x, need_weights=weights, attn_mask=mask, is_causal=mask is not None)[0]
+        heads = F.gelu(input=x, approximate="tanh" if "tanh" in self.case else "none").unflatten(-1, (2, 8))
+        q = heads.transpose(1, 2)
+        x = F.scaled_dot_product_attention(
+            query=q, key=q, value=2 * q, is_causal="causal" in self.case, scale=0.3 if "scale" in self.case else None
+        )
+        return x.transpose(1, 2).flatten(2).mean(1)
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["no bias, no affine", "batch first", "mask", "batch first, mask, weights", "weights", "tanh, causal", "scale",
+     "frozen, batch first"],
+)  # fmt: skip
+def test_options_keywords_and_frozen_parameters(case):
+    encoder = Options(case).requires_grad_(False)
+    theta0 = {
+        name: value
+        for name, value in encoder.named_parameters()
+        if "frozen" not in case or "norm" in name or "in_proj" in name
+    }
+    images, taus = random_images(3), [random_like(theta0, seed, 0.3) for seed in (1, 2)]
+    f0, products = jacobian_products(encoder, theta0, taus, images)
+    for tau, product in zip(taus, products, strict=True):
+        with pytorch_rules():
+            expected = jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
+        assert torch.allclose(f0, expected[0], rtol=1e-10, atol=1e-12)
+        assert relative_error(product, expected[1]) < 1e-11
+
+    def loss(f0, products):
+        return (f0 + products).square().sum()
+
+    ours, _ = linearised_gradient(encoder, theta0, taus[0], images, lambda f, p: (loss(f, p), None))
+    theirs = brute_force(encoder, theta0, taus[0], images, loss)
+    assert ours.keys() == theta0.keys()
+    for name, value in theirs.items():
+        assert (ours[name] - value).norm() <= 1e-10 * max(value.norm().item(), 1e-3), name
+
+
+def test_gradients_under_no_grad(small):
+    encoder, theta0 = small
+    images, tau = random_images(3), random_like(theta0, 1)
+    expected = gauss_newton_product(encoder, theta0, tau, images)
+    with torch.no_grad():
+        found = gauss_newton_product(encoder, theta0, tau, images)
+    assert all(torch.equal(found[name], expected[name]) for name in theta0)
 
 
 def test_features_alone_under_the_rules_have_no_tangent(mini64):
@@ -207,11 +305,22 @@ def test_chunks_of_vectors_and_images_change_nothing(mini64, monkeypatch):
     whole = everything()
     theta_bytes = sum(value.nbytes for value in mini64.theta0.values())
     largest, total = memory.activation_bytes(mini64.encoder, mini64.theta0, images)
-    assert 4 * largest < total  # so that this budget is 2 vectors and 2 images, or 1 image of a graph
+    batches, own = [], jacobian.functional_call
+
+    def counted(encoder, theta, arguments):
+        batches.append(len(arguments[0]))
+        return own(encoder, theta, arguments)
+
+    monkeypatch.setattr(jacobian, "functional_call", counted)
+    # Room for 2 vectors and, where no graph is kept, 2 images.
     monkeypatch.setattr(memory, "memory_budget", lambda device: 4 * theta_bytes)
     monkeypatch.setattr(jacobian, "CPU_ACTIVATIONS", 2 * 4 * 3 * largest)
+    graph = max(1, 2 * 4 * 3 * largest // (2 * total))
     for ours, expected in zip(everything(), whole, strict=True):
         assert (ours - expected).norm() <= 1e-12 * expected.norm()
+    # The last group is one vector, which leaves room for more images.
+    of_graphs = [min(graph, 7 - start) for start in range(0, 7, graph)]
+    assert batches == [2, 2, 2, 1, 2, 2, 2, 1, *of_graphs, *of_graphs]
 
 
 def test_running_out_of_memory_halves_the_budget_with_a_notice(mini64, monkeypatch):
@@ -242,17 +351,30 @@ def test_errors_that_are_not_memory_pass(mini64, monkeypatch):
         jacobian_products(mini64.encoder, mini64.theta0, [mini64.theta0], random_images(2))
 
 
-def test_measured_memory_stays_within_the_estimate(mini):
+@pytest.mark.parametrize("heads", [3, 2])  # PyTorch has a fused attention for even numbers, which must not be counted
+def test_measured_memory_stays_within_the_estimate(heads):
     """Chunk sizes rest on 4·(1 + T) of the largest tensor for products, and on all tensors twice for a graph."""
-    images, taus = random_images(32), [random_like(mini.theta0, seed) for seed in range(4)]
-    largest, total = memory.activation_bytes(mini.encoder, mini.theta0, images)
-    stacked = jacobian.stack(taus)
+    torch.manual_seed(0)
+    tower = open_clip_tower(width=64 * heads, heads=heads, layers=4)
+    encoder = ImageEncoder(tower, (0.5,) * 3, (0.25,) * 3).eval().requires_grad_(False)
+    theta0 = dict(encoder.named_parameters())
+    images, taus = random_images(48), [random_like(theta0, seed) for seed in range(4)]
+    largest, total = memory.activation_bytes(encoder, theta0, images)
+    stacked = {name: torch.stack([tau[name] for tau in taus]) for name in theta0}
     with torch.no_grad():
-        peak = peak_bytes(lambda: jacobian.products_of(mini.encoder, mini.theta0, stacked, images))
+        peak = peak_bytes(lambda: jacobian.products_of(encoder, theta0, stacked, images))
     assert 0.3 < peak / (len(images) * 4 * 5 * largest) < 1
-    theta_bytes = sum(value.nbytes for value in mini.theta0.values())
-    peak = peak_bytes(lambda: gauss_newton_product(mini.encoder, mini.theta0, taus[0], images))
+    theta_bytes = sum(value.nbytes for value in theta0.values())
+    peak = peak_bytes(lambda: gauss_newton_product(encoder, theta0, taus[0], images))
     assert 0.1 < (peak - 2 * theta_bytes) / (len(images) * 2 * total) < 1
+
+
+def test_estimates_under_autocast_do_not_count_casts_of_weights(mini):
+    exact = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
+    with precision("bf16", torch.device("cpu")):
+        found = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
+    assert 0.4 * exact[0] < found[0] <= exact[0]
+    assert 0.4 * exact[1] < found[1] < 1.5 * exact[1]
 
 
 def peak_bytes(compute) -> int:
