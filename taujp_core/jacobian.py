@@ -17,7 +17,7 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functional_call, jvp, vmap
 
 from .forward_mode import forward_mode
-from .memory import CPU_ACTIVATIONS, activation_bytes, device_of, to_device, within_memory
+from .memory import activation_bytes, bytes_of, chunk_size, device_of, to_device, within_memory
 from .models import Parameters
 
 Details = TypeVar("Details")
@@ -34,12 +34,12 @@ def jacobian_products(
     """
     device = device_of(theta0)
     largest, _ = activation_bytes(encoder, theta0, images)
-    theta_bytes = sum(value.nbytes for value in theta0.values())
+    theta_bytes = bytes_of(theta0)
 
     def compute(budget: int) -> tuple[Tensor, Tensor]:
         group = min(len(vectors), max(1, budget // 2 // theta_bytes))
         # A layer's input and output, an activation function's, and the residual, for the primal and each tangent.
-        chunk = chunk_size(budget - group * theta_bytes, 4 * (1 + group) * largest, device)
+        chunk = chunk_size(budget - group * theta_bytes, 4 * (1 + group) * largest, theta0)
         products = []
         for start in range(0, len(vectors), group):
             taus = vectors[start : start + group]
@@ -134,7 +134,7 @@ def sum_over_chunks(
     _, total = activation_bytes(encoder, theta0, images)
 
     def compute(budget: int) -> Parameters:
-        chunk = chunk_size(budget, 2 * total, device)
+        chunk = chunk_size(budget, 2 * total, theta0)
         result = {name: torch.zeros_like(value) for name, value in theta0.items()}
         for start in range(0, len(images), chunk):
             rows = slice(start, start + chunk)
@@ -155,10 +155,3 @@ def pull_back(features: Tensor, primal: Parameters, cotangent: Tensor) -> Parame
 def full_precision(tensor: Tensor) -> torch.autocast:
     """No autocast: under it the loss would be rounded, and reverse mode has the forward pass's formats anyway."""
     return torch.autocast(tensor.device.type, enabled=False)
-
-
-def chunk_size(budget: int, image_bytes: int, device: torch.device) -> int:
-    """Images at once, at least one."""
-    if device.type == "cpu":
-        budget = min(budget, CPU_ACTIVATIONS)
-    return max(1, budget // image_bytes)

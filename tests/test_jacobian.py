@@ -314,13 +314,24 @@ def test_chunks_of_vectors_and_images_change_nothing(mini64, monkeypatch):
     monkeypatch.setattr(jacobian, "functional_call", counted)
     # Room for 2 vectors and, where no graph is kept, 2 images.
     monkeypatch.setattr(memory, "memory_budget", lambda device: 4 * theta_bytes)
-    monkeypatch.setattr(jacobian, "CPU_ACTIVATIONS", 2 * 4 * 3 * largest)
-    graph = max(1, 2 * 4 * 3 * largest // (2 * total))
+    monkeypatch.setattr(jacobian, "chunk_size", lambda budget, image_bytes, theta0: 2 * 4 * 3 * largest // image_bytes)
+    graph = 2 * 4 * 3 * largest // (2 * total)
+    assert graph >= 1
     for ours, expected in zip(everything(), whole, strict=True):
         assert (ours - expected).norm() <= 1e-12 * expected.norm()
     # The last group is one vector, which leaves room for more images.
     of_graphs = [min(graph, 7 - start) for start in range(0, 7, graph)]
     assert batches == [2, 2, 2, 1, 2, 2, 2, 1, *of_graphs, *of_graphs]
+
+
+def test_chunk_sizes(mini):
+    theta_bytes = memory.bytes_of(mini.theta0)
+    assert memory.chunk_size(10 * 2**20, 2**20, mini.theta0) == 10
+    assert memory.chunk_size(2**40, 2**20, mini.theta0) == 128  # a CPU's share
+    assert memory.chunk_size(-5, 2**20, mini.theta0) == 1
+    large = dict.fromkeys("abcdefghijklmnopqrst", torch.empty(2**23))  # 20 times the same 32 MiB
+    assert memory.chunk_size(2**40, 2**20, large) == 640
+    assert theta_bytes == 4 * sum(value.numel() for value in mini.theta0.values())
 
 
 def test_running_out_of_memory_halves_the_budget_with_a_notice(mini64, monkeypatch):
