@@ -94,8 +94,13 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
             accuracy = scores(source, head, [[0.0, 0.0, 1.0]]).accuracy[0]
             normalised = accuracy / found.accuracy[0] if found.accuracy[0] else np.nan
             per_task.append({"task": task.name, "coefficient": best[k], "accuracy": accuracy, "normalised": normalised})
-    columns = ["task", "coefficient", "accuracy", "normalised"]
-    return pd.concat(curves), pd.DataFrame(single), pd.DataFrame(tau_jp), pd.DataFrame(per_task, columns=columns)
+    columns = {"task": str, "coefficient": float, "accuracy": float, "normalised": float}
+    return (
+        pd.concat(curves),
+        pd.DataFrame(single),
+        pd.DataFrame(tau_jp),
+        pd.DataFrame(per_task, columns=list(columns)).astype(columns),
+    )
 
 
 def tuned_coefficient(curves: pd.DataFrame) -> float:
