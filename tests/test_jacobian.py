@@ -1,7 +1,9 @@
 """Jacobian products against finite differences, brute force and autograd through a jvp, in float64."""
 
+import runpy
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -27,6 +29,9 @@ from taujp_core.jacobian import (
 )
 from taujp_core.models import Clip, ImageEncoder, load_clip
 from taujp_core.precision import precision
+
+peak_bytes = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "jacobian.py"))["peak_bytes"]
+CPU = torch.device("cpu")
 
 
 def open_clip_tower(**changes) -> nn.Module:
@@ -373,30 +378,19 @@ def test_measured_memory_stays_within_the_estimate(heads):
     largest, total = memory.activation_bytes(encoder, theta0, images)
     stacked = {name: torch.stack([tau[name] for tau in taus]) for name in theta0}
     with torch.no_grad():
-        peak = peak_bytes(lambda: jacobian.products_of(encoder, theta0, stacked, images))
+        peak = peak_bytes(lambda: jacobian.products_of(encoder, theta0, stacked, images), CPU)
     assert 0.3 < peak / (len(images) * 4 * 5 * largest) < 1
     theta_bytes = sum(value.nbytes for value in theta0.values())
-    peak = peak_bytes(lambda: gauss_newton_product(encoder, theta0, taus[0], images))
+    peak = peak_bytes(lambda: gauss_newton_product(encoder, theta0, taus[0], images), CPU)
     assert 0.1 < (peak - 2 * theta_bytes) / (len(images) * 2 * total) < 1
 
 
 def test_estimates_under_autocast_do_not_count_casts_of_weights(mini):
     exact = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
-    with precision("bf16", torch.device("cpu")):
+    with precision("bf16", CPU):
         found = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
     assert 0.4 * exact[0] < found[0] <= exact[0]
     assert 0.4 * exact[1] < found[1] < 1.5 * exact[1]
-
-
-def peak_bytes(compute) -> int:
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        compute()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 @pytest.mark.slow
