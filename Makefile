@@ -46,7 +46,7 @@ results: $(STAMP)
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], steps: 0, output: runs/addition-full}'
 	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
-	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, output: runs/disentanglement-full}'
+	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/disentanglement-full}'
 
 clean:
 	rm -rf .venv

@@ -115,8 +115,7 @@ def summary_table(addition: Addition) -> pd.DataFrame:
     """A row for each method and seed: the numbers of the paper's table 1, averaged over tasks.
 
     Accuracies are those of test images; tau_jp_own is τJp of a vector on its own task's images, tau_jp_others
-    on the other tasks' images (without the control). tuned_per_task has one coefficient a vector, found by
-    gradient descent on validation images; it is missing for `standard`.
+    on the other tasks' images (without the control).
     """
     rows = []
     for (method, seed), curves in addition.curves.groupby(["method", "seed"], sort=False):
@@ -125,7 +124,6 @@ def summary_table(addition: Addition) -> pd.DataFrame:
         single, tau_jp = (
             table[(table.method == method) & (table.seed == seed)] for table in (addition.single, addition.tau_jp)
         )
-        each = addition.per_task[(addition.per_task.method == method) & (addition.per_task.seed == seed)]
         tau_jp = tau_jp[tau_jp.data_set.isin(tau_jp.vector)]
         own = tau_jp.vector == tau_jp.data_set
         rows.append(
@@ -137,7 +135,6 @@ def summary_table(addition: Addition) -> pd.DataFrame:
                 "one_shot": test.accuracy[1.0],
                 "tuned": test.accuracy[tuned],
                 "tuned_coefficient": tuned,
-                "tuned_per_task": each.accuracy.mean(),
                 "normalised_one_shot": test.normalised[1.0],
                 "normalised_tuned": test.normalised[tuned],
                 "tau_jp_own": tau_jp[own].tau_jp.mean(),
