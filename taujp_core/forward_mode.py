@@ -90,7 +90,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return dual(y, linear_rule, [x.to(y.dtype), weight.to(y.dtype)], [dx, dweight, dbias])
 
 
-def linear_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
+def linear_rule(primals: tuple[Tensor | None, ...], tangents: list[Tensor | None]) -> Tensor:
     (x, weight), (dx, dweight, dbias) = primals, tangents
     vectors = next(len(tangent) for tangent in tangents if tangent is not None)
     rows = x.reshape(-1, x.shape[-1])
@@ -113,7 +113,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     return dual(y, layer_norm_rule, [x, mean, rstd, weight], [dx, dweight, dbias])
 
 
-def layer_norm_rule(primals: tuple[Tensor, ...], tangents: list[Tensor | None]) -> Tensor:
+def layer_norm_rule(primals: tuple[Tensor | None, ...], tangents: list[Tensor | None]) -> Tensor:
     """w·rstd·(ẋ - mean of ẋ - x̂·mean of x̂ẋ) + x̂·ẇ + ḃ."""
     (x, mean, rstd, weight), (dx, dweight, dbias) = primals, tangents
     normalised = None if dweight is None else (x - mean).mul_(rstd)
