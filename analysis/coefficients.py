@@ -49,8 +49,13 @@ def disentanglement_map(
 
     ξ(α₁, α₂) = Σₜ share of task t's images whose prediction under θ₀ + α₁τ₁ + α₂τ₂ is not the one under
     θ₀ + αₜτₜ, for t = 1, 2; no labels are used. Source t holds task t's images and both vectors, in order.
-    Returns alpha_1, alpha_2, error_1, error_2 (the shares, 0 to 1) and error, their sum.
+    Returns alpha_1, alpha_2, error_1, error_2 (the shares, 0 to 1) and error, their sum. Raises ValueError unless
+    there are two sources, and 0 and 1 among the alphas, which summaries need.
     """
+    if len(sources) != 2:
+        raise ValueError(f"a disentanglement map takes two tasks, not {len(sources)}")
+    if not {0.0, 1.0} <= set(alphas):
+        raise ValueError(f"the coefficients of a disentanglement map must hold 0 and 1: {', '.join(map(str, alphas))}")
     own = [
         {
             alpha: predictions(source, head, [alpha, 0.0] if t == 0 else [0.0, alpha])

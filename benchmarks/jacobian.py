@@ -16,7 +16,6 @@ product 3 (the primal, ẋW, xẆ), a linearised step 5, whoever computes it.
 import argparse
 import copy
 import gc
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from analysis.coefficients import COEFFICIENTS, scores
 from analysis.products import Products
+from taujp_core.files import write_json
 from taujp_core.finetune import cross_entropy, penalised_gradient
 from taujp_core.jacobian import jacobian_products
 from taujp_core.memory import device_of
@@ -264,12 +264,13 @@ def main() -> None:
     on_gpu = device.type == "cuda"
     if arguments.profile and on_gpu:
         parser.error("--profile shows the processor's time: use it with --device cpu")
+    where = provenance()  # of the code that is loaded, whatever is edited meanwhile
     # Images of a step, images measured, rounds of steps, products and curves.
     sizes = {"mini": (64, 256, (15, 5, 3)), "ViT-B-32": (8, 32, (5, 1, 1))}
     if on_gpu:
         sizes = {name: (128, 256, (15, 5, 3)) for name in ("mini", "ViT-B-32", "ViT-L-14")}
     elif arguments.quick:
-        sizes = {"mini": (64, 128, (7, 3, 1)), "ViT-B-32": (8, 8, (2, 1, 0))}
+        sizes = {"mini": (64, 128, (5, 2, 1)), "ViT-B-32": (8, 8, (1, 1, 0))}
 
     rows, errors = [], []
     for name, (batch, measured, rounds) in sizes.items():
@@ -304,9 +305,7 @@ def main() -> None:
                 errors.append({"encoder": name, "precision": number_format, **found})
                 print(f"  {number_format} against float64: " + ", ".join(f"{k} {v:.1e}" for k, v in found.items()))
     if arguments.json:
-        where = provenance()
-        record = {"hardware": where["hardware"], "versions": where["versions"], "commit": where["commit"]}
-        arguments.json.write_text(json.dumps({**record, "rows": rows, "relative_errors": errors}, indent=1) + "\n")
+        write_json(arguments.json, {**where, "rows": rows, "relative_errors": errors})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from .jacobian import full_precision, linearised_gradient, product_norms
 from .memory import device_of, to_device
 from .models import Clip, Parameters, logits, zero_shot_head
 from .optimisation import batch_indices, cosine_lr, optimizer_tensors, restore_optimizer
-from .precision import precision
+from .precision import check_precision, precision
 from .progress import Progress
 from .provenance import peak_memory_mib, provenance
 from .runs import Run, RunConfig, is_finished, load_run, open_run
@@ -44,10 +44,11 @@ LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's que
 def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
     """Train, or continue, or load the run of this configuration.
 
-    Raises ValueError if the folder belongs to other parameters or a file is damaged, and FloatingPointError
-    if the loss stops being finite; the last good state is then kept.
+    Raises ValueError if the folder belongs to other parameters, a file is damaged or the device lacks the
+    precision, and FloatingPointError if the loss stops being finite; the last good state is then kept.
     """
     suite = load_suite(config.suite)
+    check_precision(config.precision, device_of(clip.theta0))
     folder = open_run(store, config, clip.fingerprint)
     if is_finished(folder):
         return load_run(folder)

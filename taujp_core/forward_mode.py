@@ -59,7 +59,7 @@ class Tangents(torch.autograd.Function):
     @staticmethod
     def vmap(info, in_dims, rule, count, *tensors):
         if any(dim is not None for dim in in_dims[2 : 2 + count]):
-            raise NotImplementedError("vmap over tangents only: the primal must be the same for all")
+            raise ValueError("vmap over tangents only: the images and parameters must be the same for all")
         tangents = []
         for tensor, dim in zip(tensors[count:], in_dims[2 + count :], strict=True):
             if tensor is not None:

@@ -30,8 +30,10 @@ def jacobian_products(
     """Features f₀ = f(x; θ₀) and products J(x)·τₜ for all vectors, the primal computed once for all that fit.
 
     1 + 2T matrix products a layer for T vectors, where T single products take 3T. Vectors and images are taken
-    in chunks that fit into memory.
+    in chunks that fit into memory. Raises ValueError without vectors or images, and for a vector that names
+    other parameters than θ₀.
     """
+    check_arguments(theta0, vectors, images)
     device = device_of(theta0)
     largest, _ = activation_bytes(encoder, theta0, images)
     theta_bytes = bytes_of(theta0)
@@ -75,8 +77,8 @@ def linearised_gradient(
 
     One dual-number forward pass gives f₀ and Jτ, and keeps the graph of f₀ alone (what PyTorch's own rules record
     of the tangents goes before the backward pass); the loss's gradient with respect to Jτ is then sent back
-    through that graph. An ordinary training step takes 3 matrix products a
-    layer, this one 5. All images are one batch.
+    through that graph. An ordinary training step takes 3 matrix products a layer, this one 5. All images are one
+    batch.
     """
     primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
     dtype = next(iter(theta0.values())).dtype
@@ -96,7 +98,8 @@ def linearised_gradient(
 def transpose_product(
     encoder: nn.Module, theta0: Parameters, cotangent: Float[Tensor, "n d"], images: Shaped[Tensor, "n ..."]
 ) -> Parameters:
-    """Jᵀu = Σ over images of J(x)ᵀu(x), by reverse mode."""
+    """Jᵀu = Σ over images of J(x)ᵀu(x), by reverse mode. Raises ValueError without images."""
+    check_arguments(theta0, [theta0], images)
 
     def product(part: Tensor, rows: slice) -> Parameters:
         primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
@@ -110,7 +113,11 @@ def transpose_product(
 def gauss_newton_product(
     encoder: nn.Module, theta0: Parameters, vector: Parameters, images: Shaped[Tensor, "n ..."]
 ) -> Parameters:
-    """G·v with G = mean over images of J(x)ᵀJ(x): the gradient of ½·mean ‖J(x)v‖² with respect to v."""
+    """G·v with G = mean over images of J(x)ᵀJ(x): the gradient of ½·mean ‖J(x)v‖² with respect to v.
+
+    Raises ValueError without images, and for a vector that names other parameters than θ₀.
+    """
+    check_arguments(theta0, [vector], images)
 
     def half_square(f0: Tensor, products: Tensor) -> tuple[Tensor, None]:
         return products.square().sum() / (2 * len(images)), None
@@ -124,6 +131,14 @@ def gauss_newton_product(
 def product_norms(products: Float[Tensor, "*t n d"]) -> Float[Tensor, "*t n"]:
     """‖J(x)τ‖₂ per image. Its mean over a data set is τJp (Yoshida et al. 2025, the norm not squared)."""
     return torch.linalg.vector_norm(products, dim=-1)
+
+
+def check_arguments(theta0: Parameters, vectors: Sequence[Parameters], images: Tensor) -> None:
+    if not len(vectors) or not len(images):
+        raise ValueError(f"at least one vector and one image are needed, not {len(vectors)} and {len(images)}")
+    for number, tau in enumerate(vectors):
+        if different := sorted(tau.keys() ^ theta0.keys()):
+            raise ValueError(f"vector {number} and θ₀ do not name the same parameters: {', '.join(different[:3])}")
 
 
 def sum_over_chunks(

@@ -17,9 +17,7 @@ PRECISIONS = ("float32", "tf32", "bf16")
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
     """Matrix products and convolutions inside are computed in this format."""
-    one_of("precision", name, PRECISIONS)
-    if name == "tf32" and device.type != "cuda":
-        raise ValueError(f"precision tf32 needs an NVIDIA GPU, not {device}")
+    check_precision(name, device)
     products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = name == "tf32"
@@ -29,3 +27,10 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(products)
         torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def check_precision(name: str, device: torch.device) -> None:
+    """Raises ValueError for an unknown format, and for one that the device does not have."""
+    one_of("precision", name, PRECISIONS)
+    if name == "tf32" and device.type != "cuda":
+        raise ValueError(f"precision tf32 needs an NVIDIA GPU, not {device}")

@@ -88,11 +88,19 @@ def test_the_disentanglement_error_counts_what_the_other_vector_changes():
     assert (summary.error, summary.error_within, summary.error_at_one) == pytest.approx((1 / 6, 1 / 4, 1 / 2))
 
 
+def test_maps_that_cannot_be_summed_up_are_refused():
+    source = planted([[[0.0, 0.0]], [[0.0, 1.0]]])
+    with pytest.raises(ValueError, match="takes two tasks, not 1"):
+        disentanglement_map([source], [torch.eye(2)], [0.0, 1.0])
+    with pytest.raises(ValueError, match=r"must hold 0 and 1: -2.0, 2.0"):
+        disentanglement_map([source, source], [torch.eye(2)] * 2, [-2.0, 2.0])
+
+
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_a_map_equals_predictions_of_edited_models(method, mini):
     pair = vectors(mini, method, 0.05)
     sources, heads = pair_sources(mini, SUITE, pair, 30)
-    found = disentanglement_map(sources, heads, [0.0, 1.5]).set_index(["alpha_1", "alpha_2"])
+    found = disentanglement_map(sources, heads, [0.0, 1.0, 1.5]).set_index(["alpha_1", "alpha_2"])
     for (first, second), row in found.iterrows():
         for t, task in enumerate(("uci", "signs")):
             images = load_split(SUITE.task(task), "validation").tensors[0][:30]

@@ -168,6 +168,12 @@ def test_precision_is_checked_and_restored():
     assert torch.get_float32_matmul_precision() == before
 
 
+def test_a_precision_that_the_device_lacks_leaves_nothing_behind(mini, tmp_path):
+    with pytest.raises(ValueError, match="precision tf32 needs an NVIDIA GPU, not cpu"):
+        finetune(config(precision="tf32"), tmp_path, mini)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     monkeypatch.setattr(finetuning, "SAVE_SECONDS", 0.0)
     ordinary, calls = finetuning.step_gradient, []
