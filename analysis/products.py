@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from taujp_core.datasets import load_split
+from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
-from taujp_core.memory import device_of, to_device
+from taujp_core.memory import device_of, memory_budget, to_device
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, check_theta0, edited
@@ -41,7 +42,7 @@ class Products:
 
 @dataclass(frozen=True)
 class Forward:
-    """The same question put to the encoder itself, at θ₀ + Σₜ αₜτₜ; the images are decoded and on its device.
+    """The same question put to the encoder itself, at θ₀ + Σₜ αₜτₜ; the images are decoded once, and on its device if they fit.
 
     One set of coefficients after the other: four at once by `vmap` over the parameters took 1.7 times as long
     (small CLIP, two CPU cores), for each has weights of its own and nothing is shared.
@@ -56,21 +57,30 @@ class Forward:
         return features(self.clip.encoder, edited(self.clip.theta0, self.vectors, coefficients), self.images)
 
 
-def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset) -> Products:
-    """One pass over a data set with all vectors.
+def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products:
+    """One pass over a data set with all vectors; pictures are decoded meanwhile.
 
     Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN.
     """
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     for vector in vectors:
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
-    images, labels = on_device(clip, split)
-    return Products(*jacobian_products(clip.encoder, clip.theta0, [v.tau for v in vectors], images), labels)
+    taus, parts, labels = [vector.tau for vector in vectors], [], []
+    for images, part_labels in in_order(split):
+        parts.append(jacobian_products(clip.encoder, clip.theta0, taus, images))
+        labels.append(part_labels)
+    features, products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
+    return Products(features, products, torch.cat(labels).to(features.device))
 
 
-def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset) -> Forward:
+def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Forward:
+    """Images stay on the CPU if they would take more than a quarter of a GPU's free memory."""
     check_theta0(vectors, clip.theta0, clip.fingerprint)
-    return Forward(clip, tuple(vectors), *on_device(clip, split))
+    device = device_of(clip.theta0)
+    images, labels = split.tensors
+    if images.nbytes < memory_budget(device) // 4:
+        images = to_device(images, device)
+    return Forward(clip, tuple(vectors), images, to_device(labels, device))
 
 
 def pair_sources(
@@ -81,9 +91,3 @@ def pair_sources(
     tasks = [suite.task(vector.task) for vector in vectors]
     sources = [measure(clip, vectors, TensorDataset(*load_split(task, "validation")[:images])) for task in tasks]
     return sources, [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
-
-
-def on_device(clip: Clip, split: TensorDataset) -> tuple[Tensor, Tensor]:
-    images, labels = split.tensors
-    device = device_of(clip.theta0)
-    return to_device(images, device), to_device(labels, device)

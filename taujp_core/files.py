@@ -11,6 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
+def cache_folder() -> Path:
+    """TAUJP_CACHE, by default the user's cache folder: what can be made or fetched again."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "taujp"
+    return Path(os.environ.get("TAUJP_CACHE", default))
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it: after a kill the old file stands."""
     path = Path(path)

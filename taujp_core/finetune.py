@@ -23,6 +23,7 @@ from torch.func import functional_call
 from torch.utils.data import Dataset
 
 from .datasets import load_split
+from .datasets.pictures import made_ahead, training_batch
 from .evaluation import accuracy, features, linearised_features
 from .files import read_tensors, write_json, write_tensors
 from .jacobian import full_precision, linearised_gradient, product_norms
@@ -55,7 +56,8 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
     device = device_of(clip.theta0)
     task = suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
-    train, validation = load_split(task, "train"), load_split(task, "validation")
+    train = load_split(task, "train")
+    validation_images, validation_labels = load_split(task, "validation").tensors
     others = [load_split(suite.task(name), "train") for name in config.penalty_tasks]
 
     tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
@@ -70,8 +72,8 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
         first_step, seconds, history, curve = state["step"], state["seconds"], state["history"], state["curve"]
 
     def validate(step: int) -> None:
-        images, labels = validation.tensors
-        now = accuracy(edited_features(clip, config.method, tau, images), head, labels.to(device))
+        found = edited_features(clip, config.method, tau, validation_images)
+        now = accuracy(found, head, validation_labels.to(device))
         curve.append({"step": step, "validation_accuracy": now})
 
     unread = []  # (loss, penalty) of the steps since the last look
@@ -91,18 +93,20 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
         unread.clear()
 
     images_per_step = config.batch_size + penalty_images(config)
-    progress = Progress(f"{config.task} {config.method} seed {config.seed}", config.steps, images_per_step, first_step)
+    title = f"{config.task} {config.method} seed {config.seed}"
+    progress = Progress(title, config.steps * images_per_step, first_step * images_per_step)
     started = saved = time.perf_counter()
     if first_step == 0:
         validate(0)
     good_step = first_step
-    for step in range(first_step, config.steps):
+    steps = range(first_step, config.steps)
+    batches = made_ahead(lambda step: step_batches(config, train, others, step), steps, train, *others)
+    for step, (images, labels, penalised) in zip(steps, batches, strict=True):
         for group in optimizer.param_groups:
             group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
-        images, labels = take(train, batch_indices(len(train), config.batch_size, step, config.seed, 0), device)
-        penalty_images_now = penalty_batch(config, others, step, device)
+        images, labels, *penalised = (to_device(tensor, device) for tensor in (images, labels, *penalised))
         with precision(config.precision, device):
-            gradient, loss, penalty = step_gradient(config, clip, head, tau, images, labels, penalty_images_now)
+            gradient, loss, penalty = step_gradient(config, clip, head, tau, images, labels, penalised)
         unread.append((loss, penalty))
         for name, value in tau.items():
             value.grad = gradient[name]
@@ -111,7 +115,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
         done = step + 1
         if done % LOSS_STEPS == 0:
             read_losses()
-        progress.step(loss=f"{history[-1]['loss']:.3f}" if history else "")
+        progress.advance(images_per_step, loss=f"{history[-1]['loss']:.3f}" if history else "")
         if done * EVALUATIONS // config.steps > step * EVALUATIONS // config.steps:
             validate(done)
         if time.perf_counter() - saved >= SAVE_SECONDS and done < config.steps:
@@ -204,27 +208,32 @@ def cross_entropy(features: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits(features.to(head.dtype), head), labels)
 
 
-def penalty_batch(config: RunConfig, others: list[Dataset], step: int, device: torch.device) -> list[Tensor]:
-    """This step's penalised images: a batch of every other data set (strict), or of one, in turn (efficient)."""
+def step_batches(
+    config: RunConfig, train: Dataset, others: list[Dataset], step: int
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What a step needs, by its number alone: images, labels, and this step's penalised images.
+
+    Those are a batch of every other data set (strict), or of one, in turn (efficient).
+    """
+    indices = batch_indices(len(train), config.batch_size, step, config.seed, 0)
+    images, labels = training_batch(train, indices, config.least_crop, (config.seed, 0, step))
     if not others or step < config.penalty_start:
-        return []
+        return images, labels, []
     if config.method == "taujp-strict":
-        chosen, visit = list(enumerate(others)), step
+        chosen, visit = range(len(others)), step
     else:
-        chosen, visit = [(step % len(others), others[step % len(others)])], step // len(others)
-    size = config.penalty_batch_size
-    return [take(data, batch_indices(len(data), size, visit, config.seed, 1, k), device)[0] for k, data in chosen]
+        chosen, visit = [step % len(others)], step // len(others)
+    penalised = []
+    for k in chosen:
+        indices = batch_indices(len(others[k]), config.penalty_batch_size, visit, config.seed, 1, k)
+        penalised.append(training_batch(others[k], indices, config.least_crop, (config.seed, 1, k, visit))[0])
+    return images, labels, penalised
 
 
 def penalty_images(config: RunConfig) -> int:
     """Penalised images a step."""
     sets = {"taujp-strict": len(config.penalty_tasks), "taujp-efficient": 1}.get(config.method, 0)
     return sets * config.penalty_batch_size
-
-
-def take(data: Dataset, indices: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    images, labels = data[indices]
-    return to_device(images, device), to_device(labels, device)
 
 
 def edited_theta(clip: Clip, tau: Parameters) -> Parameters:

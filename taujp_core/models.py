@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from .files import cache_folder, read_tensors, write_tensors
+
 ASSETS = Path(str(files("taujp_core"))) / "assets"
 
 Parameters = dict[str, Tensor]
@@ -55,12 +57,15 @@ def fingerprint(parameters: Parameters) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_clip(name: str, pretrained: str | None = None, device: str = "cpu", assets: Path = ASSETS) -> Clip:
+def load_clip(name: str, pretrained: str | None = None, device: str | None = None, assets: Path = ASSETS) -> Clip:
     """Load `mini`, which ships with the project, or any open_clip architecture with a `pretrained` tag.
 
-    Without a tag an open_clip architecture gets random weights. Raises ValueError for an unknown name or
-    tag, and for weights of `mini` that are not those that were published with it.
+    Without a tag an open_clip architecture gets random weights, always the same. The device is a GPU if there is
+    one. Raises ValueError for an unknown name or tag, for weights that were trained with another activation
+    function than the architecture has, and for weights of `mini` that are not those that were published with it;
+    ConnectionError for weights that are neither here nor to be fetched.
     """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     source, tokenizer_options = name, {}
     shipped = sorted(path.parent.name for path in assets.glob("*/open_clip_config.json"))
     if name in shipped:
@@ -74,7 +79,19 @@ def load_clip(name: str, pretrained: str | None = None, device: str = "cpu", ass
     elif pretrained is not None and pretrained not in open_clip.list_pretrained_tags_by_model(name):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise ValueError(f"unknown pretrained tag {pretrained!r} for {name}: accepted are {tags}")
-    model = open_clip.create_model(source, pretrained=pretrained, device=device).eval().requires_grad_(False)
+    elif pretrained is not None:
+        check_activation(name, pretrained)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = open_clip.create_model(source, pretrained=pretrained, device=device).eval().requires_grad_(False)
+    except RuntimeError as error:
+        if not str(error).startswith("Failed to download"):
+            raise
+        entry = open_clip.get_pretrained_cfg(name, pretrained)
+        where = entry.get("url") or f"https://huggingface.co/{entry['hf_hub'].rstrip('/')}"
+        reason = str(error).splitlines()[0]
+        raise ConnectionError(f"the weights {pretrained!r} of {name} must be fetched from {where}: {reason}") from None
     tokenizer = open_clip.get_tokenizer(source, **tokenizer_options)
     return wrap_clip(name, model, tokenizer, device)
 
@@ -96,6 +113,18 @@ def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Cl
     )
 
 
+def check_activation(name: str, pretrained: str) -> None:
+    """QuickGELU and GELU give different features with the same weights, and open_clip only warns."""
+    model = open_clip.get_model_config(name).get("quick_gelu", False)
+    weights = open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False)
+    if model != weights:
+        other = f"{name}-quickgelu" if weights else name.removesuffix("-quickgelu")
+        raise ValueError(
+            f"the weights {pretrained!r} of {name} were trained with {'QuickGELU' if weights else 'GELU'}, "
+            f"which {name} does not have: use {other}"
+        )
+
+
 def check_shipped_weights(folder: Path) -> None:
     """Compare the weights' SHA-256 with the one published beside them."""
     weights, published = folder / "open_clip_model.safetensors", folder / "SHA256"
@@ -108,11 +137,22 @@ def check_shipped_weights(folder: Path) -> None:
 def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, ...]) -> Float[Tensor, "d classes"]:
     """The frozen classifier: per class the mean of its templates' text features, times CLIP's logit scale.
 
-    Logits of features f are f/‖f‖ @ head.
+    Logits of features f are f/‖f‖ @ head. Cached under the fingerprint of the text tower, names and templates
+    (a thousand classes with eighty templates each take a quarter of an hour on a CPU).
     """
-    device = next(clip.model.parameters()).device
-    weights = open_clip.build_zero_shot_classifier(clip.model, clip.tokenizer, class_names, templates, device=device)
-    return clip.logit_scale * weights
+    device = next(iter(clip.theta0.values())).device
+    text = {name: value for name, value in clip.model.state_dict().items() if not name.startswith("visual.")}
+    key = hashlib.sha256(f"{clip.name} {fingerprint(text)} {class_names} {templates}".encode()).hexdigest()[:16]
+    file = cache_folder() / "heads" / f"{key}.safetensors"
+    try:
+        tensors, _ = read_tensors(file)
+    except (FileNotFoundError, ValueError):  # not built yet, or damaged: a cache is made again
+        weights = open_clip.build_zero_shot_classifier(
+            clip.model, clip.tokenizer, class_names, templates, device=device
+        )
+        tensors = {"head": clip.logit_scale * weights}
+        write_tensors(file, tensors, {})
+    return tensors["head"].to(device)
 
 
 def logits(features: Float[Tensor, "*b d"], head: Float[Tensor, "d classes"]) -> Float[Tensor, "*b classes"]:

@@ -95,7 +95,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
         restore_optimizer(optimizer, parameters, tensors)
         first_step, seconds, history = state["step"], state["seconds"], state["history"]
 
-    progress = Progress("pre-training", config.steps, config.batch_size, first_step)
+    progress = Progress("pre-training", config.steps * config.batch_size, first_step * config.batch_size)
     for step in range(first_step, config.steps):
         started = time.perf_counter()
         lr = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
@@ -116,7 +116,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
             nearest = (F.normalize(image_features) @ F.normalize(text_features).T).argmax(1)
             share = (nearest == caption).float().mean().item()
             history.append({"step": step + 1, "loss": loss.item(), "accuracy": share, "lr": lr, "seconds": seconds})
-        progress.step(loss=f"{loss.item():.3f}")
+        progress.advance(config.batch_size, loss=f"{loss.item():.3f}")
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
             state = {"config": asdict(config), "step": step + 1, "seconds": seconds, "history": history}
             write_tensors(state_file, {**model.state_dict(), **optimizer_tensors(optimizer, parameters)}, state)

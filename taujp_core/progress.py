@@ -6,14 +6,13 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts steps of `images_per_step` images: done, total, images per second, time left."""
+    """Counts images: done, total, images per second, time left."""
 
-    def __init__(self, title: str, steps: int, images_per_step: int, first_step: int = 0):
-        self.images = images_per_step
+    def __init__(self, title: str, images: int, done: int = 0):
         self.bar = tqdm(
             desc=title,
-            total=steps * images_per_step,
-            initial=first_step * images_per_step,
+            total=images,
+            initial=done,
             unit="image",
             unit_scale=True,
             leave=False,
@@ -21,9 +20,9 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
 
-    def step(self, **notes: str) -> None:
+    def advance(self, images: int, **notes: str) -> None:
         self.bar.set_postfix(notes, refresh=False)
-        self.bar.update(self.images)
+        self.bar.update(images)
 
     def close(self) -> None:
         self.bar.close()

@@ -14,7 +14,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .datasets import renderer_digest
+from .datasets import validation_images
+from .datasets.rendered import renderer_digest
 from .files import read_json, write_json
 from .precision import PRECISIONS
 from .suites import METHODS, Suite, load_suite, one_of
@@ -41,6 +42,7 @@ class RunConfig:
     penalty_tasks: tuple[str, ...]  # data sets whose images the penalty sees
     accumulation: int  # parts that a step's batch is computed in
     precision: str  # of the matrix products: float32, tf32 or bf16
+    least_crop: float  # training images are random crops of at least this share of a picture's area; 1: whole pictures
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def run_config(
     whatever is not accepted.
     """
     suite = load_suite(suite_name)
-    suite.task(task)
+    chosen = suite.task(task)
     one_of("method", method, METHODS)
     unknown = changes.keys() - {field.name for field in dataclasses.fields(RunConfig)}
     if unknown:
@@ -72,6 +74,9 @@ def run_config(
         suite.task(other)
     values = {"penalty_start": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
+    if "epochs" in values:
+        images = chosen.train_images - validation_images(chosen.train_images)
+        values["steps"] = round(values.pop("epochs")[task] * images / values["batch_size"])
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
     recipe_steps, values = values["steps"], values | changes
     if "warmup_steps" not in changes and isinstance(values["steps"], int):
@@ -103,13 +108,15 @@ def check_values(values: dict, suite: Suite) -> None:
             raise TypeError(f"{name} must be an integer, not {value!r}")
         if value < minimum:
             raise ValueError(f"{name} must be at least {minimum}, not {value}")
-    for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight"):
+    for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight", "least_crop"):
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number, not {value!r}")
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and not negative, not {value}")
         values[name] = float(value)
+    if not 0 < values["least_crop"] <= 1:
+        raise ValueError(f"least_crop must be above 0 and at most 1, not {values['least_crop']}")
     for part in (values["batch_size"], values["penalty_batch_size"]):
         if part % values["accumulation"]:
             raise ValueError(f"accumulation {values['accumulation']} does not divide the batch of {part} images")
@@ -122,8 +129,9 @@ def check_values(values: dict, suite: Suite) -> None:
 def identity(config: RunConfig, theta0: str) -> dict:
     """All that decides a run: its parameters, the fingerprint of θ₀, and the digest of the pictures it sees."""
     suite = load_suite(config.suite)
-    tasks = [asdict(suite.task(name)) for name in (config.task, *config.penalty_tasks)]
-    pictures = hashlib.sha256(json.dumps([tasks, renderer_digest()]).encode()).hexdigest()[:12]
+    tasks = [suite.task(name) for name in (config.task, *config.penalty_tasks)]
+    renderer = renderer_digest() if any(task.hub is None for task in tasks) else None
+    pictures = hashlib.sha256(json.dumps([[asdict(task) for task in tasks], renderer]).encode()).hexdigest()[:12]
     return json.loads(json.dumps({**asdict(config), "theta0": theta0, "pictures": pictures}))
 
 

@@ -1,12 +1,30 @@
-"""Suites: a model, its tasks, the control that negation must not hurt, and the recipe; read from YAML."""
+"""Suites: a model, its tasks, the control that negation must not hurt, and the recipe; read from YAML.
 
+A suite is a file of this package's folder `suites`, or of the folder that TAUJP_SUITES names. `like: NAME` takes
+what the file does not say from `suites/shared/NAME.yaml`.
+"""
+
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import open_clip
 import yaml
 
 FOLDER = Path(__file__).parent / "suites"
 METHODS = ("standard", "linear", "taujp-strict", "taujp-efficient")
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Where a data set lies on the Hugging Face hub: parquet files with an image and a label column."""
+
+    repo: str
+    revision: str
+    train: str  # patterns of file names
+    test: str
+    image: str = "image"
+    label: str = "label"
 
 
 @dataclass(frozen=True)
@@ -16,13 +34,17 @@ class Task:
     name: str
     classes: tuple[str, ...]
     templates: tuple[str, ...]
+    image_size: int  # pixels
     severity: float | None = None  # of rendered pictures only
+    hub: Hub | None = None  # None: the pictures ship with the package, or are rendered
+    train_images: int | None = None  # published counts; the validation images are part of train
+    test_images: int | None = None
 
 
 @dataclass(frozen=True)
 class Suite:
     """`recipe` holds the suite's hyper-parameters for fine-tuning, keyed as the fields of RunConfig;
-    peak_lr may differ by method."""
+    peak_lr may differ by method, and epochs, by task, may stand for steps."""
 
     name: str
     model: str
@@ -47,18 +69,34 @@ def one_of(kind: str, value: object, accepted) -> object:
     return value
 
 
-def suite_names() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+def suite_files() -> dict[str, Path]:
+    """Files by suite name; those of TAUJP_SUITES cannot replace this package's own."""
+    own = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+    more = os.environ.get("TAUJP_SUITES")
+    return {**({path.stem: path for path in sorted(Path(more).glob("*.yaml"))} if more else {}), **own}
 
 
 def load_suite(name: str) -> Suite:
     """Raises ValueError for an unknown name."""
-    one_of("suite", name, suite_names())
-    raw = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    files = suite_files()
+    one_of("suite", name, sorted(files))
+    raw = yaml.safe_load(files[name].read_text(encoding="utf-8"))
+    if "like" in raw:
+        shared = yaml.safe_load((FOLDER / "shared" / f"{raw['like']}.yaml").read_text(encoding="utf-8"))
+        raw = {**shared, **raw, "recipe": {**shared["recipe"], **raw.get("recipe", {})}}
 
     def tasks(section: str) -> list[Task]:
         return [
-            Task(task, tuple(entry["classes"]), tuple(entry["templates"]), entry.get("severity"))
+            Task(
+                name=task,
+                classes=tuple(words(entry["classes"])),
+                templates=tuple(words(entry["templates"])),
+                image_size=raw["image_size"],
+                severity=entry.get("severity"),
+                hub=Hub(**entry["hub"]) if "hub" in entry else None,
+                train_images=entry.get("train_images"),
+                test_images=entry.get("test_images"),
+            )
             for task, entry in raw[section].items()
         ]
 
@@ -71,3 +109,10 @@ def load_suite(name: str) -> Suite:
         control=control,
         recipe=raw["recipe"],
     )
+
+
+def words(entry: list[str] | str) -> list[str]:
+    """A list, or the name of one that ships with open_clip; its templates are functions of the class name."""
+    if isinstance(entry, list):
+        return entry
+    return [item if isinstance(item, str) else item("{}") for item in getattr(open_clip, entry)]

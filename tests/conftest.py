@@ -17,7 +17,7 @@ from taujp_core.models import Clip, fingerprint, load_clip
 
 @pytest.fixture(scope="session")
 def mini() -> Clip:
-    return load_clip("mini")
+    return load_clip("mini", device="cpu")
 
 
 @pytest.fixture

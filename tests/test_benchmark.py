@@ -16,7 +16,7 @@ BENCHMARK = runpy.run_path(str(PATH))
 def sides(request):
     from taujp_core.models import load_clip
 
-    return BENCHMARK["Sides"](load_clip("mini"), 8, 12).to(torch.float64)
+    return BENCHMARK["Sides"](load_clip("mini", device="cpu"), 8, 12).to(torch.float64)
 
 
 def assert_equal(ours, theirs):
@@ -55,4 +55,4 @@ def test_the_report_has_a_row_a_race(tmp_path, monkeypatch, capsys):
 def load_mini():
     from taujp_core.models import load_clip
 
-    return load_clip("mini")
+    return load_clip("mini", device="cpu")

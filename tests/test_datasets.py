@@ -5,8 +5,8 @@ import hashlib
 import pytest
 import torch
 
-import taujp_core.datasets as datasets
-from taujp_core.datasets import RENDERERS, SCANS, load_images, load_split, render_task
+from taujp_core.datasets import load_split, rendered
+from taujp_core.datasets.rendered import RENDERERS, SCANS, load_images, render_task
 from taujp_core.render import characters, shapes, signs, terrain, textures
 from taujp_core.suites import Task, load_suite
 
@@ -75,7 +75,7 @@ def test_classes_of_the_suite_stand_where_they_are_rendered():
 
 def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
-    monkeypatch.setattr(datasets, "RENDERED_TEST", 40)
+    monkeypatch.setattr(rendered, "RENDERED_TEST", 40)
     task = SUITE.task("signs")
     images, labels = load_images(task, "test")
     (file,) = tmp_path.iterdir()
@@ -90,4 +90,4 @@ def test_unknown_splits_and_data_sets_are_named():
     with pytest.raises(ValueError, match="unknown split 'valid': accepted are train, validation, test"):
         load_split(SUITE.task("uci"), "valid")
     with pytest.raises(ValueError, match="unknown data set 'cars'"):
-        load_split(Task("cars", ("a", "b"), ("{}",)), "test")
+        load_split(Task("cars", ("a", "b"), ("{}",), 32), "test")

@@ -11,7 +11,7 @@ from conftest import random_like
 import taujp_core.finetune as finetuning
 from taujp_core.datasets import load_split
 from taujp_core.files import read_tensors
-from taujp_core.finetune import finetune, penalty_batch, step_gradient
+from taujp_core.finetune import finetune, step_batches, step_gradient
 from taujp_core.models import zero_shot_head
 from taujp_core.precision import precision
 from taujp_core.runs import load_run, open_run, run_config, run_folder
@@ -99,18 +99,20 @@ class Numbered(torch.utils.data.Dataset):
         return 40
 
     def __getitem__(self, indices):
-        return torch.full((len(indices), 3, 1, 1), self.number), torch.zeros(len(indices))
+        images = torch.full((len(indices), 3, 1, 1), self.number, dtype=torch.uint8)
+        return images, torch.zeros(len(indices), dtype=torch.long)
 
 
 def test_efficient_takes_the_other_data_sets_in_turn_and_strict_all_of_them():
-    others = [Numbered(k) for k in range(3)]
-    cpu = torch.device("cpu")
+    train, *others = (Numbered(k) for k in (9, 0, 1, 2))
     efficient, strict = config("taujp-efficient", penalty_start=1), config("taujp-strict")
-    assert penalty_batch(efficient, others, 0, cpu) == []  # before its start
-    seen = [penalty_batch(efficient, others, step, cpu) for step in range(1, 7)]
+    images, _, none = step_batches(efficient, train, others, 0)
+    assert (images[0, 0, 0, 0].item(), none) == (9, [])  # before its start
+    seen = [step_batches(efficient, train, others, step)[2] for step in range(1, 7)]
     assert [[batch[0, 0, 0, 0].item() for batch in batches] for batches in seen] == [[1], [2], [0], [1], [2], [0]]
-    assert [batch[0, 0, 0, 0].item() for batch in penalty_batch(strict, others, 5, cpu)] == [0, 1, 2]
-    assert all(len(batch) == 4 for batch in penalty_batch(strict, others, 5, cpu))
+    penalised = step_batches(strict, train, others, 5)[2]
+    assert [batch[0, 0, 0, 0].item() for batch in penalised] == [0, 1, 2]
+    assert all(len(batch) == 4 for batch in penalised)
 
 
 def test_the_penalty_sees_the_other_tasks_and_the_control():

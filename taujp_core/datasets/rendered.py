@@ -1,11 +1,10 @@
-"""Images and labels of a task, as bytes: train, validation and test splits.
+"""The pictures of `mini`: scans that ship with the package, and tasks that are rendered.
 
-Scans ship with the package, the other tasks of `mini` are rendered once and cached in TAUJP_CACHE (by default
-the user's cache folder) under a name that contains the digest of the code that renders them.
+What is rendered is cached in TAUJP_CACHE (by default the user's cache folder) under a name that contains the digest
+of the code that renders it.
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,18 +14,16 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
-from .files import read_tensors, write_tensors
-from .models import ASSETS
-from .optimisation import epoch_order
-from .render import characters, shapes, signs, terrain, textures
-from .render.canvas import Random
-from .suites import Task, one_of
+from ..files import cache_folder, read_tensors, write_tensors
+from ..models import ASSETS
+from ..optimisation import epoch_order
+from ..render import characters, shapes, signs, terrain, textures
+from ..render.canvas import Random
+from ..suites import Task, one_of
 
-SPLITS = ("train", "validation", "test")
-VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
+SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
 
 SCANS = {"mnist": "mnist", "fashion": "fashion_mnist", "uci": "uci_digits"}
 RENDERERS: dict[str, Callable] = {
@@ -39,24 +36,9 @@ RENDERERS: dict[str, Callable] = {
 }
 
 
-def load_split(task: Task, split: str) -> TensorDataset:
-    """`split[indices]` gives images, uint8 [n, 3, 32, 32], and labels, int64 [n].
-
-    Validation is 10 % of the published training images, at most 5000, drawn with seed 0; train is the rest.
-    """
-    one_of("split", split, SPLITS)
-    one_of("data set", task.name, [*SCANS, *RENDERERS])
-    images, labels = load_images(task, "test" if split == "test" else "train")
-    if split != "test":
-        order = torch.from_numpy(epoch_order(len(images), 0))
-        held_out = min(int(VALIDATION_SHARE * len(images)), VALIDATION_MOST)
-        keep = order[:held_out] if split == "validation" else order[held_out:]
-        images, labels = images[keep], labels[keep]
-    return TensorDataset(images, labels)
-
-
 def load_images(task: Task, split: str) -> tuple[Tensor, Tensor]:
-    """All images and labels of the published split `train` or `test`."""
+    """All images and labels of the split `train` or `test`."""
+    one_of("data set", task.name, [*SCANS, *RENDERERS])
     if task.name in SCANS:
         return load_scans(SCANS[task.name], split)
     file = cache_folder() / f"{task.name}-{split}-severity{task.severity}-{renderer_digest()}.safetensors"
@@ -88,7 +70,7 @@ def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Ten
     """Render a split: classes in equal numbers, in random order, always the same bytes."""
     number = list(RENDERERS).index(task.name)
     count = RENDERED_TEST if split == "test" else RENDERED_TRAIN
-    seed = (number, SPLITS.index(split))
+    seed = (number, SEEDS[split])
     labels = torch.from_numpy(epoch_order(count, *seed)) % len(task.classes)
     images = []
     for start in range(0, count, 500):
@@ -98,15 +80,10 @@ def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Ten
     return torch.cat(images), labels
 
 
-def cache_folder() -> Path:
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "taujp"
-    return Path(os.environ.get("TAUJP_CACHE", default))
-
-
 @cache
 def renderer_digest() -> str:
     """Digest of the rendering code and the glyphs: what it covers changes, the cache is made anew."""
     digest = hashlib.sha256((ASSETS / "glyphs.npz").read_bytes())
-    for source in sorted((Path(__file__).parent / "render").glob("*.py")):
+    for source in sorted((Path(__file__).parents[1] / "render").glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
