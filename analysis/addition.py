@@ -144,6 +144,16 @@ def summary_table(addition: Addition) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def per_task_table(per_task: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """A row a linearised method: its coefficient for each task, the mean test accuracy with them (per task), and
+    that with one tuned coefficient (one); averaged over seeds."""
+    per_task = per_task.astype({"coefficient": float})
+    table = per_task.pivot_table(index="method", columns="task", values="coefficient", sort=False)
+    table.columns.name = None
+    one = summary.groupby("method").tuned.mean()
+    return table.assign(per_task=per_task.groupby("method").accuracy.mean(), one=one)
+
+
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
     """What the theory expects of the best penalised method, checked against means over seeds."""
     means = summary.groupby("method").mean(numeric_only=True)
@@ -158,11 +168,3 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
         "a one-shot accuracy above every rival's tuned one": bool(ours.one_shot > rivals.tuned.max()),
         "a one-shot accuracy within 0.01 of its tuned one": bool(ours.tuned - ours.one_shot <= 0.01),
     }
-
-
-def conclusion(summary: pd.DataFrame) -> str:
-    """The findings as a sentence; what does not hold is said as well."""
-    found = findings(summary)
-    yes, no = ([text for text, holds in found.items() if holds is wanted] for wanted in (True, False))
-    parts = [f"has {', '.join(yes)}"] * bool(yes) + [f"does not have {', '.join(no)}"] * bool(no)
-    return f"Fine-tuning with the τJp penalty {'; it '.join(parts)}."

@@ -65,6 +65,47 @@ def accuracy_versus_coefficient(
     return styled(figure, "Accuracy of θ₀ + α·Στ", 540, 230 + 310 * len(methods))
 
 
+def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str, str]) -> go.Figure:
+    """A panel a method: validation accuracy on each negated task (thin), their mean (bold) and the control's mean.
+
+    curves: method, seed, task, coefficient, target, control; test: method, choice, coefficient, whose tuned
+    coefficients are averaged. Values are averaged over seeds.
+    """
+    methods = list(curves.method.unique())
+    figure = make_subplots(cols=len(methods), shared_yaxes=True, subplot_titles=methods, horizontal_spacing=0.03)
+    for column, method in enumerate(methods, 1):
+        ours = curves[curves.method == method]
+        for task, rows in ours.groupby("task", sort=False):
+            mean = rows.groupby("coefficient").target.mean()
+            figure.add_scatter(
+                x=mean.index, y=mean.round(4), name=task, legendgroup=task, showlegend=column == 1,
+                line=dict(color=colours[task], width=1.3), row=1, col=column,
+            )  # fmt: skip
+        means = ours.groupby("coefficient")[["target", "control"]].mean()
+        before = means.control[0.0]
+        marks = [
+            ("mean of the negated tasks", means.index, means.target, dict(color="black", width=4)),
+            ("control, mean", means.index, means.control, dict(color="black", width=4, dash="dot")),
+            ("95 % of the control's accuracy", [0, means.index[-1]], [0.95 * before] * 2,
+             dict(color="black", width=1.5, dash="dash")),
+        ]  # fmt: skip
+        for name, x, y, line in marks:
+            figure.add_scatter(
+                x=list(x), y=np.round(list(y), 4), name=name, legendgroup=name, showlegend=column == 1, mode="lines",
+                line=line, row=1, col=column,
+            )  # fmt: skip
+        tuned = test[(test.method == method) & (test.choice == "tuned")].coefficient.mean()
+        figure.add_vline(x=tuned, line=dict(color="#2ca02c", dash="dash"), row=1, col=column)
+        figure.add_annotation(
+            x=tuned, y=1.0, yanchor="top", xanchor="left", text="mean tuned α", showarrow=False,
+            font=dict(color="#2ca02c", size=12), row=1, col=column,
+        )  # fmt: skip
+    figure.update_xaxes(title="coefficient α", range=[-0.02, curves.coefficient.max() * 1.02])
+    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(title="validation accuracy", col=1)
+    return styled(figure, "Accuracy of θ₀ − α·τ on the negated task and on the control", 540, 270 + 310 * len(methods))
+
+
 def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
     """A heat map a method: τJp of each vector (row) on each data set (column), averaged over seeds.
 

@@ -90,6 +90,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False))
 
 
+def conclusion(findings: dict[str, bool]) -> str:
+    """What was expected of the τJp penalty as a sentence; what does not hold is said as well."""
+    yes, no = ([text for text, holds in findings.items() if holds is wanted] for wanted in (True, False))
+    parts = [f"has {', '.join(yes)}"] * bool(yes) + [f"does not have {', '.join(no)}"] * bool(no)
+    return f"Fine-tuning with the τJp penalty {'; it '.join(parts)}."
+
+
 def record_result(path: Path, result: dict) -> None:
     """Write a notebook's result as JSON, NaN refused."""
     write_json(path, json.loads(json.dumps(result, default=float)))

@@ -18,7 +18,7 @@ from .datasets import validation_images
 from .datasets.rendered import renderer_digest
 from .files import read_json, write_json
 from .precision import PRECISIONS
-from .suites import METHODS, Suite, load_suite, one_of
+from .suites import METHODS, Suite, Task, load_suite, one_of
 from .task_vectors import TaskVector
 
 
@@ -65,7 +65,7 @@ def run_config(
     whatever is not accepted.
     """
     suite = load_suite(suite_name)
-    chosen = suite.task(task)
+    suite.task(task)
     one_of("method", method, METHODS)
     unknown = changes.keys() - {field.name for field in dataclasses.fields(RunConfig)}
     if unknown:
@@ -75,8 +75,7 @@ def run_config(
     values = {"penalty_start": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
     if "epochs" in values:
-        images = chosen.train_images - validation_images(chosen.train_images)
-        values["steps"] = round(values.pop("epochs")[task] * images / values["batch_size"])
+        values["steps"] = steps_of_epochs(values.pop("epochs"), suite.task(task), values["batch_size"])
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
     recipe_steps, values = values["steps"], values | changes
     if "warmup_steps" not in changes and isinstance(values["steps"], int):
@@ -87,6 +86,12 @@ def run_config(
     values = {"suite": suite_name, "task": task, "method": method, "seed": seed, **values}
     check_values(values, suite)
     return RunConfig(**values)
+
+
+def steps_of_epochs(epochs: dict[str, int | float], task: Task, batch_size: int) -> int:
+    """Steps of the recipe's epochs over the published training images without those held out for validation."""
+    one_of("task of the recipe", task.name, epochs)
+    return round(epochs[task.name] * (task.train_images - validation_images(task.train_images)) / batch_size)
 
 
 def check_values(values: dict, suite: Suite) -> None:

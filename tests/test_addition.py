@@ -10,12 +10,12 @@ import analysis.addition
 from analysis.addition import (
     COEFFICIENTS,
     Addition,
-    conclusion,
     findings,
     measure_addition,
     summary_table,
     tuned_coefficient,
 )
+from analysis.notebook import conclusion
 from analysis.products import Products, forward_source, measure_products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -162,7 +162,7 @@ def planted_summary(**changes) -> pd.DataFrame:
 def test_the_conclusion_follows_the_numbers(changes, broken):
     summary = planted_summary(**changes)
     assert [text for text, holds in findings(summary).items() if not holds] == ([broken] if broken else [])
-    sentence = conclusion(summary)
+    sentence = conclusion(findings(summary))
     assert ("does not have" in sentence) == (broken is not None)
     if broken:
         assert sentence.index(broken) > sentence.index("does not have")

@@ -75,6 +75,53 @@ def test_unknown_models_and_tags_are_named():
     assert "ViT-B-32" in open_clip.list_models()
 
 
+@pytest.mark.parametrize(
+    ("name", "tag", "other"),
+    [("ViT-B-32", "openai", "ViT-B-32-quickgelu"), ("ViT-L-14", "metaclip_400m", "ViT-L-14-quickgelu")],
+)
+def test_weights_must_fit_the_activation_function(name, tag, other):
+    with pytest.raises(ValueError, match=f"the weights '{tag}' of {name} were trained with QuickGELU.* use {other}$"):
+        load_clip(name, pretrained=tag)
+
+
+def test_weights_that_cannot_be_fetched_are_named_with_their_place(tmp_path, monkeypatch):
+    def no_network(*arguments, **options):
+        raise RuntimeError("Failed to download weights for tag 'openai': no route to host\nand more")
+
+    monkeypatch.setattr(open_clip, "create_model", no_network)
+    sentence = (
+        r"^the weights 'openai' of ViT-B-32-quickgelu must be fetched from https://\S+: Failed .* no route to host$"
+    )
+    with pytest.raises(ConnectionError, match=sentence):
+        load_clip("ViT-B-32-quickgelu", pretrained="openai")
+
+
+def test_random_weights_are_always_the_same():
+    torch.manual_seed(1)
+    first = load_clip("ViT-S-32-alt", device="cpu").fingerprint
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    assert load_clip("ViT-S-32-alt", device="cpu").fingerprint == first
+    assert torch.equal(torch.rand(1), expected)  # the caller's generator is left alone
+
+
+def test_a_head_equals_open_clips_and_is_built_once(mini, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    names, templates = ("square", "red ring"), ("a {}", "a photo of a {}")
+    expected = open_clip.build_zero_shot_classifier(mini.model, mini.tokenizer, names, templates)
+    head = zero_shot_head(mini, names, templates)
+    assert torch.equal(head, mini.logit_scale * expected)
+    monkeypatch.setattr(open_clip, "build_zero_shot_classifier", lambda *a, **o: pytest.fail("built again"))
+    assert torch.equal(zero_shot_head(mini, names, templates), head)
+    monkeypatch.undo()
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    (file,) = (tmp_path / "heads").iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(zero_shot_head(mini, names, templates), head)  # a damaged cache is made again
+    assert not torch.equal(zero_shot_head(mini, names[::-1], templates), head)
+    assert len(list((tmp_path / "heads").iterdir())) == 2
+
+
 @pytest.mark.parametrize("damage", ["truncated", "altered", "missing"])
 def test_damaged_weights_of_the_small_clip_are_refused(damage, tmp_path):
     shutil.copytree(ASSETS / "mini", tmp_path / "mini")

@@ -1,0 +1,53 @@
+"""Suites: the benchmark's recipe gives the paper's numbers of steps, own suites are found, bad ones are named."""
+
+import open_clip
+import pytest
+import yaml
+
+from taujp_core.runs import run_config
+from taujp_core.suites import load_suite
+
+PUBLISHED = {  # training images, test images, classes, epochs
+    "cars": (8144, 8041, 196, 35), "dtd": (3760, 1880, 47, 76), "eurosat": (21600, 2700, 10, 12),
+    "gtsrb": (26640, 12630, 43, 11), "mnist": (60000, 10000, 10, 5), "resisc45": (18900, 6300, 45, 15),
+    "sun397": (19850, 19850, 397, 14), "svhn": (73257, 26032, 10, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["clip8-b32", "clip8-b16", "clip8-l14"])
+def test_the_benchmark_is_as_published(name):
+    suite = load_suite(name)
+    assert suite.pretrained == "openai"
+    assert open_clip.get_model_config(suite.model)["quick_gelu"]
+    assert list(suite.tasks) == list(PUBLISHED)
+    for task, (train, test, classes, epochs) in PUBLISHED.items():
+        entry = suite.task(task)
+        assert (entry.train_images, entry.test_images, len(set(entry.classes))) == (train, test, classes)
+        assert all(template.count("{}") == 1 for template in entry.templates)
+        assert len(entry.hub.revision) == 40
+        config = run_config(name, task, "taujp-efficient")
+        assert config.steps == round(epochs * (train - min(train // 10, 5000)) / 128)
+        assert (config.batch_size, config.penalty_batch_size, config.penalty_weight) == (128, 16, 0.1)
+        assert (config.peak_lr, config.weight_decay, config.warmup_steps, config.clip_norm) == (1e-5, 0.1, 500, 1.0)
+        assert config.accumulation == (4 if name == "clip8-l14" else 1)
+        assert config.penalty_tasks == tuple(other for other in [*PUBLISHED, "imagenet"] if other != task)
+    assert (len(suite.control.classes), len(suite.control.templates)) == (1000, 80)
+    assert suite.control.classes[0] == "tench"
+    assert suite.control.templates[0] == "a bad photo of a {}."
+
+
+def test_a_task_without_epochs_is_named():
+    with pytest.raises(ValueError, match="unknown task of the recipe 'imagenet': accepted are cars"):
+        run_config("clip8-b32", "imagenet", "linear")
+
+
+def test_own_suites_are_read_from_their_folder_and_cannot_replace_ours(tmp_path, monkeypatch):
+    own = {"like": "clip8", "model": "ViT-B-16", "pretrained": None, "recipe": {"steps": 7}}
+    for name in ("mine", "mini"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(own))
+    with pytest.raises(ValueError, match="unknown suite 'mine': accepted are clip8-b16, clip8-b32, clip8-l14, mini"):
+        load_suite("mine")
+    monkeypatch.setenv("TAUJP_SUITES", str(tmp_path))
+    suite = load_suite("mine")
+    assert (suite.model, suite.recipe["steps"], suite.recipe["batch_size"]) == ("ViT-B-16", 7, 128)
+    assert load_suite("mini").model == "mini"
