@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 SAME_NUMBERS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
 NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition 31_negation 33_disentanglement 90_report
 
-.PHONY: quickstart test lab notebooks results clip8 clean
+.PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -28,6 +28,10 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q
 	TAUJP_HOME=$$(mktemp -d) PLOTLY_RENDERER=plotly_mimetype $(SAME_NUMBERS) \
 	    $(BIN)/python -m pytest -q --nbval --nbval-cell-timeout=600 $(NOTEBOOKS:%=notebooks/%.ipynb)
+
+# make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
+test-clip8: $(STAMP)
+	$(BIN)/python -m pytest -q -m clip8 tests/test_clip8.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -58,15 +62,16 @@ SEEDS ?= 0
 RECIPE ?=
 SUITE := clip8-$(MODEL)
 RUN := suite: $(SUITE), tasks: [], seeds: [$(SEEDS)], recipe: {$(RECIPE)}
+RUNS := runs
 clip8: $(STAMP)
 	$(BIN)/python -m taujp_core.datasets download --suite $(SUITE)
-	mkdir -p runs/$(SUITE)-addition runs/$(SUITE)-negation runs/$(SUITE)-report
-	$(BIN)/papermill notebooks/30_addition.ipynb runs/$(SUITE)-addition/30_addition.ipynb \
-	    -y '{$(RUN), output: runs/$(SUITE)-addition}'
-	$(BIN)/papermill notebooks/31_negation.ipynb runs/$(SUITE)-negation/31_negation.ipynb \
-	    -y '{$(RUN), output: runs/$(SUITE)-negation}'
-	$(BIN)/papermill notebooks/90_report.ipynb runs/$(SUITE)-report/90_report.ipynb \
-	    -y '{suites: [$(SUITE)], output: runs/$(SUITE)-report}'
+	mkdir -p $(RUNS)/$(SUITE)-addition $(RUNS)/$(SUITE)-negation $(RUNS)/$(SUITE)-report
+	$(BIN)/papermill notebooks/30_addition.ipynb $(RUNS)/$(SUITE)-addition/30_addition.ipynb \
+	    -y '{$(RUN), output: $(RUNS)/$(SUITE)-addition}'
+	$(BIN)/papermill notebooks/31_negation.ipynb $(RUNS)/$(SUITE)-negation/31_negation.ipynb \
+	    -y '{$(RUN), output: $(RUNS)/$(SUITE)-negation}'
+	$(BIN)/papermill notebooks/90_report.ipynb $(RUNS)/$(SUITE)-report/90_report.ipynb \
+	    -y '{suites: [$(SUITE)], folder: $(RUNS), output: $(RUNS)/$(SUITE)-report}'
 
 clean:
 	rm -rf .venv

@@ -74,8 +74,9 @@ def run_config(
         suite.task(other)
     values = {"penalty_start": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
-    if "epochs" in values:
-        values["steps"] = steps_of_epochs(values.pop("epochs"), suite.task(task), values["batch_size"])
+    epochs = values.pop("epochs", None)
+    if "steps" not in values:
+        values["steps"] = steps_of_epochs(epochs, suite.task(task), values["batch_size"])
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
     recipe_steps, values = values["steps"], values | changes
     if "warmup_steps" not in changes and isinstance(values["steps"], int):

@@ -44,7 +44,7 @@ class Task:
 @dataclass(frozen=True)
 class Suite:
     """`recipe` holds the suite's hyper-parameters for fine-tuning, keyed as the fields of RunConfig;
-    peak_lr may differ by method, and epochs, by task, may stand for steps."""
+    peak_lr differs by method, and epochs, by task, stand for steps where there are none."""
 
     name: str
     model: str

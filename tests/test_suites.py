@@ -50,4 +50,5 @@ def test_own_suites_are_read_from_their_folder_and_cannot_replace_ours(tmp_path,
     monkeypatch.setenv("TAUJP_SUITES", str(tmp_path))
     suite = load_suite("mine")
     assert (suite.model, suite.recipe["steps"], suite.recipe["batch_size"]) == ("ViT-B-16", 7, 128)
+    assert run_config("mine", "dtd", "linear").steps == 7  # not the shared recipe's epochs
     assert load_suite("mini").model == "mini"

@@ -1,0 +1,83 @@
+"""`make clip8` from the first command to the report: a ViT-B/32 with random weights, and made-up pictures in the
+published formats (MNIST's IDX, SVHN's .mat, ImageNet's class folders)."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from scipy.io import savemat
+
+ROOT = Path(__file__).parents[1]
+CLASSES = [str(digit) for digit in range(10)]
+HUB = {"repo": "nobody/nothing", "revision": "0" * 40, "train": "train-*.parquet", "test": "test-*.parquet"}
+
+
+def write_suite(folder: Path) -> None:
+    task = {"hub": HUB, "classes": CLASSES, "templates": ['a photo of the number: "{}".']}
+    suite = {
+        "like": "clip8",
+        "model": "ViT-B-32-quickgelu",
+        "pretrained": None,
+        "tasks": {name: {**task, "train_images": 40, "test_images": 10} for name in ("mnist", "svhn")},
+        "control": {"imagenet": {**task, "test_images": 10}},
+        "recipe": {"steps": 2, "batch_size": 8, "penalty_batch_size": 4, "warmup_steps": 1},
+    }
+    (folder / "clip8-fixture.yaml").write_text(yaml.safe_dump(suite))
+
+
+def write_data(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix, count in (("train", 40), ("t10k", 10)):
+        images, labels = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, count, 28, 28) + images.tobytes())
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
+    for split, count in (("train", 40), ("test", 10)):
+        images, labels = rng.integers(0, 256, (32, 32, 3, count), np.uint8), np.arange(count)[:, None] % 10 + 1
+        savemat(folder / f"{split}_32x32.mat", {"X": images, "y": labels})
+    for split, count in (("train", 4), ("val", 1)):
+        for name in CLASSES:
+            for k in range(count):
+                path = folder / "imagenet" / split / f"n0{name}" / f"{split}{k}.JPEG"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(rng.integers(0, 256, (50, 70, 3), np.uint8)).save(path, "JPEG")
+
+
+@pytest.mark.clip8
+def test_one_command_goes_from_data_to_the_report(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_suite(tmp_path)
+    write_data(tmp_path / "data")
+    environment = {
+        **os.environ, "TAUJP_SUITES": str(tmp_path), "TAUJP_DATA": str(tmp_path / "data"),
+        "TAUJP_HOME": str(tmp_path), "TAUJP_CACHE": str(tmp_path / "cache"),
+    }  # fmt: skip
+
+    def make() -> subprocess.CompletedProcess:
+        return subprocess.run(
+            ["make", "clip8", "MODEL=fixture", f"BIN={Path(sys.executable).parent}", f"RUNS={tmp_path}/runs"],
+            cwd=ROOT, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+
+    made = make()
+    assert made.returncode == 0, made.stderr[-3000:]
+    report = pd.read_csv(tmp_path / "runs" / "clip8-fixture-report" / "report.csv")
+    assert len(report) == 13 + 14
+    assert report.measured.notna().all()
+    for table in ("addition", "negation"):
+        summary = json.loads((tmp_path / "runs" / f"clip8-fixture-{table}" / "summary.json").read_text())
+        assert [row["method"] for row in summary["rows"]] == ["standard", "linear", "taujp-efficient"]
+    vectors = sorted((tmp_path / "runs" / "clip8-fixture").rglob("vector.safetensors"))
+    assert len(vectors) == 6
+    before = [path.stat().st_mtime_ns for path in vectors]
+    assert make().returncode == 0
+    assert [path.stat().st_mtime_ns for path in vectors] == before  # loaded, not trained again
