@@ -71,10 +71,14 @@ class Pictures(Dataset):
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 return image.convert("RGB")
         except FileNotFoundError:
-            raise ValueError(f"{source} does not exist any more") from None
+            raise ValueError(f"{source} does not exist") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            name = source if isinstance(source, Path) else f"picture {index} of {self.title}"
-            raise ValueError(f"{name} cannot be decoded: {error}") from None
+            raise ValueError(f"{self.name(index)} cannot be decoded: {error}") from None
+
+    def name(self, index: int) -> str:
+        """The file, or what tells where the picture stands."""
+        source = self.sources[index]
+        return str(source) if isinstance(source, Path) else f"picture {index} of {self.title}"
 
 
 class Chosen(Sequence):

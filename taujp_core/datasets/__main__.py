@@ -1,0 +1,70 @@
+"""python -m taujp_core.datasets check | download: are the data sets there and right, and get those that are not."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ..progress import say
+from ..suites import Suite, Task, load_suite
+from . import hub
+from .check import check_task, report
+from .sources import data_folder, locate
+
+DEFAULT = "clip8-b32"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 if all is well, 1 if something is wrong or missing, 2 for arguments that are not understood."""
+    parser = argparse.ArgumentParser(prog="python -m taujp_core.datasets", description="The data sets of a suite.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--suite", default=DEFAULT, metavar="NAME", help=f"default: {DEFAULT}")
+    shared.add_argument("--root", type=Path, metavar="DIR", help="default: TAUJP_DATA, else data in the cache folder")
+    commands.add_parser("check", parents=[shared], help="counts, classes, unreadable files, test images in train")
+    fetch = commands.add_parser("download", parents=[shared], help="from the Hugging Face hub; can be stopped")
+    fetch.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite, and its control")
+    chosen = parser.parse_args(arguments)
+    if chosen.root:
+        os.environ["TAUJP_DATA"] = str(chosen.root)
+    try:
+        suite = load_suite(chosen.suite)
+        return check(suite) if chosen.command == "check" else download(suite, chosen.tasks or [*suite.datasets()])
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+    return 1
+
+
+def check(suite: Suite) -> int:
+    findings = [check_task(task, suite.name) for task in suite.datasets().values()]
+    print(report(suite, findings))
+    return int(any(finding.problems for finding in findings))
+
+
+def download(suite: Suite, names: list[str]) -> int:
+    """All that can be had are fetched, then those that cannot are told."""
+    failed = 0
+    for task in [suite.task(name) for name in names]:
+        try:
+            print(f"{task.name}: {get(task)}")
+        except (OSError, ValueError) as error:
+            failed += 1
+            print(error, file=sys.stderr)
+    return int(failed > 0)
+
+
+def get(task: Task) -> str:
+    """What became of it."""
+    if task.hub is None:
+        return "ships with the package, or is rendered"
+    try:
+        return f"is there, {locate(task).name}"
+    except FileNotFoundError:
+        say(f"{task.name}: downloading {task.hub.repo}")
+        return f"downloaded to {hub.download(task, data_folder())}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

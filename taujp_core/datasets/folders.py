@@ -1,0 +1,246 @@
+"""Data sets in folders that people already have: torchvision's, those of task_vectors' users, and class folders.
+
+A reader takes a task, a folder and a split, `train` or `test`, and gives the sources of `Pictures` and their labels;
+pictures are not opened. Class folders hold PART/CLASS/picture; what a part counts as:
+
+- `test` is the test split; without it `val` is, as in task_vectors' copies of DTD and SUN397;
+- beside `test`, `val` is a part of the training images, except of EuroSAT and RESISC45, whose published training
+  images leave it out;
+- ImageNet's `val` is its test split.
+"""
+
+import csv
+import gzip
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from ..optimisation import epoch_order
+from ..suites import Task
+from .classes import class_labels
+
+Split = tuple[Sequence, list[int]]
+Reader = Callable[[Task, Path, str], Split]
+
+VALIDATION_APART = ("eurosat", "resisc45")
+HELD_OUT = 270  # of EuroSAT, images of a class that are for testing, and as many for validation
+
+
+def locate(task: Task, root: Path) -> tuple[Path, Callable[[str], Split]] | None:
+    """The first folder below `root` that holds the data set, and how a split of it is read."""
+    for name, mark, reader in layouts(task):
+        if (root / name / mark).exists():
+            return root / name, partial(reader, task, root / name)
+    return None
+
+
+def layouts(task: Task) -> list[tuple[str, str, Reader]]:
+    """Folders that may hold the data set, what tells that they do, and who reads them; the best ones first."""
+    return [*LAYOUTS.get(task.name, []), (task.name, "train", class_folders)]
+
+
+def class_folders(task: Task, folder: Path, split: str) -> Split:
+    parts = {part: class_images(folder / part) for part in ("train", "val", "test") if (folder / part).is_dir()}
+    if split == "test":
+        chosen = ["test"] if "test" in parts else ["val"]
+    else:
+        chosen = ["train"] + (["val"] if {"val", "test"} <= set(parts) and task.name not in VALIDATION_APART else [])
+    return from_parts(task, folder, parts, chosen)
+
+
+def imagenet(task: Task, folder: Path, split: str) -> Split:
+    test = "val_in_folder" if (folder / "val_in_folder").is_dir() else "val"
+    parts = {part: class_images(folder / part) for part in ("train", test) if (folder / part).is_dir()}
+    return from_parts(task, folder, parts, [test if split == "test" else "train"])
+
+
+def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]], chosen: list[str]) -> Split:
+    """Pictures of the chosen parts; the classes are those of all parts, one may be without pictures in this one."""
+    for part in chosen:
+        if part not in parts:
+            raise FileNotFoundError(f"{folder / part} does not exist: it should hold a folder for each class")
+    names = {name for classes in parts.values() for name in classes}
+    if len(names) != len(task.classes):
+        raise ValueError(f"{folder} has {len(names)} class folders, {task.name} has {len(task.classes)} classes")
+    labels = labels_of(task, names, folder)
+    pairs = [(path, labels[name]) for part in chosen for name, files in parts[part].items() for path in files]
+    return unzip(pairs)
+
+
+def class_images(folder: Path) -> dict[str, list[Path]]:
+    """Picture files by class folder, both sorted."""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return {name: pictures_in(folder / name) for name in names}
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    files = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    return sorted(file for file in files if file.suffix.lower() in IMG_EXTENSIONS)
+
+
+def labels_of(task: Task, names: set[str], folder: Path) -> dict[str, int]:
+    try:
+        return class_labels(task, names)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+
+
+def unzip(pairs: list[tuple[Path, int]]) -> Split:
+    return [source for source, _ in pairs], [label for _, label in pairs]
+
+
+def lines_of(path: Path) -> list[str]:
+    return [line.strip() for line in existing(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    return path
+
+
+def matlab(path: Path, *names: str) -> list[np.ndarray]:
+    """Variables of a .mat file. Raises ValueError for a damaged file, and for a missing variable."""
+    try:
+        content = scipy.io.loadmat(existing(path), squeeze_me=True)
+        return [content[name] for name in names]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # scipy documents none: zlib.error, TypeError, KeyError, … are met
+        raise ValueError(f"{path} is damaged or not the file that it should be: {error!r}") from None
+
+
+def cars(task: Task, folder: Path, split: str) -> Split:
+    """torchvision: devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, cars_train, cars_test; classes from 1."""
+    path = folder / {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}[split]
+    (annotations,) = matlab(path, "annotations")
+    images = folder / f"cars_{split}"
+    return unzip([(images / str(one["fname"]), int(one["class"]) - 1) for one in np.atleast_1d(annotations)])
+
+
+def dtd(task: Task, folder: Path, split: str) -> Split:
+    """The published archive, partition 1: images/CLASS, labels/train1.txt, val1.txt, test1.txt."""
+    lists = ["test1.txt"] if split == "test" else ["train1.txt", "val1.txt"]
+    files = [folder / "images" / line for name in lists for line in lines_of(folder / "labels" / name)]
+    labels = labels_of(task, {file.parent.name for file in files}, folder)
+    return unzip([(file, labels[file.parent.name]) for file in files])
+
+
+def eurosat(task: Task, folder: Path, split: str) -> Split:
+    """torchvision: 2750/CLASS, without splits. Of each class HELD_OUT images are for testing, and as many are left
+    out, drawn with seed 0 from the sorted names: 21600 and 2700 images, as the published numbers, not their choice.
+    """
+    classes = class_images(folder / "2750")
+    labels = labels_of(task, set(classes), folder)
+    pairs = []
+    for name, files in classes.items():
+        if len(files) <= 2 * HELD_OUT:
+            raise ValueError(f"{folder / '2750' / name} has {len(files)} images: more than {2 * HELD_OUT} are needed")
+        order = epoch_order(len(files), 0, labels[name])
+        chosen = order[:HELD_OUT] if split == "test" else order[2 * HELD_OUT :]
+        pairs += [(files[i], labels[name]) for i in sorted(chosen)]
+    return unzip(pairs)
+
+
+def gtsrb(task: Task, folder: Path, split: str) -> Split:
+    """torchvision: GTSRB/Training/000NN/*.ppm; GTSRB/Final_Test/Images/*.ppm with labels in GT-final_test.csv."""
+    if split == "train":
+        return from_parts(task, folder, {"GTSRB/Training": class_images(folder / "GTSRB/Training")}, ["GTSRB/Training"])
+    path = existing(folder / "GT-final_test.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter=";", skipinitialspace=True))
+    try:
+        return unzip([(folder / "GTSRB/Final_Test/Images" / row["Filename"], int(row["ClassId"])) for row in rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or lacks the columns Filename and ClassId: {error!r}") from None
+
+
+def mnist(task: Task, folder: Path, split: str) -> Split:
+    """torchvision: raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, packed (.gz) or not."""
+    start = {"train": "train", "test": "t10k"}[split]
+    images = read_idx(folder / "raw" / f"{start}-images-idx3-ubyte", 3)
+    labels = read_idx(folder / "raw" / f"{start}-labels-idx1-ubyte", 1)
+    return list(images), labels.tolist()
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Bytes in MNIST's format: two zeros, 8 for bytes, the number of dimensions, sizes as big-endian 32 bits, data."""
+    packed = path.with_name(f"{path.name}.gz")
+    if not path.is_file():
+        if not packed.is_file():
+            raise FileNotFoundError(f"neither {path} nor {packed.name} beside it exists")
+        path = packed
+    try:
+        content = gzip.decompress(path.read_bytes()) if path == packed else path.read_bytes()
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    start = 4 + 4 * dimensions
+    shape = np.frombuffer(content[4:start], ">u4").tolist() if len(content) >= start else []
+    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != start + math.prod(shape):
+        raise ValueError(f"{path} is truncated or not an IDX file of {dimensions} dimensions")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def resisc45(task: Task, folder: Path, split: str) -> Split:
+    """torchgeo: NWPU-RESISC45/CLASS/*.jpg and lists of file names, resisc45-train.txt and resisc45-test.txt."""
+    classes = class_images(folder / "NWPU-RESISC45")
+    labels = labels_of(task, set(classes), folder)
+    places = {file.name: (file, labels[name]) for name, files in classes.items() for file in files}
+    path = folder / f"resisc45-{split}.txt"
+    names = lines_of(path)
+    missing = [name for name in names if name not in places]
+    if missing:
+        raise FileNotFoundError(f"{len(missing)} images of {path} do not exist: {', '.join(missing[:3])}")
+    return unzip([places[name] for name in names])
+
+
+def sun397(task: Task, folder: Path, split: str) -> Split:
+    """torchvision's folder, with the lists of partition 1, which torchvision does not use, in it or in Partitions."""
+    name = {"train": "Training_01.txt", "test": "Testing_01.txt"}[split]
+    path = next((path for path in (folder / name, folder / "Partitions" / name) if path.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"{folder / name} does not exist: the published splits are in Partitions.zip, apart from the images, "
+            "at https://vision.princeton.edu/projects/2010/SUN/"
+        )
+    images = folder / "SUN397" if (folder / "SUN397").is_dir() else folder
+    lines = [line.lstrip("/") for line in lines_of(path)]
+    labels = labels_of(task, {line.rpartition("/")[0] for line in lines}, path)
+    return unzip([(images / line, labels[line.rpartition("/")[0]]) for line in lines])
+
+
+def svhn(task: Task, folder: Path, split: str) -> Split:
+    """torchvision: train_32x32.mat, test_32x32.mat with X [32, 32, 3, n] and y [n]; 10 stands for the digit 0."""
+    path = folder / f"{split}_32x32.mat"
+    images, labels = matlab(path, "X", "y")
+    if images.ndim != 4 or images.dtype != np.uint8 or labels.shape != images.shape[3:]:
+        raise ValueError(f"{path} should hold bytes X [32, 32, 3, n] and y [n], not {images.shape} and {labels.shape}")
+    return list(np.ascontiguousarray(images.transpose(3, 0, 1, 2))), (labels.astype(int) % 10).tolist()
+
+
+LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
+    "cars": [("stanford_cars", "devkit", cars), ("stanford_cars_folder_based", "train", class_folders)],
+    # Lists first: copies made of them by hand are where test images got into training folders.
+    "dtd": [("dtd/dtd", "labels", dtd), ("dtd", "labels", dtd)],
+    "eurosat": [
+        ("EuroSAT_splits", "train", class_folders),
+        ("eurosat", "train", class_folders),
+        ("eurosat", "2750", eurosat),
+    ],
+    "gtsrb": [("gtsrb", "GTSRB", gtsrb)],
+    "mnist": [("MNIST", "raw", mnist)],
+    "resisc45": [("resisc45", "NWPU-RESISC45", resisc45)],
+    "sun397": [
+        *(("SUN397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
+        *(("sun397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
+        *((name, "train", class_folders) for name in ("sun397", "SUN397")),
+        ("SUN397", "ClassName.txt", sun397),
+    ],
+    "svhn": [("svhn", "train_32x32.mat", svhn), (".", "train_32x32.mat", svhn)],
+    "imagenet": [("imagenet", "val_in_folder", imagenet), ("imagenet", "val", imagenet)],
+}
