@@ -11,27 +11,28 @@ from written import COMMIT
 
 
 class FakeHub:
-    """Serves one repository as the hub does; `refused` are files that want consent."""
+    """Serves one repository as the hub does; main is at commit `sha`, `refused` are files that want consent."""
 
-    def __init__(self, files: dict[str, bytes], sha: str = COMMIT):
-        self.files, self.sha, self.refused, self.sent = files, sha, set(), []
+    def __init__(self, files: dict[str, bytes]):
+        self.files, self.sha, self.refused, self.sent = files, COMMIT, set(), []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self, body: bool = True) -> None:
                 if self.path.startswith("/api/"):
                     repo, _, revision = self.path.removeprefix("/api/datasets/").partition("/revision/")
-                    known = repo == "someone/pets" and revision in ("main", hub.sha)
+                    sha = hub.sha if revision == "main" else revision
+                    known = repo == "someone/pets" and sha in (COMMIT, hub.sha)
                     siblings = [{"rfilename": name} for name in hub.files]
-                    content = json.dumps({"id": repo, "sha": hub.sha, "siblings": siblings}).encode()
+                    content = json.dumps({"id": repo, "sha": sha, "siblings": siblings}).encode()
                     self.answer(200, content) if known else self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
                     return
-                name = self.path.partition(f"/resolve/{hub.sha}/")[2]
+                sha, _, name = self.path.partition("/resolve/")[2].partition("/")
                 if name in hub.refused:
                     self.answer(403, b"", {"X-Error-Code": "GatedRepo"})
                     return
                 hub.sent += [name] * body
-                self.answer(200, hub.files[name], {"ETag": f'"{len(hub.files[name])}"', "X-Repo-Commit": hub.sha}, body)
+                self.answer(200, hub.files[name], {"ETag": f'"{len(hub.files[name])}"', "X-Repo-Commit": sha}, body)
 
             def do_HEAD(self) -> None:
                 self.do_GET(body=False)

@@ -1,8 +1,10 @@
 """`python -m taujp_core.datasets check` and `download`, on small suites that are right, wrong or not there."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from fake_hub import FakeHub
 from PIL import Image
@@ -178,6 +180,16 @@ def test_download_gets_what_is_missing_and_tells_the_rest(root, capsys, monkeypa
     )
     assert main(["download", "--suite", "formats", "--tasks", "pets", "svhn"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "pets: is there, someone/pets at 0123456789ab"
+
+
+def test_without_a_network_one_sentence_says_what_is_needed_and_from_where(root, capsys, monkeypatch):
+    shutil.rmtree(root / "hub")
+    (root / "pets").rename(root / "cats")
+    monkeypatch.setattr("huggingface_hub.HfApi", partial(huggingface_hub.HfApi, endpoint="http://127.0.0.1:9"))
+    assert main(["download", "--suite", "formats"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pets needs someone/pets from http://127.0.0.1:9, which cannot be reached (")
+    assert line.endswith("of a layout that the README names; missing too: flowers")
 
 
 @pytest.mark.parametrize("name", ["uci", "signs"])
