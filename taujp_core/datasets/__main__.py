@@ -44,11 +44,16 @@ def check(suite: Suite) -> int:
 
 
 def download(suite: Suite, names: list[str]) -> int:
-    """All that can be had are fetched, then those that cannot are told."""
+    """All that can be had are fetched, those that cannot are told; without a network nothing more is tried."""
     failed = 0
-    for task in [suite.task(name) for name in names]:
+    tasks = [suite.task(name) for name in names]
+    for number, task in enumerate(tasks):
         try:
-            print(f"{task.name}: {get(task)}")
+            print(f"{task.name}: {get(task)}", flush=True)
+        except ConnectionError as error:
+            others = ", ".join(other.name for other in tasks[number + 1 :] if not is_there(other))
+            print(f"{error}{f'; missing too: {others}' if others else ''}", file=sys.stderr)
+            return 1
         except (OSError, ValueError) as error:
             failed += 1
             print(error, file=sys.stderr)
@@ -59,11 +64,17 @@ def get(task: Task) -> str:
     """What became of it."""
     if task.hub is None:
         return "ships with the package, or is rendered"
-    try:
+    if is_there(task):
         return f"is there, {locate(task).name}"
+    say(f"{task.name}: downloading {task.hub.repo}")
+    return f"downloaded to {hub.download(task, data_folder())}"
+
+
+def is_there(task: Task) -> bool:
+    try:
+        return task.hub is None or bool(locate(task))
     except FileNotFoundError:
-        say(f"{task.name}: downloading {task.hub.repo}")
-        return f"downloaded to {hub.download(task, data_folder())}"
+        return False
 
 
 if __name__ == "__main__":

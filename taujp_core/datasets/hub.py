@@ -5,6 +5,7 @@ complete. `datasets` keeps the tables in its own format, which is mapped into me
 """
 
 import errno
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -61,9 +62,11 @@ def read(task: Task, folder: Path, cache: Path, split: str) -> tuple[Sequence, l
         datasets.disable_progress_bars()
     try:
         table = datasets.load_dataset("parquet", data_files={split: files}, split=split, cache_dir=str(cache))
-    except (datasets.exceptions.DatasetGenerationError, OSError, ValueError) as error:
-        reason = error.__cause__ or error
-        raise ValueError(f"{folder / pattern} cannot be read, delete it and download it again: {reason}") from None
+    except Exception as error:  # of `datasets` or of Arrow, which have their own classes for a damaged file
+        reason = first_line(error.__cause__ or error)
+        raise ValueError(
+            f"{folder / pattern} is empty or damaged, delete the folder and download it again: {reason}"
+        ) from None
     for column in (hub.image, hub.label):
         if column not in table.column_names:
             raise ValueError(
@@ -72,7 +75,7 @@ def read(task: Task, folder: Path, cache: Path, split: str) -> tuple[Sequence, l
     try:
         table = table.cast_column(hub.image, datasets.Image(decode=False))
         labels = [int(label) for label in table.with_format("numpy")[hub.label][:]]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f"{folder / pattern}: {hub.image!r} are no images, or {hub.label!r} no numbers: {error}"
         ) from None
@@ -91,7 +94,7 @@ def in_order_of(task: Task, feature: object, labels: list[int]) -> list[int]:
 
 
 def download(task: Task, root: Path) -> Path:
-    """Fetch what is missing of the suite's revision; a download that was stopped goes on.
+    """Fetch what is missing of the suite's revision. A download that was stopped goes on with the file it was at.
 
     Raises ConnectionError if the hub cannot be reached, PermissionError if it wants the user's consent, ValueError if
     it has not what the suite names.
@@ -116,6 +119,7 @@ def download(task: Task, root: Path) -> Path:
             with explained(task, api.endpoint):
                 api.hf_hub_download(hub.repo, name, repo_type="dataset", revision=info.sha, local_dir=folder)
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": True})
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # huggingface_hub's notes, and parts of files after a kill
     return folder
 
 
@@ -134,10 +138,11 @@ def explained(task: Task, endpoint: str) -> Iterator[None]:
         reason = first_line(error)
         raise ValueError(f"{repo} at revision {task.hub.revision} is not to be had from {endpoint}: {reason}") from None
     except Exception as error:  # each version of huggingface_hub has other classes for a network that is not there
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            raise
+        if isinstance(error, OSError) and (error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            raise  # the disk
+        reason = first_line(error.__cause__ or error)
         raise ConnectionError(
-            f"{task.name} needs {repo} from {endpoint}, which cannot be reached ({first_line(error)}): connect to the "
+            f"{task.name} needs {repo} from {endpoint}, which cannot be reached ({reason}): connect to the "
             "network, or lay the data set into a folder of a layout that the README names"
         ) from None
 

@@ -15,7 +15,7 @@ from .pictures import Pictures
 
 def data_folder() -> Path:
     """TAUJP_DATA, by default `data` in the cache folder: below it lie the data sets."""
-    return Path(os.environ.get("TAUJP_DATA", cache_folder() / "data"))
+    return Path(os.environ.get("TAUJP_DATA", cache_folder() / "data")).expanduser().absolute()
 
 
 @dataclass(frozen=True)
