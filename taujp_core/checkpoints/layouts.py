@@ -2,7 +2,7 @@
 
 A layout maps each name of θ₀ to the names in a file whose tensors, one below the other, are that parameter:
 one name as a rule, three for the query, key and value that Hugging Face keeps apart. Names in files stand behind
-a prefix (`module.`, `model.visual.`, `image_encoder.model.visual.`, `vision_model.` …), which `tower_prefix` finds.
+a prefix (`module.`, `model.visual.`, `image_encoder.model.visual.`, `vision_model.` …), which `tower_prefixes` finds.
 """
 
 import re
@@ -57,8 +57,8 @@ def hugging_face_layout(names: Iterable[str]) -> Layout:
     return layout
 
 
-def tower_prefix(keys: Iterable[str], layout: Layout) -> tuple[list[str], int]:
-    """The prefixes behind which most of the layout's names stand in a file, and how many do."""
+def tower_prefixes(keys: Iterable[str], layout: Layout) -> tuple[list[str], int]:
+    """The prefix behind which most of the layout's names stand in a file, or several, and how many names do."""
     names = {name for parts in layout.values() for name in parts}
     deepest = max(name.count(".") for name in names) + 1
     votes: Counter[str] = Counter()

@@ -1,6 +1,7 @@
 """Published checkpoints to task vectors of an open_clip model. The package's docstring lists the formats."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from ..models import Clip, Parameters
 from ..task_vectors import TaskVector, check_theta0
 from .hugging_face import check_config
-from .layouts import PROJECTION, Layout, hugging_face_layout, open_clip_layout, parameter_orders, tower_prefix
+from .layouts import PROJECTION, Layout, hugging_face_layout, open_clip_layout, parameter_orders, tower_prefixes
 from .pickles import StoredTensor, read_pickled
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".pkl")
@@ -153,50 +154,38 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
 
 def named_tower(stored: dict[str, StoredTensor], clip: Clip, config: Path) -> Tower:
     """The tower of a file whose tensors have names: those of open_clip or of Hugging Face."""
-    layout = open_clip_layout(clip.theta0)
-    (prefix, *others), votes = most_likely(stored, layout)
-    try:
-        theirs = hugging_face_layout(clip.theta0)
-        (their_prefix, *their_others), their_votes = most_likely(stored, theirs)
-    except ValueError:  # an architecture without that layout
-        their_votes = -1
-    hugging_face = their_votes > votes
+    layout, prefix, hugging_face = find_tower(stored, clip)
+    keys = {name: tuple(prefix + part for part in parts) for name, parts in layout.items()}
     if hugging_face:
-        layout, prefix, others, votes = theirs, their_prefix, their_others, their_votes
         if config.is_file():
             check_config(config, clip)
-    expected = {prefix + part for parts in layout.values() for part in parts}
-    if 2 * votes < len(expected):
-        some = f", of which {next(iter(stored))[:100]!r} is one" if stored else ""
-        raise ValueError(f"it holds no image tower of that architecture, but {len(stored)} tensors{some}")
-    if others:
-        raise ValueError(f"it holds several image towers, under {', '.join(map(repr, [prefix, *others][:5]))}")
-    projection = prefix.removesuffix("vision_model.") + PROJECTION
-    complete = prefix.removesuffix("vision_model.") + "text_projection.weight" in stored  # a whole CLIPModel
-    with_projection = hugging_face and (projection in stored or complete)
-    if with_projection:
-        expected.add(projection)
+        # A CLIPVisionModel has nothing beside its tower and ends before the projection, which stays that of θ₀.
+        projection = prefix.removesuffix("vision_model.") + PROJECTION
+        if projection in stored or not all(key.startswith(prefix) for key in stored):
+            keys["visual.proj"] = (projection,)
+    expected = {key for parts in keys.values() for key in parts}
     missing = sorted(expected - stored.keys())
     if missing:
         raise ValueError(f"it lacks {len(missing)} of the image tower's tensors, {missing[0]} among them")
     check_extras({key for key in stored if key.startswith(prefix)} - expected, stored, clip, prefix)
-    weights = {}
-    for name, value in clip.theta0.items():
-        if name in layout:
-            parts = [prefix + part for part in layout[name]]
-            shape = (value.shape[0] // len(parts), *value.shape[1:]) if len(parts) > 1 else tuple(value.shape)
-            tensors = [read_one(part, stored[part], shape) for part in parts]
-            weights[name] = torch.cat(tensors) if len(parts) > 1 else tensors[0]
-        elif with_projection:
-            weights[name] = read_one(projection, stored[projection], tuple(value.shape[::-1])).T
-        else:
-            weights[name] = value  # a CLIPVisionModel ends before the projection
-    return Tower(weights)
+    weights = {name: read_parameter(stored, keys[name], value) for name, value in clip.theta0.items() if name in keys}
+    return Tower(clip.theta0 | weights)
 
 
-def most_likely(stored: dict[str, StoredTensor], layout: Layout) -> tuple[list[str], int]:
-    prefixes, votes = tower_prefix(stored, layout)
-    return prefixes or [""], votes
+def find_tower(stored: dict[str, StoredTensor], clip: Clip) -> tuple[Layout, str, bool]:
+    """The layout, the prefix of its names in this file, and whether it is Hugging Face's."""
+    layouts = [open_clip_layout(clip.theta0)]
+    with suppress(ValueError):  # an architecture that Hugging Face's CLIP does not have
+        layouts.append(hugging_face_layout(clip.theta0))
+    found = [tower_prefixes(stored, layout) for layout in layouts]
+    best = max(range(len(layouts)), key=lambda i: found[i][1])
+    layout, (prefixes, count) = layouts[best], found[best]
+    if 2 * count < sum(map(len, layout.values())):
+        some = f", of which {next(iter(stored))[:100]!r} is one" if stored else ""
+        raise ValueError(f"it holds no image tower of that architecture, but {len(stored)} tensors{some}")
+    if len(prefixes) > 1:
+        raise ValueError(f"it holds several image towers, under {', '.join(prefix[:100] for prefix in prefixes[:5])}")
+    return layout, prefixes[0], best == 1
 
 
 def check_extras(extras: set[str], stored: dict[str, StoredTensor], clip: Clip, prefix: str) -> None:
@@ -250,6 +239,16 @@ def linearised_tower(stored: dict[str, StoredTensor], clip: Clip) -> Tower:
     if different is None:
         raise ValueError(f"none of its {count} parameters in a row have the shapes of the image tower")
     raise ValueError(f"it was fine-tuned from other pre-trained weights: its params0 of {different} is not that of θ₀")
+
+
+def read_parameter(stored: dict[str, StoredTensor], keys: tuple[str, ...], value: torch.Tensor) -> torch.Tensor:
+    """The parameter of this shape from one tensor, or from several below each other."""
+    if keys[0].endswith(PROJECTION):
+        return read_one(keys[0], stored[keys[0]], tuple(value.shape[::-1])).T
+    if len(keys) == 1:
+        return read_one(keys[0], stored[keys[0]], tuple(value.shape))
+    shape = (value.shape[0] // len(keys), *value.shape[1:])
+    return torch.cat([read_one(key, stored[key], shape) for key in keys])
 
 
 def read_one(name: str, tensor: StoredTensor, shape: tuple[int, ...]) -> torch.Tensor:
