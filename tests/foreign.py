@@ -1,0 +1,128 @@
+"""Checkpoints as others publish them, made with random weights: the subjects of the checkpoint tests."""
+
+import argparse
+import copy
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import open_clip
+import torch
+from conftest import random_like
+from safetensors.torch import save_file
+from torch import nn
+
+from taujp_core.checkpoints import save_hugging_face
+from taujp_core.models import Clip, Parameters, wrap_clip
+
+
+def tiny_clip() -> Clip:
+    """A vision transformer of two blocks with random weights, and a text tower of one: files of 30 kB."""
+    vision = {"image_size": 8, "patch_size": 4, "layers": 2, "width": 8, "head_width": 4}
+    text = {"context_length": 4, "vocab_size": 20, "width": 8, "heads": 2, "layers": 1}
+    torch.manual_seed(0)
+    model = open_clip.CLIP(embed_dim=6, vision_cfg=vision, text_cfg=text).eval().requires_grad_(False)
+    model.visual.preprocess_cfg = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+    return wrap_clip("tiny", model, None, "cpu")
+
+
+def finetuned(clip: Clip, seed: int = 1) -> Parameters:
+    """θ₀ with a small random change."""
+    change = random_like(clip.theta0, seed, size=0.01)
+    return {name: value + change[name] for name, value in clip.theta0.items()}
+
+
+def whole_state(clip: Clip, theta: Parameters) -> Parameters:
+    return {**clip.model.state_dict(), **theta}
+
+
+def image_state(theta: Parameters) -> Parameters:
+    return {name.removeprefix("visual."): value for name, value in theta.items()}
+
+
+@contextmanager
+def old_classes():
+    """The classes of the task-vectors repositories and of open_clip 1, importable while files are written."""
+    source, modeling = types.ModuleType("src"), types.ModuleType("src.modeling")
+    modeling.ImageEncoder = type("ImageEncoder", (nn.Module,), {"__module__": "src.modeling"})
+    visual = type("VisualTransformer", (open_clip.model.VisionTransformer,), {"__module__": "open_clip.model"})
+    sys.modules.update({"src": source, "src.modeling": modeling})
+    open_clip.model.VisualTransformer = visual
+    try:
+        yield modeling.ImageEncoder, visual
+    finally:
+        del sys.modules["src"], sys.modules["src.modeling"], open_clip.model.VisualTransformer
+
+
+def write_module(path: Path, clip: Clip, theta: Parameters, dump: Callable) -> None:
+    """A pickled ImageEncoder: CLIP without its text transformer, the preprocessing, the command line."""
+    with old_classes() as (image_encoder, visual):
+        encoder, model = image_encoder(), copy.deepcopy(clip.model)
+        model.load_state_dict(whole_state(clip, theta))
+        model.requires_grad_(True)
+        model.visual.__class__ = visual
+        del model.transformer
+        encoder.model = model
+        encoder.train_preprocess = open_clip.image_transform(8, is_train=True)
+        encoder.val_preprocess = open_clip.image_transform(8, is_train=False)
+        encoder.args = argparse.Namespace(model="tiny", lr=1e-5, device=torch.device("cpu"), wd=torch.float32)
+        dump(encoder, path)
+
+
+def linearised_state(clip: Clip, theta: Parameters, old_blocks: bool = False) -> dict[str, object]:
+    """The state dict of a LinearizedImageEncoder: parameters of CLIP without its text transformer, in a row."""
+    names = [name for name, _ in clip.model.named_parameters() if not name.startswith("transformer.")]
+    if old_blocks:
+        part = ["attn", "ln_1", "mlp", "ln_2"]
+        inside = [name for name in names if "resblocks" in name]
+        inside.sort(key=lambda name: (int(name.split(".")[3]), part.index(name.split(".")[4])))
+        start = next(i for i, name in enumerate(names) if "resblocks" in name)
+        names[start : start + len(inside)] = inside
+    moved, start = whole_state(clip, theta), whole_state(clip, clip.theta0)
+    state: dict[str, object] = {f"model.params.{i}": moved[name] for i, name in enumerate(names)}
+    return state | {f"model.params0.{i}": start[name] for i, name in enumerate(names)} | {"model_name": clip.name}
+
+
+def save_legacy(value: object, path: Path) -> None:
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+
+
+def dump_bare(value: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(value))
+
+
+def prefixed(state: Parameters, prefix: str) -> Parameters:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def safetensors_file(state: Parameters, path: Path) -> None:
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+# Name of the file or folder, and what writes it there.
+FORMATS: dict[str, Callable[[Path, Clip, Parameters], None]] = {
+    "tower.pt": lambda path, clip, theta: torch.save(image_state(theta), path),
+    "whole.pt": lambda path, clip, theta: torch.save(whole_state(clip, theta), path),
+    "container.pt": lambda path, clip, theta: torch.save(
+        {"epoch": 3, "state_dict": prefixed(whole_state(clip, theta), "module."), "optimizer": {"state": {0: {}}}}, path
+    ),
+    "classifier.pt": lambda path, clip, theta: torch.save(
+        {
+            **prefixed(whole_state(clip, theta), "image_encoder.model."),
+            "classification_head.weight": torch.randn(3, 6),
+        },
+        path,
+    ),
+    "legacy.pt": lambda path, clip, theta: save_legacy(whole_state(clip, theta), path),
+    "whole.safetensors": lambda path, clip, theta: safetensors_file(whole_state(clip, theta), path),
+    "tower.safetensors": lambda path, clip, theta: safetensors_file(prefixed(theta, "model."), path),
+    "module.pt": lambda path, clip, theta: write_module(path, clip, theta, torch.save),
+    "module_legacy.pt": lambda path, clip, theta: write_module(path, clip, theta, save_legacy),
+    "module_bare.pkl": lambda path, clip, theta: write_module(path, clip, theta, dump_bare),
+    "linearised.pt": lambda path, clip, theta: torch.save(linearised_state(clip, theta), path),
+    "linearised_legacy.pt": lambda path, clip, theta: save_legacy(linearised_state(clip, theta, old_blocks=True), path),
+    "hugging_face": lambda path, clip, theta: save_hugging_face(clip, theta, path),
+}
