@@ -17,6 +17,7 @@ from taujp_core.models import logits
 
 from .products import Forward, Products
 
+LARGEST = 100.0  # of a coefficient found by optimisation
 COEFFICIENTS = tuple(k / 20 for k in range(21))  # 0, 0.05, …, 1: Ilharco et al. 2023, Ortiz-Jimenez et al. 2023
 
 
@@ -88,10 +89,13 @@ def per_task_coefficients(
     """One coefficient a vector: a local minimum of the tasks' mean cross-entropy, by L-BFGS from `start` for all.
 
     Source k holds task k's (validation) images and all vectors. Gradients go through the cached products alone.
+    Where the loss falls for ever (few images, all of them told apart), the best of the points up to ±LARGEST that
+    were tried.
     """
     vectors = len(sources[0].products)
     alpha = torch.full((vectors,), start, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([alpha], max_iter=iterations, line_search_fn="strong_wolfe")
+    best, lowest = alpha.detach().clone(), np.inf
 
     def objective() -> Tensor:
         optimizer.zero_grad()
@@ -101,10 +105,13 @@ def per_task_coefficients(
         ]
         loss = torch.stack(losses).mean()
         loss.backward()
+        nonlocal best, lowest
+        if loss < lowest and alpha.abs().max() <= LARGEST:
+            best, lowest = alpha.detach().clone(), loss.item()
         return loss
 
     optimizer.step(objective)
-    return alpha.detach()
+    return alpha.detach() if alpha.abs().max() <= LARGEST else best
 
 
 def best_scalar(mean_accuracy: pd.Series) -> float:

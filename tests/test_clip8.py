@@ -29,7 +29,7 @@ def write_suite(folder: Path) -> None:
         "like": "clip8",
         "model": "ViT-B-32-quickgelu",
         "pretrained": None,
-        "tasks": {name: {**task, "train_images": 40, "test_images": 10} for name in ("mnist", "svhn")},
+        "tasks": {name: {**task, "train_images": 20, "test_images": 10} for name in ("mnist", "svhn")},
         "control": {"imagenet": {**task, "test_images": 10}},
         "recipe": {"steps": 2, "batch_size": 8, "penalty_batch_size": 4, "warmup_steps": 1},
     }
@@ -40,14 +40,14 @@ def write_data(folder: Path) -> None:
     rng = np.random.default_rng(0)
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for prefix, count in (("train", 40), ("t10k", 10)):
+    for prefix, count in (("train", 20), ("t10k", 10)):
         images, labels = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
         (raw / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, count, 28, 28) + images.tobytes())
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
-    for split, count in (("train", 40), ("test", 10)):
+    for split, count in (("train", 20), ("test", 10)):
         images, labels = rng.integers(0, 256, (32, 32, 3, count), np.uint8), np.arange(count)[:, None] % 10 + 1
         savemat(folder / f"{split}_32x32.mat", {"X": images, "y": labels})
-    for split, count in (("train", 4), ("val", 1)):
+    for split, count in (("train", 2), ("val", 1)):
         for name in CLASSES:
             for k in range(count):
                 path = folder / "imagenet" / split / f"n{int(name):08}" / f"{split}{k}.JPEG"

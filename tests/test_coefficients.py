@@ -154,3 +154,13 @@ def test_a_vector_that_only_turns_features_away_gets_no_dose():
 def test_scores_are_a_row_a_point():
     found = scores(planted([[[0.0, 2.0]]]), torch.eye(2), [[0.0], [1.0]])
     pd.testing.assert_frame_equal(found[["accuracy"]], pd.DataFrame({"accuracy": [1.0, 0.0]}))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_a_loss_that_falls_for_ever_gives_a_bounded_coefficient(scale):
+    """One image, moved towards its class's axis and never past it."""
+    source = Products(torch.tensor([[1.0, 0.0]]), scale * torch.tensor([[[0.0, 1.0]]]), torch.tensor([1]))
+    found = per_task_coefficients([source], [20 * torch.eye(2)], 0.3)
+    assert 0.3 <= found.item() <= 100
+    if scale == 1:
+        assert scores(source, torch.eye(2), [found.tolist()]).accuracy[0] == 1
