@@ -28,8 +28,11 @@ def code_cells(path: Path) -> list:
         ("10_train", {"penalty_weight": "1e-3"}, "parameter penalty_weight must be float, not str '1e-3'"),
         ("10_train", {"penalty_weight": -1.0}, "penalty_weight must be finite and not negative, not -1.0"),
         ("10_train", {"task": "mnits"}, "unknown task 'mnits': accepted are mnist"),
-        ("30_addition", {"suite": "maxi"}, "unknown suite 'maxi': accepted are mini"),
+        ("30_addition", {"suite": "maxi"}, "unknown suite 'maxi': accepted are clip8-b16"),
         ("30_addition", {"methods": ["linear", "lora"]}, "unknown method 'lora': accepted are standard"),
+        ("31_negation", {"recipe": {"stepz": 3}}, "unknown run parameter stepz"),
+        ("31_negation", {"recipe": {"precision": "fp8"}}, "unknown precision 'fp8': accepted are float32"),
+        ("90_report", {"suites": ["maxi"]}, "unknown suite 'maxi': accepted are clip8-b16"),
     ],
 )
 def test_wrong_parameters_stop_a_notebook_before_it_writes(notebook, parameters, sentence, tmp_path, monkeypatch):
