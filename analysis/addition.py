@@ -106,9 +106,11 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
 def tuned_coefficient(curves: pd.DataFrame) -> float:
     """The coefficient with the best mean normalised validation accuracy; of equals the largest.
 
-    curves: those of one method and seed.
+    curves: those of one method and seed. Where no single-task model is ever right, nothing can be normalised, and
+    the mean accuracy decides.
     """
-    return best_scalar(curves[curves.split == "validation"].groupby("coefficient").normalised.mean())
+    means = curves[curves.split == "validation"].groupby("coefficient")[["normalised", "accuracy"]].mean()
+    return best_scalar(means.accuracy if means.normalised.isna().all() else means.normalised)
 
 
 def summary_table(addition: Addition) -> pd.DataFrame:

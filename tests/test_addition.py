@@ -115,6 +115,11 @@ def test_the_coefficient_is_tuned_on_validation_and_of_equals_the_largest():
     assert tuned_coefficient(planted_curves({0.0: 0.3, 0.5: 0.6, 1.0: 0.6}, test)) == 1.0
 
 
+def test_without_a_right_single_task_model_the_accuracy_decides():
+    curves = planted_curves({0.0: 0.3, 0.5: 0.6, 1.0: 0.4}, {0.0: 0.1, 0.5: 0.1, 1.0: 0.1})
+    assert tuned_coefficient(curves.assign(normalised=float("nan"))) == 0.5
+
+
 def test_the_summary_averages_what_it_says():
     curves = planted_curves({0.0: 0.3, 0.5: 0.6, 1.0: 0.4}, {0.0: 0.3, 0.5: 0.5, 1.0: 0.4})
     single = pd.DataFrame(
