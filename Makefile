@@ -26,6 +26,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q
+	# In this order: 90 reads what 30 and 31 wrote.
 	TAUJP_HOME=$$(mktemp -d) PLOTLY_RENDERER=plotly_mimetype $(SAME_NUMBERS) \
 	    $(BIN)/python -m pytest -q --nbval --nbval-cell-timeout=600 $(NOTEBOOKS:%=notebooks/%.ipynb)
 
@@ -42,7 +43,7 @@ notebooks: $(STAMP)
 	    TAUJP_HOME=$$home $(SAME_NUMBERS) $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done
 
-# The full runs, about two hours on two cores; finished trainings in runs/ are not done again.
+# The full runs, about two and a half hours on two cores; finished trainings in runs/ are not done again.
 results: $(STAMP)
 	mkdir -p results/mini
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
