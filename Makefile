@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
 SAME_NUMBERS := OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition 33_disentanglement
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 33_disentanglement
 
 .PHONY: quickstart test lab notebooks results clean
 

@@ -111,8 +111,7 @@ def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run
                 for place, weight in enumerate(weights)
             ]
             points += [
-                ({"arm": "scale", "level": share, "step": -1}, (share, *[0.0] * (len(weights) - 1)))
-                for share in SHARES
+                ({"arm": "scale", "level": share, "step": -1}, (share, *[0.0] * (len(weights) - 1))) for share in SHARES
             ]
             targets = [other.vector for other in untreated if other is not run]
             found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
@@ -144,9 +143,7 @@ def edits(
                     iterations=iterations,
                 )  # fmt: skip
                 # The mean over both kept sets halves each: a weight of 2 keeps each with weight 1.
-                away = edit_direction(
-                    clip.encoder, clip.theta0, tau, u, torch.cat([s, t]), 2.0, iterations=iterations
-                )
+                away = edit_direction(clip.encoder, clip.theta0, tau, u, torch.cat([s, t]), 2.0, iterations=iterations)
                 directions = [
                     run.vector,
                     *(TaskVector(delta, fingerprint, run.config.task, method) for delta in (edit, placebo, away)),

@@ -352,3 +352,8 @@ def conclusion(found: pd.DataFrame) -> tuple[str, str]:
         kind, text = "undecided", "These arms do not decide whether τJp causes interference"
     listed = [f"{name}: {', '.join(arms)}" for name, arms in by_word.items() if arms]
     return kind, f"{text} ({'; '.join(listed)})."
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict]:
+    """Rows as JSON can hold them: what is missing is None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

@@ -111,7 +111,9 @@ def test_interference_that_falls_before_tau_jp_has_a_negative_lag(world):
 
 
 def test_a_conclusion_names_the_arms_that_contradict():
-    found = pd.DataFrame({"verdict": {"dose": "supports", "edit": "supports", "third": "contradicts", "scale": "supports"}})
+    found = pd.DataFrame(
+        {"verdict": {"dose": "supports", "edit": "supports", "third": "contradicts", "scale": "supports"}}
+    )
     kind, sentence = conclusion(found)
     assert kind == "undecided"
     assert "contradicts: third" in sentence
