@@ -110,6 +110,8 @@ def forest(effects: pd.DataFrame) -> go.Figure:
             figure.add_scatter(x=[None], y=[names[0]], name=verdict, legendgroup=verdict, showlegend=column == 1,
                                mode="markers", marker=dict(color=colour, size=11), row=1, col=column)  # fmt: skip
             here = rows[(rows.verdict == verdict) & (rows.index != "controls")]
+            if here.empty:
+                continue
             share = here[["estimate", "low", "high"]].div(here.untreated, axis=0)
             figure.add_scatter(
                 x=share.estimate.round(3), y=[ARM_NAMES[arm] for arm in here.index], name=verdict, row=1, col=column,
