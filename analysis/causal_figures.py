@@ -125,23 +125,23 @@ def forest(effects: pd.DataFrame) -> go.Figure:
         categoryorder="array", categoryarray=names[::-1], range=[-0.6, len(names) - 0.4], ticksuffix=" "
     )
     figure.update_xaxes(title="effect / untreated interference")
-    styled(figure, "Effects of τJp on interference, 95 % intervals", 300 + 55 * len(names), 1000)
-    return below(figure.update_layout(margin_l=210))
+    return below(styled(figure, "Effects of τJp on interference, 95 % intervals", 300 + 55 * len(names), 1000), 210)
 
 
 def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome: str) -> go.Figure:
     """λ against own accuracy, interference, τJp and training cost; every dot a seed, lines their means.
 
-    points: of the dose arm; training: penalty_weight, seed, seconds (mean over tasks).
+    points: of the dose arm; training: penalty_weight, seed, images (that a training sees, which is its cost and,
+    other than seconds, the same everywhere).
     """
     dose = points[points.arm == "dose"]
     weights = sorted(dose.level.unique())
-    columns = ["own_accuracy", outcome, "tau_jp", "seconds"]
-    titles = ["accuracy of s alone", AXES[outcome], "τJp on t (norm)", "training (s a task)"]
+    columns = ["own_accuracy", outcome, "tau_jp", "images"]
+    titles = ["accuracy of s alone", AXES[outcome].replace("<br>", " "), "τJp on t (norm)", "images seen in training"]
     figure = make_subplots(rows=2, cols=2, subplot_titles=titles, horizontal_spacing=0.12, vertical_spacing=0.16)
     for number, column in enumerate(columns):
         row, col = number // 2 + 1, number % 2 + 1
-        if column == "seconds":
+        if column == "images":
             parts = {"both": training.rename(columns={"penalty_weight": "level"})}
         elif column == "tau_jp":
             parts = {"both": dose[dose.application == APPLICATIONS[0]]}
@@ -171,11 +171,10 @@ def log_axis(figure: go.Figure) -> None:
     figure.update_xaxes(type="log", title="τJp of s on t: mean ‖Jτ‖₂ (log scale)", tickvals=ticks)
 
 
-def below(figure: go.Figure) -> go.Figure:
-    """The legend under the axes, so that it never covers a curve."""
-    return figure.update_layout(
-        legend=dict(orientation="h", yanchor="top", y=-90 / figure.layout.height * 1.6), margin_b=150
-    )
+def below(figure: go.Figure, left: int = 90) -> go.Figure:
+    """The legend under the axes, so that it never covers a curve, and room for axis titles of two lines."""
+    legend = dict(orientation="h", yanchor="top", y=-144 / figure.layout.height)
+    return figure.update_layout(legend=legend, margin_b=150, margin_l=left)
 
 
 def sample(points: pd.DataFrame) -> pd.DataFrame:

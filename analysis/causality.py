@@ -20,6 +20,7 @@ from scipy import stats
 
 PRIMARY = "accuracy_loss"  # the verdict's outcome, chosen before any number was seen
 SMALLEST = 0.1  # effects below this share of the untreated interference do not matter
+FEWEST = 4  # tasks: draws from fewer leave hardly any pairs, so nothing is concluded
 MOVED = 0.3  # log2: arms that moved τJp by less than this (a factor of 1.23) say nothing
 RIVALS = ("norm", "cosine", "own_tau_jp")
 UNIT = ["method", "seed", "source", "target"]
@@ -198,18 +199,20 @@ def mediation(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFram
     """λ's effect on the outcome, all of it and what is left once τJp is known, and the share that passes through τJp.
 
     Dose arm, within pairs; λ counts in steps of its sorted values (Baron and Kenny's difference of coefficients:
-    share = 1 − direct/total).
+    share = 1 − direct/total). The share is missing unless the interval of the total effect leaves out zero: a share
+    of nothing is no number.
     """
     dose = points[points.arm == "dose"]
     step, tau_jp = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose.tau_jp))
     y = within(dose, dose[outcome])
     alone, beside = weighted_slopes(y, step), weighted_slopes(y, step, tau_jp)
-    statistics = {
-        "total effect of a step of λ": lambda weights: alone(weights)[0],
-        "direct effect, τJp known": lambda weights: beside(weights)[0],
-        "share through τJp": lambda weights: 1 - beside(weights)[0] / alone(weights)[0],
-    }
-    rows = [(name, *cluster_bootstrap(dose, statistic, resamples)) for name, statistic in statistics.items()]
+    total = cluster_bootstrap(dose, lambda weights: alone(weights)[0], resamples)
+    direct = cluster_bootstrap(dose, lambda weights: beside(weights)[0], resamples)
+    share = (np.nan, np.nan, np.nan)
+    if total[1] > 0 or total[2] < 0:
+        share = cluster_bootstrap(dose, lambda weights: 1 - beside(weights)[0] / alone(weights)[0], resamples)
+    names = ("total effect of a step of λ", "direct effect, τJp known", "share through τJp")
+    rows = [(name, *values) for name, values in zip(names, (total, direct, share), strict=True)]
     return pd.DataFrame(rows, columns=["effect", "estimate", "low", "high"])
 
 
@@ -237,7 +240,7 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     dose, onset, edit, scale: rise of the outcome when τJp doubles. random, third: how much more the edit takes off
     than the placebo. controls: partial Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
     interference); `moved` the arm's mean change of log2 τJp between its extremes; `untreated` the mean
-    interference before treatment.
+    interference before treatment. With fewer than FEWEST tasks every arm is silent.
     """
     rows = []
     for arm in ("dose", "edit", "scale"):
@@ -254,7 +257,8 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
             rows.append({"arm": arm, **placebo_effect(points, frame, arm, outcome, resamples)})
     rows.append({"arm": "controls", **controls_effect(points, outcome, resamples)})
     order = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
-    return pd.DataFrame(rows).set_index("arm").loc[order]
+    found = pd.DataFrame(rows).set_index("arm").loc[order]
+    return found if points.target.nunique() >= FEWEST else found.assign(verdict="silent")
 
 
 def verdict(estimate: float, low: float, high: float, untreated: float, moved: float) -> dict:

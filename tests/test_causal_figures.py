@@ -62,10 +62,10 @@ def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
 
 
 def test_lambda_is_drawn_against_gain_and_cost():
-    training = pd.DataFrame({"penalty_weight": [0.0, 0.2], "seed": 0, "seconds": [20.0, 24.0]})
+    training = pd.DataFrame({"penalty_weight": [0.0, 0.2], "seed": 0, "images": [5120, 6400]})
     figure = figures.penalty_weight_curves(POINTS, training, "accuracy_loss")
-    seconds = figure.data[-1]
-    assert (list(seconds.x), list(seconds.y)) == ([0, 1], [20.0, 24.0])
+    images = figure.data[-1]
+    assert (list(images.x), list(images.y)) == ([0, 1], [5120, 6400])
     assert list(figure.layout.xaxis4.ticktext) == ["0", "0.2"]
     assert figure.layout.xaxis4.title.text == "λ"
 

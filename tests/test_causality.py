@@ -120,6 +120,14 @@ def test_a_conclusion_names_the_arms_that_contradict():
     assert "scale" not in sentence
 
 
+def test_three_tasks_are_too_few_for_a_verdict(world):
+    _, points, _ = world
+    few = points[points.source.isin(TASKS[:3]) & points.target.isin(TASKS[:3])]
+    found = effects(few, "accuracy_loss", 20)
+    assert set(found.verdict) == {"silent"}
+    assert conclusion(found)[0] == "undecided"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "untreated", "moved", "word"),
     [
@@ -182,6 +190,11 @@ def test_mediation_finds_the_planted_share(direct, through, share):
     found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through τJp"]
     assert found.estimate == pytest.approx(share, abs=0.06)
     assert found.low - 0.06 <= share <= found.high + 0.06
+
+
+def test_a_share_of_no_effect_is_missing():
+    found = causality.mediation(dose_table(0.0, 0.0, np.random.default_rng(0)), "accuracy_loss", 50)
+    assert found.set_index("effect").loc["share through τJp"].isna().all()
 
 
 def test_a_rival_that_is_the_cause_leaves_tau_jp_nothing():
