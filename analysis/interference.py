@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from taujp_core.evaluation import check_finite
-from taujp_core.jacobian import gauss_newton_product, product_norms
+from taujp_core.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.memory import device_of
 from taujp_core.models import Clip, Parameters, logits
 from taujp_core.task_vectors import TaskVector, check_theta0
@@ -112,17 +112,38 @@ def edit_direction(
             raise ValueError(f"{name} must be finite and not negative, not {value}")
     if iterations < 1:
         raise ValueError(f"conjugate gradients take at least one iteration, not {iterations}")
+    if not len(moved) or not len(kept):
+        raise ValueError(f"images to move and to keep are needed, not {len(moved)} and {len(kept)}")
     vector = flat(tau)
     right = -flat(gauss_newton_product(encoder, theta0, tau, moved))
     rho = -damping * float(vector @ right / (vector @ vector).clamp(min=torch.finfo(vector.dtype).tiny))
+    images, weights = moved, right.new_full((len(moved),), 1 / len(moved))
+    if kept_weight:
+        images = torch.cat([moved, kept])
+        weights = torch.cat([weights, right.new_full((len(kept),), kept_weight / len(kept))])
 
     def product(v: Tensor) -> Tensor:
-        found = flat(gauss_newton_product(encoder, theta0, named(v, theta0), moved)) + rho * v
-        if kept_weight:
-            found += kept_weight * flat(gauss_newton_product(encoder, theta0, named(v, theta0), kept))
-        return found
+        return flat(weighted_gauss_newton_product(encoder, theta0, named(v, theta0), images, weights)) + rho * v
 
     return named(conjugate_gradients(product, right, iterations), theta0)
+
+
+def weighted_gauss_newton_product(
+    encoder: nn.Module,
+    theta0: Parameters,
+    vector: Parameters,
+    images: Shaped[Tensor, "n ..."],
+    weights: Float[Tensor, "n"],
+) -> Parameters:
+    """Σ over images of w(x)·J(x)ᵀJ(x)·v: several data sets' Gauss-Newton products in one pass over all images."""
+
+    def product(part: Tensor, rows: slice) -> Parameters:
+        def half_square(f0: Tensor, products: Tensor) -> tuple[Tensor, None]:
+            return (weights[rows, None] * products.square()).sum() / 2, None
+
+        return linearised_gradient(encoder, theta0, vector, part, half_square)[0]
+
+    return sum_over_chunks(product, encoder, theta0, images)
 
 
 def placebo_direction(
