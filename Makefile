@@ -47,7 +47,7 @@ results: $(STAMP)
 	    -y '{tasks: [], seeds: [0, 1, 2], steps: 0, output: runs/addition-full}'
 	$(BIN)/papermill notebooks/20_causal_probe.ipynb results/mini/20_causal_probe.ipynb \
 	    -y '{tasks: [mnist, fashion, street, signs, terrain], known: [], edited: [linear, standard], steps: 0}' \
-	    -y '{penalty_weights: [0, 0.02, 0.06, 0.2, 0.6, 2], seeds: [0, 1]}' \
+	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1]}' \
 	    -y '{onset_starts: [20, 80], onset_snapshots: [10, 20, 30, 40, 50, 60, 80], onset_weight: 0.6}' \
 	    -y '{images: 120, solve_images: 24, iterations: 12, resamples: 499, output: runs/causal-probe-full}'
 	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
