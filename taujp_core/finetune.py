@@ -13,6 +13,7 @@ Weight decay pulls τ to zero, that is θ to θ₀. (The reference code decays �
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from .optimisation import batch_indices, cosine_lr, optimizer_tensors, restore_o
 from .precision import check_precision, precision
 from .progress import Progress
 from .provenance import peak_memory_mib, provenance
-from .runs import Run, RunConfig, is_finished, load_run, open_run
+from .runs import Run, RunConfig, is_finished, load_run, open_run, snapshot_file
 from .suites import load_suite
 from .task_vectors import TaskVector
 
@@ -42,15 +43,18 @@ EVALUATIONS = 6  # validation accuracies over a training, after the one before i
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
-def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
+def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequence[int] = ()) -> Run:
     """Train, or continue, or load the run of this configuration.
 
-    Raises ValueError if the folder belongs to other parameters, a file is damaged or the device lacks the
-    precision, and FloatingPointError if the loss stops being finite; the last good state is then kept.
+    After each of `snapshot_steps` τ is also written beside the run (`snapshot_file`); a run is the same with and
+    without them. Raises ValueError if the folder belongs to other parameters, a file is damaged, the device lacks
+    the precision or a snapshot can no longer be taken, and FloatingPointError if the loss stops being finite; the
+    last good state is then kept.
     """
     suite = load_suite(config.suite)
     check_precision(config.precision, device_of(clip.theta0))
     folder = open_run(store, config, clip.fingerprint)
+    check_snapshots(folder, config, snapshot_steps, config.steps if is_finished(folder) else 0)
     if is_finished(folder):
         return load_run(folder)
     device = device_of(clip.theta0)
@@ -70,6 +74,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
             value.copy_(tensors[f"tau/{name}"])
         restore_optimizer(optimizer, tau, tensors)
         first_step, seconds, history, curve = state["step"], state["seconds"], state["history"], state["curve"]
+        check_snapshots(folder, config, snapshot_steps, first_step)
 
     def validate(step: int) -> None:
         found = edited_features(clip, config.method, tau, validation_images)
@@ -118,6 +123,9 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
         progress.advance(images_per_step, loss=f"{history[-1]['loss']:.3f}" if history else "")
         if done * EVALUATIONS // config.steps > step * EVALUATIONS // config.steps:
             validate(done)
+        if done in snapshot_steps:
+            read_losses()
+            TaskVector(tau, clip.fingerprint, config.task, config.method).save(snapshot_file(folder, done))
         if time.perf_counter() - saved >= SAVE_SECONDS and done < config.steps:
             read_losses()
             saved = time.perf_counter()
@@ -149,6 +157,17 @@ def finetune(config: RunConfig, store: Path, clip: Clip) -> Run:
     write_json(folder / "record.json", record)
     state_file.unlink(missing_ok=True)
     return load_run(folder)
+
+
+def check_snapshots(folder: Path, config: RunConfig, snapshot_steps: Sequence[int], done: int) -> None:
+    """Raises ValueError for a step that the run does not have, or that it passed without leaving a snapshot."""
+    for step in snapshot_steps:
+        if not 1 <= step <= config.steps:
+            raise ValueError(f"a snapshot is taken after a step from 1 to {config.steps}, not after {step}")
+        if step <= done and not snapshot_file(folder, step).is_file():
+            raise ValueError(
+                f"{folder} passed step {step} without leaving a snapshot: move it away or use another store"
+            )
 
 
 def step_gradient(

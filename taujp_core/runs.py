@@ -5,6 +5,7 @@ STORE/SUITE/TASK/METHOD-seedN-DIGEST/
     state.safetensors   training so far; gone when it is finished
     vector.safetensors  the task vector
     record.json         parameters, metrics, history, cost and provenance, written last
+    step-N.safetensors  the task vector after N steps, where snapshots were asked for
 """
 
 import dataclasses
@@ -165,6 +166,11 @@ def open_run(store: Path, config: RunConfig, theta0: str) -> Path:
     else:
         write_json(folder / "config.json", ours)
     return folder
+
+
+def snapshot_file(folder: Path, step: int) -> Path:
+    """The task vector as it was after this many steps."""
+    return folder / f"step-{step}.safetensors"
 
 
 def is_finished(folder: Path) -> bool:

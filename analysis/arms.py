@@ -1,0 +1,241 @@
+"""The arms of the causal probe: what is done to the source vector s, and the table of what it does to task t.
+
+Only the source is treated; the target's vector τ_t is the finished, untreated one of the same method and seed in
+all arms, so that what changes on t comes from τ_s. Every table has a row a point:
+
+    arm, level (λ, dose, share or onset; the untreated level is in every arm), step (onset only, else -1)
+    method, seed, source, target, application ("linearised": θ₀ + Jτ, "non-linear": the encoder itself)
+    tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on t's images, at θ₀ (`interference.exposure`)
+    accuracy_loss, loss_change, changed                   on t's images (`interference.interference`)
+    norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
+
+All images measured are validation images; edits are solved on training images.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from taujp_core.datasets import load_split
+from taujp_core.finetune import finetune
+from taujp_core.models import Clip, Parameters, zero_shot_head
+from taujp_core.runs import Run, run_config, snapshot_file
+from taujp_core.suites import Suite
+from taujp_core.task_vectors import TaskVector
+
+from .coefficients import scores
+from .interference import edit_direction, exposure, flat, interference, placebo_direction
+from .products import forward_source, measure_products
+
+DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it
+SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
+
+Point = tuple[dict, tuple[float, ...]]  # arm, level and step; coefficients of the directions
+
+
+def measure_source(
+    clip: Clip,
+    suite: Suite,
+    source: str,
+    targets: Sequence[TaskVector],
+    directions: Sequence[TaskVector],
+    points: Sequence[Point],
+    images: int,
+) -> pd.DataFrame:
+    """The table's rows for one source Σₖ cₖ·directionₖ at all points, on each target and by both applications."""
+    labels = pd.DataFrame([label for label, _ in points])
+    coefficients = [point for _, point in points]
+    own = own_effects(clip, suite, source, directions, coefficients, images)
+    tables = []
+    for target in targets:
+        task = suite.task(target.task)
+        head = zero_shot_head(clip, task.classes, task.templates)
+        split = first_images(suite, target.task, "validation", images)
+        both = [target, *directions]
+        products, forward = measure_products(clip, both, split), forward_source(clip, both, split)
+        base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *point] for point in coefficients]
+        shared = labels.assign(
+            source=source,
+            target=target.task,
+            **exposure(products, head, [[0.0, *point] for point in coefficients]),
+            **geometry(target, directions, coefficients),
+        )
+        for application, measured in (("linearised", products), ("non-linear", forward)):
+            found = interference(measured, head, base, edited)
+            tables.append(pd.concat([shared.assign(application=application), found, own[application]], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def own_effects(
+    clip: Clip, suite: Suite, source: str, directions: Sequence[TaskVector], coefficients: list, images: int
+) -> dict[str, pd.DataFrame]:
+    """own_accuracy and own_tau_jp of the source on its own task, by application."""
+    task = suite.task(source)
+    head = zero_shot_head(clip, task.classes, task.templates)
+    split = first_images(suite, source, "validation", images)
+    products, forward = measure_products(clip, directions, split), forward_source(clip, directions, split)
+    tau_jp = exposure(products, head, coefficients)["tau_jp"]
+    return {
+        application: pd.DataFrame({"own_accuracy": scores(measured, head, coefficients).accuracy, "own_tau_jp": tau_jp})
+        for application, measured in (("linearised", products), ("non-linear", forward))
+    }
+
+
+def geometry(target: TaskVector, directions: Sequence[TaskVector], coefficients: list) -> dict[str, list[float]]:
+    """‖τ_s‖ and its cosine with τ_t."""
+    own = flat(target.tau).double()
+    found: dict[str, list[float]] = {"norm": [], "cosine": []}
+    for point in coefficients:
+        tau = sum(c * flat(vector.tau).double() for c, vector in zip(point, directions, strict=True))
+        found["norm"].append(tau.norm().item())
+        found["cosine"].append((tau @ own / (tau.norm() * own.norm())).item())
+    return found
+
+
+def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run]], images: int) -> pd.DataFrame:
+    """Arms 1 and 5: vectors trained with each λ (the key; 0 must be there), and shares of the λ = 0 vectors."""
+    if 0.0 not in by_weight:
+        raise ValueError(f"the untreated λ = 0 must be among the weights: {', '.join(map(str, by_weight))}")
+    weights = sorted(by_weight)
+    tables = []
+    for seed, untreated in by_seed(by_weight[0.0]).items():
+        treated = {weight: by_seed(by_weight[weight])[seed] for weight in weights}
+        for k, run in enumerate(untreated):
+            directions = [treated[weight][k].vector for weight in weights]
+            points = [
+                ({"arm": "dose", "level": weight, "step": -1}, one_hot(place, len(weights)))
+                for place, weight in enumerate(weights)
+            ]
+            points += [
+                ({"arm": "scale", "level": share, "step": -1}, (share, *[0.0] * (len(weights) - 1))) for share in SHARES
+            ]
+            targets = [other.vector for other in untreated if other is not run]
+            found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
+            tables.append(found.assign(method=run.config.method, seed=seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def edits(
+    clip: Clip, suite: Suite, runs: Sequence[Run], images: int, solve_images: int, iterations: int
+) -> pd.DataFrame:
+    """Arms 3 and 4: edits of each finished vector for each target, and two placebos.
+
+    edit: the effect on t is moved at doses c, the effect on s kept. random: ± a direction of the edit's norm that
+    does nothing on t's and s's images. third: the same edit for a third task, which keeps s and t.
+    """
+    tables = []
+    for seed, vectors in by_seed(runs).items():
+        for number, run in enumerate(vectors):
+            tau, fingerprint, method = run.vector.tau, clip.fingerprint, run.config.method
+            for place, other in enumerate(vectors):
+                if other is run:
+                    continue
+                s, t, u = (
+                    unlabelled(suite, name, solve_images) for name in (run.config.task, other.config.task, third(vectors, number, place, suite))
+                )  # fmt: skip
+                edit = edit_direction(clip.encoder, clip.theta0, tau, t, s, 1.0, iterations=iterations)
+                placebo = placebo_direction(
+                    clip.encoder, clip.theta0, torch.cat([s, t]), norm(edit), pair_seed(seed, number, place),
+                    iterations=iterations,
+                )  # fmt: skip
+                # The mean over both kept sets halves each: a weight of 2 keeps each with weight 1.
+                away = edit_direction(clip.encoder, clip.theta0, tau, u, torch.cat([s, t]), 2.0, iterations=iterations)
+                directions = [
+                    run.vector,
+                    *(TaskVector(delta, fingerprint, run.config.task, method) for delta in (edit, placebo, away)),
+                ]
+                points = [({"arm": "edit", "level": dose, "step": -1}, (1.0, dose, 0.0, 0.0)) for dose in DOSES]
+                for arm, column in (("random", 2), ("third", 3)):
+                    for dose in (1.0, 0.0, -1.0):
+                        point = tuple(dose * (k == column) + (k == 0) for k in range(4))
+                        points.append(({"arm": arm, "level": dose, "step": -1}, point))
+                found = measure_source(clip, suite, run.config.task, [other.vector], directions, points, images)
+                tables.append(found.assign(method=method, seed=seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def train_onsets(
+    clip: Clip,
+    suite: Suite,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    store: Path,
+    known: Sequence[str],
+    starts: Sequence[int],
+    snapshot_steps: Sequence[int],
+    **changes,
+) -> list[Run]:
+    """One run a start, seed and task: the penalty is on from that step; the last start must be after the training.
+
+    The seed decides the batches alone, so runs of one seed are the same until the first of their starts.
+    """
+    configs = [
+        run_config(suite.name, task, "taujp-efficient", seed, list(known), penalty_start=start, **changes)
+        for start in starts
+        for seed in seeds
+        for task in tasks
+    ]
+    if max(starts) < configs[0].steps:
+        raise ValueError(f"one start must be {configs[0].steps}, the number of steps: the runs without a penalty")
+    return [finetune(config, store, clip, snapshot_steps) for config in configs]
+
+
+def onset(
+    clip: Clip, suite: Suite, untreated: Sequence[Run], runs: Sequence[Run], snapshot_steps: Sequence[int], images: int
+) -> pd.DataFrame:
+    """Arm 2: the vectors of `train_onsets` as they were at each saved step, against the finished untreated ones."""
+    tables = []
+    for run in runs:
+        directions = [TaskVector.load(snapshot_file(run.folder, step)) for step in snapshot_steps]
+        points = [
+            (
+                {"arm": "onset", "level": float(run.config.penalty_start), "step": step},
+                one_hot(k, len(snapshot_steps)),
+            )
+            for k, step in enumerate(snapshot_steps)
+        ]
+        targets = [o.vector for o in untreated if o.config.seed == run.config.seed and o.config.task != run.config.task]
+        found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
+        tables.append(found.assign(method="linear", seed=run.config.seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_seed(runs: Iterable[Run]) -> dict[int, list[Run]]:
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.config.seed, []).append(run)
+    return found
+
+
+def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str:
+    """The next task after the target that is neither; the control where there are only two."""
+    for step in range(1, len(vectors)):
+        if (place := (target + step) % len(vectors)) not in (source, target):
+            return vectors[place].config.task
+    return suite.control.name
+
+
+def first_images(suite: Suite, task: str, split: str, count: int) -> TensorDataset:
+    """The split is in random order already."""
+    return TensorDataset(*load_split(suite.task(task), split)[:count])
+
+
+def unlabelled(suite: Suite, task: str, count: int) -> Tensor:
+    """Training images: the edits never see what they are measured on."""
+    return load_split(suite.task(task), "train")[:count][0]
+
+
+def one_hot(place: int, count: int) -> tuple[float, ...]:
+    return tuple(float(k == place) for k in range(count))
+
+
+def pair_seed(seed: int, source: int, target: int) -> int:
+    return 10_000 * seed + 100 * source + target
+
+
+def norm(tau: Parameters) -> float:
+    return torch.linalg.vector_norm(flat(tau)).item()

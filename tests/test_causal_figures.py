@@ -1,0 +1,76 @@
+"""Figures of the causal probe hold the numbers of their tables and name their axes."""
+
+import pandas as pd
+import pytest
+
+from analysis import causal_figures as figures
+
+POINTS = pd.DataFrame(
+    [
+        {"arm": arm, "level": level, "step": step, "method": "linear", "seed": 0, "source": s, "target": t,
+         "application": application, "tau_jp": tau_jp * factor, "accuracy_loss": loss, "own_accuracy": 0.9}
+        for application in figures.APPLICATIONS
+        for s, t, factor in (("a", "b", 1.0), ("b", "a", 4.0))
+        for arm, level, step, tau_jp, loss in (
+            ("dose", 0.0, -1, 8.0, 0.2), ("dose", 0.2, -1, 2.0, 0.05), ("onset", 4.0, 6, 3.0, 0.1),
+            ("onset", 6.0, 4, 6.0, 0.15), ("onset", 6.0, 6, 8.0, 0.2), ("onset", 4.0, 4, 6.0, 0.15),
+        )
+    ]
+)  # fmt: skip
+
+
+def test_the_dose_response_has_a_geometric_mean_for_each_level():
+    figure = figures.dose_response(POINTS, "accuracy_loss")
+    dose = figure.data[0]
+    assert (list(dose.x), list(dose.y)) == ([16.0, 4.0], [0.2, 0.05])  # √(8·32), √(2·8)
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.title.text == "τJp of s on t: mean ‖Jτ‖₂ (log scale)"
+    assert figure.layout.yaxis.title.text.startswith("accuracy lost on t")
+
+
+def test_trajectories_share_the_steps_and_mark_the_start():
+    figure = figures.onset_trajectories(POINTS, "accuracy_loss", "linearised")
+    started, never = figure.data[:2]
+    assert (started.name, never.name) == ("penalty from step 4", "no penalty")
+    assert list(started.x) == list(never.x) == [4, 6]
+    assert list(started.y) == [15.0, 7.5]
+    assert {shape.x0 for shape in figure.layout.shapes} == {4.0}
+    assert figure.layout.xaxis3.title.text == "step"
+
+
+def test_every_pair_is_a_point_in_the_colour_of_its_arm():
+    figure = figures.pair_scatter(POINTS, "accuracy_loss")
+    assert [(trace.name, len(trace.x)) for trace in figure.data[:2]] == [
+        (figures.ARM_NAMES["dose"], 4),
+        (figures.ARM_NAMES["onset"], 8),
+    ]
+    assert figure.data[0].marker.color == figures.ARM_COLOURS["dose"]
+
+
+def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
+    effects = pd.DataFrame(
+        {"application": "linearised", "arm": ["dose", "edit", "controls"], "estimate": [0.1, 0.0, 0.5],
+         "low": [0.05, -0.01, 0.4], "high": [0.2, 0.01, 0.6], "untreated": [0.2, 0.2, None],
+         "verdict": ["supports", "contradicts", "supports"]}
+    )  # fmt: skip
+    figure = figures.forest(effects)
+    points = {trace.y[0]: trace for trace in figure.data if trace.x[0] is not None}
+    assert set(points) == {figures.ARM_NAMES["dose"], figures.ARM_NAMES["edit"]}
+    dose = points[figures.ARM_NAMES["dose"]]
+    assert (dose.x[0], dose.error_x.array[0], dose.error_x.arrayminus[0]) == pytest.approx((0.5, 0.5, 0.25))
+    assert {trace.name for trace in figure.data if trace.showlegend} == set(figures.VERDICT_COLOURS)
+
+
+def test_lambda_is_drawn_against_gain_and_cost():
+    training = pd.DataFrame({"penalty_weight": [0.0, 0.2], "seed": 0, "images": [5120, 6400]})
+    figure = figures.penalty_weight_curves(POINTS, training, "accuracy_loss")
+    images = figure.data[-1]
+    assert (list(images.x), list(images.y)) == ([0, 1], [5120, 6400])
+    assert list(figure.layout.xaxis4.ticktext) == ["0", "0.2"]
+    assert figure.layout.xaxis4.title.text == "λ"
+
+
+def test_the_sample_counts_pairs_not_points():
+    table = figures.sample(POINTS)
+    assert table.pairs_and_seeds.to_dict() == {"dose": 2, "onset": 2}
+    assert table.points.to_dict() == {"dose": 8, "onset": 16}

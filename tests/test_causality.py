@@ -1,0 +1,226 @@
+"""The verdicts on planted worlds, where it is known what τJp does to interference, and the statistics' pieces.
+
+A world is made of products: the source's Jτ on the target's images is `relevant` (towards a wrong class) times a
+plus `inert` (where the head has zeros, so that no prediction changes) times b. τJp sees both.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analysis import causality
+from analysis.arms import DOSES, SHARES
+from analysis.causality import conclusion, effects
+from analysis.interference import exposure, interference
+from analysis.products import Products
+
+TASKS = ["a", "b", "c", "d", "e", "f"]
+WEIGHTS = (0.0, 0.02, 0.06, 0.2, 0.6, 2.0)
+STEPS = (10, 20, 30, 40, 50, 60, 70, 80)
+CLASSES, DIMENSIONS, IMAGES = 4, 6, 60
+
+
+def treatments():
+    """arm, level, step, and what a treatment that moves τJp multiplies it by."""
+    for weight in WEIGHTS:
+        yield "dose", weight, -1, 1 / (1 + 5 * weight)
+    for start, step in itertools.product((10, 80), STEPS):
+        yield "onset", float(start), step, 0.2 + 0.8 * np.exp(-max(step - start, 0) / 40)
+    for dose in DOSES:
+        yield "edit", dose, -1, 1 - 0.7 * dose
+    for arm, dose in itertools.product(("random", "third"), (1.0, 0.0, -1.0)):
+        yield arm, dose, -1, 1.0
+    for share in SHARES:
+        yield "scale", share, -1, share
+
+
+def strengths(world, arm, step, level, factor, relevant, inert):
+    """a and b in units of the features' length."""
+    if world == "causes":
+        return relevant * factor, 0.0
+    if world == "unrelated":
+        return relevant * (factor if arm == "scale" else 1.0), inert * factor
+    # Travels: training changes both, interference first; an edit of τJp moves what does no harm.
+    if arm == "onset":
+        early = 0.2 + 0.8 * np.exp(-max(step - level, 0) / 2)
+        return relevant * early, 8 * relevant * factor
+    return relevant * (factor if arm in ("dose", "scale") else 1.0), 8 * relevant * factor
+
+
+def planted(world: str) -> pd.DataFrame:
+    rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
+    rows = []
+    prototypes = torch.eye(DIMENSIONS)[:, :CLASSES]
+    head = 10 * prototypes
+    for seed, source, target in itertools.product((0, 1), TASKS, TASKS):
+        if source == target:
+            continue
+        labels = torch.arange(IMAGES) % CLASSES
+        features = 0.2 * torch.randn(IMAGES, DIMENSIONS, generator=generator)
+        own = prototypes.T[labels] + 0.3 * torch.randn(IMAGES, DIMENSIONS, generator=generator)
+        wrong = prototypes.T[(labels + 1) % CLASSES] * torch.rand(IMAGES, 1, generator=generator)
+        source_products = torch.stack([own, wrong, torch.eye(DIMENSIONS)[-1].expand(IMAGES, -1)])
+        products = Products(features, source_products, labels)
+        relevant, inert = rng.uniform(0.5, 2), rng.uniform(2, 10)
+        norm, cosine, own_tau_jp = rng.uniform(5, 10), rng.uniform(-0.1, 0.1), rng.uniform(20, 50)
+        for arm, level, step, factor in treatments():
+            noisy = factor * np.exp(0.02 * rng.normal())
+            a, b = strengths(world, arm, step, level, noisy, relevant, inert)
+            if arm == "onset" and step <= level:
+                a, b = strengths(world, arm, step, level, 1.0, relevant, inert)
+            found = interference(products, head, [1.0, 0.0, 0.0], [[1.0, a, b]]).iloc[0].to_dict()
+            measured = {name: values[0] for name, values in exposure(products, head, [[0.0, a, b]]).items()}
+            rows.append(
+                {"arm": arm, "level": level, "step": step, "method": "linear", "seed": seed, "source": source,
+                 "target": target, **found, **measured, "norm": norm, "cosine": cosine, "own_tau_jp": own_tau_jp,
+                 "own_accuracy": 0.9 + 0.01 * rng.normal()}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module", params=["causes", "travels", "unrelated"])
+def world(request):
+    points = planted(request.param)
+    return request.param, points, effects(points, "accuracy_loss", 150)
+
+
+def test_planted_worlds_get_their_verdict(world):
+    name, _, found = world
+    kind, sentence = conclusion(found)
+    assert kind == name, f"{sentence}\n{found}"
+
+
+def test_the_arms_say_what_was_planted(world):
+    name, _, found = world
+    expected = {
+        "causes": dict.fromkeys(("dose", "onset", "edit", "random", "third", "controls"), "supports"),
+        "travels": {"dose": "supports", "onset": "contradicts", "edit": "contradicts", "random": "contradicts"},
+        "unrelated": dict.fromkeys(("dose", "onset", "edit", "random", "third"), "contradicts"),
+    }[name]
+    assert {arm: found.verdict[arm] for arm in expected} == expected, found.T.to_string()
+
+
+def test_interference_that_falls_before_tau_jp_has_a_negative_lag(world):
+    name, _, found = world
+    onset = found.loc["onset"]
+    assert name != "travels" or onset.lag_high < -10
+    assert name != "causes" or onset.lag_low > -10  # the saved steps are 10 apart
+
+
+def test_a_conclusion_names_the_arms_that_contradict():
+    found = pd.DataFrame(
+        {"verdict": {"dose": "supports", "edit": "supports", "third": "contradicts", "scale": "supports"}}
+    )
+    kind, sentence = conclusion(found)
+    assert kind == "undecided"
+    assert "contradicts: third" in sentence
+    assert "scale" not in sentence
+
+
+def test_three_tasks_are_too_few_for_a_verdict(world):
+    _, points, _ = world
+    few = points[points.source.isin(TASKS[:3]) & points.target.isin(TASKS[:3])]
+    found = effects(few, "accuracy_loss", 20)
+    assert set(found.verdict) == {"silent"}
+    assert conclusion(found)[0] == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "untreated", "moved", "word"),
+    [
+        (0.01, 0.05, 0.1, 1.0, "supports"),
+        (-0.02, 0.005, 0.1, 1.0, "contradicts"),
+        (0.001, 0.005, 0.1, 1.0, "contradicts"),  # there, and too small to matter
+        (-0.01, 0.05, 0.1, 1.0, "silent"),
+        (0.01, 0.05, 0.1, 0.1, "silent"),  # τJp was not moved
+        (0.01, 0.05, -0.1, 1.0, "silent"),  # nothing to explain
+        (np.nan, np.nan, 0.1, 1.0, "silent"),
+    ],
+)
+def test_the_rule_of_the_verdict(low, high, untreated, moved, word):
+    assert causality.verdict((low + high) / 2, low, high, untreated, moved)["verdict"] == word
+
+
+def pairs(tasks, seeds=(0, 1)):
+    return pd.DataFrame(
+        [
+            {"method": "linear", "seed": seed, "source": s, "target": t}
+            for seed in seeds for s in tasks for t in tasks if s != t
+        ]
+    )  # fmt: skip
+
+
+def test_the_bootstrap_is_wider_where_tasks_differ_than_where_pairs_do():
+    frame = pairs(TASKS)
+    by_task = frame.source.map({name: k for k, name in enumerate(TASKS)}).to_numpy(float)
+    alone = np.random.default_rng(0).permutation(by_task)
+    widths = []
+    for values in (by_task, alone):
+        estimate, low, high = causality.cluster_bootstrap(
+            frame, lambda weights, v=values: float(np.average(v, weights=weights)), 300
+        )
+        assert low < estimate < high
+        widths.append(high - low)
+    assert widths[0] > 1.3 * widths[1]
+
+
+def test_slopes_are_within_pairs():
+    frame = pd.concat([pairs(TASKS[:3]).assign(level=level) for level in (0, 1, 2)], ignore_index=True)
+    offset = frame.groupby(causality.UNIT).ngroup()
+    # Between pairs interference falls with τJp; within each it rises by 0.25 a doubling.
+    frame["tau_jp"] = 2.0 ** (frame.level + offset)
+    frame["accuracy_loss"] = 0.25 * frame.level - offset
+    estimate, low, high = causality.dose_slope(frame, "accuracy_loss", 100)
+    assert (estimate, low, high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def dose_table(direct, through, rng):
+    frame = pd.concat([pairs(TASKS).assign(arm="dose", level=level) for level in WEIGHTS], ignore_index=True)
+    step = frame.level.map({weight: k for k, weight in enumerate(WEIGHTS)})
+    log = 4 - 0.5 * step + 0.3 * rng.normal(size=len(frame))
+    return frame.assign(tau_jp=2.0**log, accuracy_loss=direct * step + through * log)
+
+
+@pytest.mark.parametrize(("direct", "through", "share"), [(0.0, 0.1, 1.0), (-0.05, 0.1, 0.5), (-0.1, 0.0, 0.0)])
+def test_mediation_finds_the_planted_share(direct, through, share):
+    table = dose_table(direct, through, np.random.default_rng(0))
+    found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through τJp"]
+    assert found.estimate == pytest.approx(share, abs=0.06)
+    assert found.low - 0.06 <= share <= found.high + 0.06
+
+
+def test_a_share_of_no_effect_is_missing():
+    found = causality.mediation(dose_table(0.0, 0.0, np.random.default_rng(0)), "accuracy_loss", 50)
+    assert found.set_index("effect").loc["share through τJp"].isna().all()
+
+
+def test_a_rival_that_is_the_cause_leaves_tau_jp_nothing():
+    rng = np.random.default_rng(0)
+    frame = pd.concat([pairs(TASKS).assign(arm="dose", level=level) for level in WEIGHTS], ignore_index=True)
+    norm = rng.uniform(1, 2, len(frame))
+    table = frame.assign(
+        norm=norm, cosine=rng.normal(size=len(frame)), own_tau_jp=rng.normal(size=len(frame)),
+        tau_jp=norm * np.exp(0.1 * rng.normal(size=len(frame))), accuracy_loss=norm + 0.05 * rng.normal(size=len(frame)),
+    )  # fmt: skip
+    found = causality.correlations(table, "accuracy_loss", 100).set_index(["predictor", "rows"])
+    assert found.rho["tau_jp", "all λ"] > 0.8
+    assert abs(found.rho["tau_jp", "all λ, given the others"]) < 0.2
+    assert found.rho["norm", "all λ, given the others"] > 0.7
+
+
+def test_a_better_metric_is_seen_to_be_better():
+    rng = np.random.default_rng(0)
+    frame = pairs(TASKS)
+    truth = rng.uniform(1, 2, len(frame))
+    points = frame.assign(blunt=truth * np.exp(rng.normal(size=len(frame))), sharp=truth, accuracy_loss=truth)
+    found = causality.compare_metrics(points, ["blunt", "sharp"], "accuracy_loss", 200)
+    assert found.more_low["sharp"] > 0
+    assert found.more_than_first["blunt"] == 0
+
+
+def test_half_of_a_fall_is_found_between_saved_steps():
+    assert causality.half_time([20, 30, 40], [0.0, -1.0, -4.0]) == pytest.approx(30 + 10 / 3)
+    assert np.isnan(causality.half_time([20, 30], [0.0, 0.1]))
