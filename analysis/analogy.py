@@ -249,7 +249,7 @@ def answers(summary: pd.DataFrame, prediction: pd.DataFrame) -> list[str]:
     asked = prediction[(prediction.vector == "combination") & (prediction.gain == "gain over zero-shot")]
     for row in asked.itertuples():
         if np.isnan(row.correlation):
-            lines.append(f"{row.method}: {row.quadruples} quadruples do not tell whether τJp predicts the gain.")
+            lines.append(f"{row.method}: too few quadruples ({row.quadruples}) to tell whether τJp predicts the gain.")
             continue
         sign = "higher" if row.correlation > 0 else "lower"
         verdict = f"predicts the gain, {sign} where it is larger" if row.p < 0.05 else "does not predict the gain"

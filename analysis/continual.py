@@ -137,6 +137,21 @@ def measure_arrivals(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) ->
     return pd.concat(tables, ignore_index=True)
 
 
+def zero_shot_arrivals(clip: Clip, suite: Suite, orders: dict[int, list[str]]) -> pd.DataFrame:
+    """The same table, with its order, for a model that learns nothing: the level to which all methods are compared."""
+    found = {}
+    for name in next(iter(orders.values())):
+        task = suite.task(name)
+        source = forward_source(clip, [], load_split(task, "test"))
+        found[name] = scores(source, zero_shot_head(clip, task.classes, task.templates), [[]]).accuracy[0]
+    return pd.DataFrame(
+        {"method": "zero-shot", "order": number, "arrival": k, "position": j, "task": name, "accuracy": found[name]}
+        for number, order in orders.items()
+        for j, name in enumerate(order, 1)
+        for k in range(j, len(order) + 1)
+    )
+
+
 def accuracy_matrix(arrivals: pd.DataFrame) -> Float[np.ndarray, "t t"]:
     """R[k, j] of one method and order; NaN where task j has not arrived after arrival k."""
     return arrivals.pivot(index="arrival", columns="position", values="accuracy").to_numpy(dtype=float)

@@ -6,7 +6,13 @@ from plotly.subplots import make_subplots
 
 from .figures import METHOD_COLOURS, styled
 
-COLOURS = METHOD_COLOURS | {"sequential": "#8c564b", "taujp-memory": "#ff7f0e", "taujp-joint": "#2ca02c"}
+COLOURS = METHOD_COLOURS | {
+    "sequential": "#8c564b",
+    "taujp-memory": "#ff7f0e",
+    "taujp-joint": "#2ca02c",
+    "zero-shot": "black",
+}
+DASHES = {"taujp-joint": "dash", "zero-shot": "dot"}
 PANELS_A_ROW = 4
 
 
@@ -58,7 +64,7 @@ def average_over_arrivals(averages: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
         figure.add_scatter(
             x=spread.index, y=spread["mean"], name=method, legendgroup=method, mode="lines+markers",
-            line=dict(color=colour, width=2.5, dash="dash" if method == "taujp-joint" else "solid"),
+            line=dict(color=colour, width=2.5, dash=DASHES.get(method, "solid")),
         )  # fmt: skip
     figure.update_xaxes(title="tasks that have arrived", dtick=1)
     figure.update_yaxes(title="average test accuracy on the tasks seen", range=[0, 1.02])

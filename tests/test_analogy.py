@@ -178,7 +178,7 @@ def test_answers_follow_the_numbers():
     )
     assert "lower where it is larger (rank correlation -1.00 over 9 quadruples" in rest[0]
     assert "predicts the gain, higher where it is larger (rank correlation 1.00" in rest[1]
-    assert rest[2] == "standard: 4 quadruples do not tell whether τJp predicts the gain."
+    assert rest[2] == "standard: too few quadruples (4) to tell whether τJp predicts the gain."
 
 
 def test_rank_correlation_and_its_chance():

@@ -25,6 +25,7 @@ from analysis.continual import (
     sequence_configs,
     summary_table,
     train_sequence,
+    zero_shot_arrivals,
 )
 from analysis.continual_figures import accuracy_matrices, average_over_arrivals
 from taujp_core.datasets import load_split, reservoir
@@ -176,6 +177,22 @@ def test_the_matrix_is_that_of_the_edited_models(method, mini, monkeypatch):
                 found = linearised_features(mini.encoder, mini.theta0, tau, images)
             expected = accuracy(found, zero_shot_head(mini, task.classes, task.templates), labels)
             assert matrix[k, j] == pytest.approx(expected, abs=1 / 40 + 1e-9)  # one image may sit on a boundary
+
+
+def test_zero_shot_accuracy_does_not_depend_on_arrivals(mini, monkeypatch):
+    few = {name: TensorDataset(*load_split(SUITE.task(name), "test")[:40]) for name in ("uci", "signs")}
+    monkeypatch.setattr(
+        analysis.continual, "load_split", lambda task, split: few[task.name] if split == "test" else None
+    )
+    table = zero_shot_arrivals(mini, SUITE, {1: ["uci", "signs"], 2: ["signs", "uci"]})
+    for name, split in few.items():
+        task, (images, labels) = SUITE.task(name), split.tensors
+        head = zero_shot_head(mini, task.classes, task.templates)
+        expected = accuracy(features(mini.encoder, mini.theta0, images), head, labels)
+        assert set(table[table.task == name].accuracy) == {expected}
+    summary = summary_table(table)
+    assert summary.order.tolist() == [1, 2]
+    assert summary.forgetting.tolist() == summary.backward_transfer.tolist() == [0.0, 0.0]
 
 
 def test_orders_begin_with_the_given_one_and_differ():
