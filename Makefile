@@ -5,7 +5,8 @@ STAMP := .venv/.installed
 
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
 SAME_NUMBERS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 33_disentanglement 90_report
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy \
+    33_disentanglement 40_continual 90_report
 
 .PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 
@@ -43,7 +44,7 @@ notebooks: $(STAMP)
 	    TAUJP_HOME=$$home $(SAME_NUMBERS) $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done
 
-# The full runs, about two and a half hours on two cores; finished trainings in runs/ are not done again.
+# The full runs, about four hours on two cores; finished trainings in runs/ are not done again.
 results: $(STAMP)
 	mkdir -p results/mini
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
@@ -57,8 +58,13 @@ results: $(STAMP)
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
 	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-negation}'
+	$(BIN)/papermill notebooks/32_analogy.ipynb results/mini/32_analogy.ipynb \
+	    -y '{quadruples: [], recipe: {}, output: runs/full/mini-analogy}'
 	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
 	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/full/disentanglement}'
+	$(BIN)/papermill notebooks/40_continual.ipynb results/mini/40_continual.ipynb \
+	    -y '{tasks: [mnist, fashion, street, textures, signs], orders: 3, recipe: {}, output: runs/full/mini-continual, \
+	    methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'
 	$(BIN)/papermill notebooks/90_report.ipynb results/mini/90_report.ipynb -p folder runs/full -p output runs/full/report
 
 # The paper's tables for CLIP ViT-B/32 (MODEL=b32), B/16 (b16) or L/14 (l14): data, training, addition, negation,

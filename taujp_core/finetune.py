@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils.data import Dataset
 
-from .datasets import load_split
+from .datasets import load_split, reservoir
 from .datasets.pictures import made_ahead, training_batch
 from .evaluation import accuracy, features, linearised_features
 from .files import read_tensors, write_json, write_tensors
@@ -35,7 +35,7 @@ from .precision import check_precision, precision
 from .progress import Progress
 from .provenance import peak_memory_mib, provenance
 from .runs import Run, RunConfig, is_finished, load_run, open_run, snapshot_file
-from .suites import load_suite
+from .suites import Suite, load_suite
 from .task_vectors import TaskVector
 
 SAVE_SECONDS = 30.0  # how much work a kill may cost
@@ -62,7 +62,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
     head = zero_shot_head(clip, task.classes, task.templates)
     train = load_split(task, "train")
     validation_images, validation_labels = load_split(task, "validation").tensors
-    others = [load_split(suite.task(name), "train") for name in config.penalty_tasks]
+    others = penalised_splits(config, suite)
 
     tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     optimizer = torch.optim.AdamW(list(tau.values()), weight_decay=config.weight_decay)
@@ -247,6 +247,16 @@ def step_batches(
         indices = batch_indices(len(others[k]), config.penalty_batch_size, visit, config.seed, 1, k)
         penalised.append(training_batch(others[k], indices, config.least_crop, (config.seed, 1, k, visit))[0])
     return images, labels, penalised
+
+
+def penalised_splits(config: RunConfig, suite: Suite) -> list[Dataset]:
+    """The data sets that the penalty sees; of tasks no more than the reservoir, of the control all."""
+    splits = []
+    for name in config.penalty_tasks:
+        split = load_split(suite.task(name), "train")
+        kept = config.penalty_reservoir and name != suite.control.name
+        splits.append(reservoir(split, config.penalty_reservoir) if kept else split)
+    return splits
 
 
 def penalty_images(config: RunConfig) -> int:

@@ -44,6 +44,7 @@ class RunConfig:
     accumulation: int  # parts that a step's batch is computed in
     precision: str  # of the matrix products: float32, tf32 or bf16
     least_crop: float  # training images are random crops of at least this share of a picture's area; 1: whole pictures
+    penalty_reservoir: int = 0  # images kept of each penalised data set but the control; 0: all
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def run_config(
         raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
     for other in tasks or []:
         suite.task(other)
-    values = {"penalty_start": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
+    values = {"penalty_start": 0, "penalty_reservoir": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
     values["peak_lr"] = values["peak_lr"][method]
     epochs = values.pop("epochs", None)
     if "steps" not in values:
@@ -85,6 +86,7 @@ def run_config(
         values["warmup_steps"] = round(values["warmup_steps"] * max(values["steps"], 0) / recipe_steps)
     if not method.startswith("taujp"):
         values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_tasks": ()}
+        values["penalty_reservoir"] = 0
     values = {"suite": suite_name, "task": task, "method": method, "seed": seed, **values}
     check_values(values, suite)
     return RunConfig(**values)
@@ -108,6 +110,7 @@ def check_values(values: dict, suite: Suite) -> None:
         "accumulation": 1,
         "penalty_start": 0,
         "penalty_batch_size": int(penalised),
+        "penalty_reservoir": 0,
     }
     for name, minimum in least.items():
         value = values[name]
@@ -134,12 +137,20 @@ def check_values(values: dict, suite: Suite) -> None:
 
 
 def identity(config: RunConfig, theta0: str) -> dict:
-    """All that decides a run: its parameters, the fingerprint of θ₀, and the digest of the pictures it sees."""
+    """All that decides a run: its parameters, the fingerprint of θ₀, and the digest of the pictures it sees.
+
+    A field at its default is left out, so that runs from before it was there are found again.
+    """
     suite = load_suite(config.suite)
     tasks = [suite.task(name) for name in (config.task, *config.penalty_tasks)]
     renderer = renderer_digest() if any(task.hub is None for task in tasks) else None
     pictures = hashlib.sha256(json.dumps([[asdict(task) for task in tasks], renderer]).encode()).hexdigest()[:12]
-    return json.loads(json.dumps({**asdict(config), "theta0": theta0, "pictures": pictures}))
+    parameters = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default
+    }
+    return json.loads(json.dumps({**parameters, "theta0": theta0, "pictures": pictures}))
 
 
 def run_folder(store: Path, config: RunConfig, theta0: str) -> Path:

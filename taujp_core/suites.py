@@ -1,7 +1,7 @@
 """Suites: a model, its tasks, the control that negation must not hurt, and the recipe; read from YAML.
 
 A suite is a file of this package's folder `suites`, or of the folder that TAUJP_SUITES names. `like: NAME` takes
-what the file does not say from `suites/shared/NAME.yaml`.
+what the file does not say from the package's `suites/shared/NAME.yaml` or `suites/NAME.yaml`.
 """
 
 import os
@@ -80,10 +80,7 @@ def load_suite(name: str) -> Suite:
     """Raises ValueError for an unknown name."""
     files = suite_files()
     one_of("suite", name, sorted(files))
-    raw = yaml.safe_load(files[name].read_text(encoding="utf-8"))
-    if "like" in raw:
-        shared = yaml.safe_load((FOLDER / "shared" / f"{raw['like']}.yaml").read_text(encoding="utf-8"))
-        raw = {**shared, **raw, "recipe": {**shared["recipe"], **raw.get("recipe", {})}}
+    raw = read_suite(files[name])
 
     def tasks(section: str) -> list[Task]:
         return [
@@ -109,6 +106,16 @@ def load_suite(name: str) -> Suite:
         control=control,
         recipe=raw["recipe"],
     )
+
+
+def read_suite(path: Path) -> dict:
+    """The file's content with what it is like; a recipe is taken over field by field."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "like" not in raw:
+        return raw
+    shared = {path.stem: path for path in sorted(FOLDER.rglob("*.yaml"))}
+    base = read_suite(shared[one_of("suite to be like", raw["like"], shared)])
+    return {**base, **raw, "recipe": {**base["recipe"], **raw.get("recipe", {})}}
 
 
 def words(entry: list[str] | str) -> list[str]:

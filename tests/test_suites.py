@@ -52,3 +52,15 @@ def test_own_suites_are_read_from_their_folder_and_cannot_replace_ours(tmp_path,
     assert (suite.model, suite.recipe["steps"], suite.recipe["batch_size"]) == ("ViT-B-16", 7, 128)
     assert run_config("mine", "dtd", "linear").steps == 7  # not the shared recipe's epochs
     assert load_suite("mini").model == "mini"
+
+
+def test_a_suite_may_be_like_any_of_ours_and_unknown_ones_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_SUITES", str(tmp_path))
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump({"like": "clip8-l14", "recipe": {"steps": 7}}))
+    suite = load_suite("short")
+    assert (suite.model, suite.recipe["steps"]) == ("ViT-L-14-quickgelu", 7)
+    assert suite.recipe["accumulation"] == 4  # of clip8-l14, which is like clip8
+    assert suite.recipe["batch_size"] == 128
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({"like": "clip9"}))
+    with pytest.raises(ValueError, match="unknown suite to be like 'clip9': accepted are clip8-b16, "):
+        load_suite("wrong")

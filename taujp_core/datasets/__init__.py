@@ -31,8 +31,17 @@ def load_split(task: Task, split: str) -> TensorDataset | Pictures:
     if split == "test":
         return data
     train, validation = held_out(len(data))
-    keep = validation if split == "validation" else train
-    return data.subset(keep) if isinstance(data, Pictures) else TensorDataset(*data[keep])
+    return subset(data, validation if split == "validation" else train)
+
+
+def subset(split: TensorDataset | Pictures, indices: Tensor) -> TensorDataset | Pictures:
+    """Those images and labels, in that order."""
+    return split.subset(indices) if isinstance(split, Pictures) else TensorDataset(*split[indices])
+
+
+def reservoir(split: TensorDataset | Pictures, images: int) -> TensorDataset | Pictures:
+    """What is kept of a past task: at most so many of its images, drawn once and for all (with seed 1)."""
+    return subset(split, torch.from_numpy(epoch_order(len(split), 1)[:images]))
 
 
 def held_out(count: int) -> tuple[Tensor, Tensor]:

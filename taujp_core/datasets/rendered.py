@@ -1,4 +1,4 @@
-"""The pictures of `mini`: scans that ship with the package, and tasks that are rendered.
+"""The pictures of `mini`: scans that ship with the package, the same inverted, and tasks that are rendered.
 
 What is rendered is cached in TAUJP_CACHE (by default the user's cache folder) under a name that contains the digest
 of the code that renders it.
@@ -26,6 +26,7 @@ RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
 
 SCANS = {"mnist": "mnist", "fashion": "fashion_mnist", "uci": "uci_digits"}
+INVERTED = "-inverted"  # ends the names of the same scans with 255 - value for each value: another domain
 RENDERERS: dict[str, Callable] = {
     "street": characters.render_street,
     "letters": characters.render_letters,
@@ -38,9 +39,11 @@ RENDERERS: dict[str, Callable] = {
 
 def load_images(task: Task, split: str) -> tuple[Tensor, Tensor]:
     """All images and labels of the split `train` or `test`."""
-    one_of("data set", task.name, [*SCANS, *RENDERERS])
-    if task.name in SCANS:
-        return load_scans(SCANS[task.name], split)
+    one_of("data set", task.name, [*SCANS, *(name + INVERTED for name in SCANS), *RENDERERS])
+    plain = task.name.removesuffix(INVERTED)
+    if plain in SCANS:
+        images, labels = load_scans(SCANS[plain], split)
+        return (images if plain == task.name else 255 - images), labels
     file = cache_folder() / f"{task.name}-{split}-severity{task.severity}-{renderer_digest()}.safetensors"
     try:
         tensors, _ = read_tensors(file)

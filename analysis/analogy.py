@@ -1,0 +1,260 @@
+"""Analogies between domains: a model for a task in a domain from which no labelled images of it were trained on.
+
+    θ₀ + α·(τ(target domain, other task) + τ(source domain, task) − τ(source domain, other task))
+
+(Ilharco et al. 2023, sec. 5.) At α = 1 no label of the target is used. The tuned α is the best on the target's
+labelled validation images, as in that paper, for the analogy and for what it is compared with; test accuracies are
+reported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from taujp_core.datasets import load_split
+from taujp_core.jacobian import product_norms
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.runs import Run
+from taujp_core.suites import Suite, one_of
+from taujp_core.task_vectors import TaskVector
+
+from .coefficients import best_scalar, scores
+from .products import forward_source, measure_products
+
+COEFFICIENTS = tuple(k / 10 for k in range(11))
+# Coefficients of the vectors of other, source, source_other and target.
+MODELS = {
+    "analogy": (1.0, 1.0, -1.0, 0.0),
+    "source alone": (0.0, 1.0, 0.0, 0.0),
+    "other alone": (1.0, 0.0, 0.0, 0.0),
+    "fine-tuned": (0.0, 0.0, 0.0, 1.0),
+}
+PARTS = ("source alone", "other alone")
+VECTORS = {
+    "other": (1.0, 0.0, 0.0, 0.0),
+    "source": (0.0, 1.0, 0.0, 0.0),
+    "source other": (0.0, 0.0, 1.0, 0.0),
+    "combination": MODELS["analogy"],
+}
+FEWEST = 5  # quadruples: with 4, no rank correlation is beyond chance at 5 %
+PERMUTATIONS = 9999
+
+
+@dataclass(frozen=True)
+class Quadruple:
+    """target ≈ other + source − source_other, each the name of a task."""
+
+    target: str  # the task, in the target domain: wanted
+    other: str  # another task in the target domain
+    source: str  # the task, in the source domain
+    source_other: str  # the other task in the source domain
+
+    def __str__(self) -> str:
+        return f"{self.target} ≈ {self.other} + {self.source} − {self.source_other}"
+
+    def tasks(self) -> tuple[str, str, str, str]:
+        """In the order of the coefficients in MODELS."""
+        return self.other, self.source, self.source_other, self.target
+
+
+@dataclass(frozen=True)
+class Analogies:
+    """Tidy tables; every row has its method, seed and quadruple (as text).
+
+    curves: model (of MODELS), coefficient, accuracy on the target's validation images;
+    test: model, and zero-shot, choice (one-shot, tuned), coefficient, accuracy on the target's test images;
+    tau_jp: vector (of VECTORS), tau_jp on the target's validation images, which needs no labels.
+    """
+
+    curves: pd.DataFrame
+    test: pd.DataFrame
+    tau_jp: pd.DataFrame
+
+
+def named_quadruples(suite: Suite, quadruples: Sequence[Sequence[str]]) -> list[Quadruple]:
+    """From [target, other, source, source other] each; from none, all that the names of the suite's tasks make.
+
+    A task NAME-DOMAIN is NAME in another domain. Raises ValueError for a list that is not four different tasks of
+    the suite, for a target and a source with different numbers of classes, and for a suite without domains.
+    """
+    if not quadruples:
+        found = domain_quadruples(suite)
+        if not found:
+            raise ValueError(f"no tasks of {suite.name} are named NAME and NAME-DOMAIN: name the quadruples yourself")
+        return found
+    found = []
+    for names in quadruples:
+        for name in names:
+            one_of("task", name, suite.tasks)
+        if len(names) != 4 or len(set(names)) != 4:
+            raise ValueError(f"a quadruple is four different tasks: target, other, source, source other; not {names}")
+        quadruple = Quadruple(*names)
+        target, source = suite.task(quadruple.target), suite.task(quadruple.source)
+        if len(target.classes) != len(source.classes):
+            raise ValueError(
+                f"{target.name} has {len(target.classes)} classes and {source.name} has {len(source.classes)}: "
+                "target and source are one task in two domains"
+            )
+        found.append(quadruple)
+    return found
+
+
+def domain_quadruples(suite: Suite) -> list[Quadruple]:
+    """Every pair of domains, both ways, with every two tasks that the suite has in both."""
+    domains: dict[str, dict[str, str]] = {}
+    for name in suite.tasks:
+        plain, _, domain = name.rpartition("-")
+        plain, domain = (plain, domain) if plain in suite.tasks else (name, "")
+        domains.setdefault(domain, {})[plain] = name
+    return [
+        Quadruple(there[task], there[other], here[task], here[other])
+        for there in domains.values()
+        for here in domains.values()
+        for task in there
+        for other in there
+        if there is not here and task != other and {task, other} <= here.keys()
+    ]
+
+
+def tasks_of(quadruples: Sequence[Quadruple], suite: Suite) -> list[str]:
+    """All tasks whose vectors are needed, in the suite's order."""
+    return [name for name in suite.tasks if any(name in quadruple.tasks() for quadruple in quadruples)]
+
+
+def measure_analogies(clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run]) -> Analogies:
+    """All quadruples with each method's and seed's vectors: `standard` ones in the encoder, others linearised."""
+    groups: dict[tuple[str, int], dict[str, TaskVector]] = {}
+    for run in runs:
+        groups.setdefault((run.config.method, run.config.seed), {})[run.config.task] = run.vector
+    tables = []
+    for (method, seed), vectors in groups.items():
+        for target in dict.fromkeys(quadruple.target for quadruple in quadruples):
+            ours = [quadruple for quadruple in quadruples if quadruple.target == target]
+            found = measure_target(clip, suite, ours, vectors)
+            tables.append([table.assign(method=method, seed=seed) for table in found])
+    return Analogies(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+
+
+def measure_target(
+    clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], vectors: dict[str, TaskVector]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The three tables for quadruples with one target: one pass a split with all vectors."""
+    task = suite.task(quadruples[0].target)
+    head = zero_shot_head(clip, task.classes, task.templates)
+    names = tasks_of(quadruples, suite)
+    ours = [vectors[name] for name in names]
+    products = measure_products(clip, ours, load_split(task, "validation"))
+    if ours[0].method == "standard":
+        validation, test = (forward_source(clip, ours, load_split(task, split)) for split in ("validation", "test"))
+    else:
+        validation, test = products, measure_products(clip, ours, load_split(task, "test"))
+    known: dict[tuple, float] = {}  # quadruples share models
+
+    def accuracy(source: object, direction: np.ndarray, coefficient: float) -> float:
+        point = tuple(float(coefficient * value) for value in direction)
+        key = (source is test, point)
+        if key not in known:
+            known[key] = scores(source, head, [point]).accuracy[0]
+        return known[key]
+
+    curves, rows, tau_jp = [], [], []
+    for quadruple in quadruples:
+        place = np.array([[float(name == member) for name in names] for member in quadruple.tasks()])
+        zero_shot = {"quadruple": str(quadruple), "model": "zero-shot", "coefficient": 0.0}
+        rows += [
+            {**zero_shot, "choice": choice, "accuracy": accuracy(test, 0 * place[0], 0.0)}
+            for choice in ("one-shot", "tuned")
+        ]
+        for model, coefficients in MODELS.items():
+            direction = np.array(coefficients) @ place
+            curve = pd.Series({alpha: accuracy(validation, direction, alpha) for alpha in COEFFICIENTS})
+            where = {"quadruple": str(quadruple), "model": model}
+            curves += [{**where, "coefficient": alpha, "accuracy": value} for alpha, value in curve.items()]
+            for choice, alpha in (("one-shot", 1.0), ("tuned", best_scalar(curve))):
+                found = accuracy(test, direction, alpha)
+                rows.append({**where, "choice": choice, "coefficient": alpha, "accuracy": found})
+        for vector, coefficients in VECTORS.items():
+            direction = torch.as_tensor(np.array(coefficients) @ place).to(products.products)
+            norms = product_norms(torch.einsum("t,tnd->nd", direction, products.products))
+            tau_jp.append({"quadruple": str(quadruple), "vector": vector, "tau_jp": norms.mean().item()})
+    return pd.DataFrame(curves), pd.DataFrame(rows), pd.DataFrame(tau_jp)
+
+
+def gains(analogies: Analogies) -> pd.DataFrame:
+    """A row for each method and quadruple, averaged over seeds: test accuracies of every model at α = 1 (columns of
+    their names), the analogy's gain over zero-shot and over its better part alone, and τJp of the VECTORS."""
+    one_shot = analogies.test[analogies.test.choice == "one-shot"]
+    table, tau_jp = (
+        rows.pivot_table(index=["method", "quadruple"], columns=name, values=value, sort=False)
+        for rows, name, value in ((one_shot, "model", "accuracy"), (analogies.tau_jp, "vector", "tau_jp"))
+    )
+    better = table[list(PARTS)].max(axis=1)
+    over = {"gain over zero-shot": table.analogy - table["zero-shot"], "gain over its parts": table.analogy - better}
+    return pd.concat([table.assign(**over), tau_jp.add_prefix("τJp of ")], axis=1).rename_axis(columns=None)
+
+
+def prediction_table(gained: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlation of τJp with each gain over the quadruples: method, vector, gain, correlation, p, quadruples.
+
+    p: two-sided, by permutation, as if quadruples were independent (those that share vectors are not). NaN for
+    fewer than FEWEST quadruples.
+    """
+    rows = []
+    for method, part in gained.groupby(level="method", sort=False):
+        for vector in VECTORS:
+            for gain in ("gain over zero-shot", "gain over its parts"):
+                found = rank_correlation(part[f"τJp of {vector}"].to_numpy(), part[gain].to_numpy())
+                columns = {"method": method, "vector": vector, "gain": gain}
+                rows.append({**columns, "correlation": found[0], "p": found[1], "quadruples": len(part)})
+    return pd.DataFrame(rows)
+
+
+def rank_correlation(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> tuple[float, float]:
+    """Spearman's ρ, and the share of random permutations that have one as large; NaN for few or constant values."""
+    first, second = (pd.Series(values).rank().to_numpy() for values in (x, y))
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt((first**2).sum() * (second**2).sum())
+    if len(x) < FEWEST or scale == 0:
+        return float("nan"), float("nan")
+    rho = first @ second / scale
+    generator = np.random.RandomState(0)
+    drawn = np.array([first @ generator.permutation(second) for _ in range(PERMUTATIONS)]) / scale
+    return float(rho), float((1 + (np.abs(drawn) >= abs(rho) - 1e-12).sum()) / (1 + PERMUTATIONS))
+
+
+def summary_table(test: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method and choice of α: test accuracies of all models averaged over quadruples and seeds, and
+    the share of the quadruples (and seeds) where the analogy beats zero-shot and both of its parts alone."""
+    index = ["method", "choice"]
+    each = test.pivot_table(index=[*index, "quadruple", "seed"], columns="model", values="accuracy", sort=False)
+    works = each.analogy > each[["zero-shot", *PARTS]].max(axis=1)
+    order = ["zero-shot", *MODELS]
+    means = each[order].groupby(level=index, sort=False).mean()
+    return means.assign(works=works.groupby(level=index, sort=False).mean()).rename_axis(columns=None)
+
+
+def answers(summary: pd.DataFrame, prediction: pd.DataFrame) -> list[str]:
+    """What the numbers say: which method's analogies are best, and whether τJp predicts their gain."""
+    tuned = summary.xs("tuned", level="choice")
+    method, best = tuned.analogy.idxmax(), tuned.loc[tuned.analogy.idxmax()]
+    lines = [
+        f"The best analogies are those of {method} vectors: {best.analogy:.2f} at the tuned α, zero-shot "
+        f"{best['zero-shot']:.2f}, the source's vector alone {best['source alone']:.2f}, fine-tuned on the target "
+        f"{best['fine-tuned']:.2f}; {best.works:.0%} of them beat zero-shot and both parts alone."
+    ]
+    asked = prediction[(prediction.vector == "combination") & (prediction.gain == "gain over zero-shot")]
+    for row in asked.itertuples():
+        if np.isnan(row.correlation):
+            lines.append(f"{row.method}: too few quadruples ({row.quadruples}) to tell whether τJp predicts the gain.")
+            continue
+        sign = "higher" if row.correlation > 0 else "lower"
+        verdict = f"predicts the gain, {sign} where it is larger" if row.p < 0.05 else "does not predict the gain"
+        lines.append(
+            f"{row.method}: τJp of the combination {verdict} "
+            f"(rank correlation {row.correlation:.2f} over {row.quadruples} quadruples, p = {row.p:.2g})."
+        )
+    return lines
