@@ -150,7 +150,8 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
         weights = open_clip.build_zero_shot_classifier(
             clip.model, clip.tokenizer, class_names, templates, device=device
         )
-        tensors = {"head": clip.logit_scale * weights}
+        # As it will be read from the file: another layout in memory would round otherwise.
+        tensors = {"head": (clip.logit_scale * weights).contiguous()}
         write_tensors(file, tensors, {})
     return tensors["head"].to(device)
 
