@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
 SAME_NUMBERS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 90_report
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 90_report
 
 .PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 
@@ -48,11 +48,6 @@ results: $(STAMP)
 	mkdir -p results/mini
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
 	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
-	$(BIN)/papermill notebooks/20_causal_probe.ipynb results/mini/20_causal_probe.ipynb \
-	    -y '{tasks: [mnist, fashion, street, signs, terrain], known: [], edited: [linear, standard], steps: 0}' \
-	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1]}' \
-	    -y '{onset_starts: [20, 80], onset_snapshots: [10, 20, 30, 40, 50, 60, 80], onset_weight: 0.6}' \
-	    -y '{images: 120, solve_images: 24, iterations: 12, resamples: 499, output: runs/full/causal-probe}'
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
 	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \

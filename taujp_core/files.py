@@ -71,7 +71,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies, for those in the file's bytes start anywhere, and sums over unaligned memory round otherwise.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             return tensors, {key: json.loads(value) for key, value in header.items()}
     except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is truncated or not a safetensors file of this project: {error}") from None

@@ -114,7 +114,9 @@ def test_a_head_equals_open_clips_and_is_built_once(mini, tmp_path, monkeypatch)
     monkeypatch.setattr(open_clip, "build_zero_shot_classifier", lambda *a, **o: pytest.fail("built again"))
     cached = zero_shot_head(mini, names, templates)
     assert torch.equal(cached, head)
-    assert cached.stride() == head.stride()  # products with it round alike
+    # Products with it round alike.
+    assert cached.stride() == head.stride()
+    assert cached.data_ptr() % 64 == head.data_ptr() % 64 == 0
     monkeypatch.undo()
     monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
     (file,) = (tmp_path / "heads").iterdir()
