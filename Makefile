@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has.
 SAME_NUMBERS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 90_report
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 90_report
 
 .PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 

@@ -1,6 +1,6 @@
 """Fine-tuning of the image encoder on one task: standard, linearised, and linearised with the τJp penalty.
 
-Every method trains τ from zero with AdamW; the head is the frozen zero-shot head.
+Every method trains τ, from zero or from a finished vector, with AdamW; the head is the frozen zero-shot head.
 
     standard          CE(f(x; θ₀ + τ))
     linear            CE(f₀ + Jτ)                                                  (Ortiz-Jimenez et al. 2023, eq. 4)
@@ -36,22 +36,28 @@ from .progress import Progress
 from .provenance import peak_memory_mib, provenance
 from .runs import Run, RunConfig, is_finished, load_run, open_run, snapshot_file
 from .suites import Suite, load_suite
-from .task_vectors import TaskVector
+from .task_vectors import TaskVector, check_theta0
 
 SAVE_SECONDS = 30.0  # how much work a kill may cost
-EVALUATIONS = 6  # validation accuracies over a training, after the one before it
+EVALUATIONS = 6  # at most; validation accuracies over a training, after the one before it
+EVALUATION_STEPS = 3  # steps that one costs, about; short trials have fewer
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
-def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequence[int] = ()) -> Run:
+def finetune(
+    config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequence[int] = (), start: TaskVector | None = None
+) -> Run:
     """Train, or continue, or load the run of this configuration.
 
-    After each of `snapshot_steps` τ is also written beside the run (`snapshot_file`); a run is the same with and
-    without them. Raises ValueError if the folder belongs to other parameters, a file is damaged, the device lacks
-    the precision or a snapshot can no longer be taken, and FloatingPointError if the loss stops being finite; the
-    last good state is then kept.
+    τ starts from zero, or from a finished vector `start`, whose digest must be the configuration's
+    (`run_config(…, start=start.digest())`); the optimiser starts anew. After each of `snapshot_steps` τ is also
+    written beside the run (`snapshot_file`); a run is the same with and without them. Raises ValueError if the
+    folder belongs to other parameters, a file is damaged, the device lacks the precision, a snapshot can no longer
+    be taken or `start` is of another θ₀ or not the one of the configuration, and FloatingPointError if the loss
+    stops being finite; the last good state is then kept.
     """
     suite = load_suite(config.suite)
+    check_start(config, clip, start)
     check_precision(config.precision, device_of(clip.theta0))
     folder = open_run(store, config, clip.fingerprint)
     check_snapshots(folder, config, snapshot_steps, config.steps if is_finished(folder) else 0)
@@ -65,6 +71,10 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
     others = penalised_splits(config, suite)
 
     tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    zero_shot = None
+    if start:
+        zero_shot = accuracy(features(clip.encoder, clip.theta0, validation_images), head, validation_labels.to(device))
+        tau = {name: value.clone() for name, value in start.tau.items()}
     optimizer = torch.optim.AdamW(list(tau.values()), weight_decay=config.weight_decay)
     state_file = folder / "state.safetensors"
     first_step, seconds, history, curve = 0, 0.0, [], []
@@ -105,6 +115,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
         validate(0)
     good_step = first_step
     steps = range(first_step, config.steps)
+    evaluations = min(EVALUATIONS, -(-config.steps // EVALUATION_STEPS))
     batches = made_ahead(lambda step: step_batches(config, train, others, step), steps, train, *others)
     for step, (images, labels, penalised) in zip(steps, batches, strict=True):
         for group in optimizer.param_groups:
@@ -121,7 +132,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
         if done % LOSS_STEPS == 0:
             read_losses()
         progress.advance(images_per_step, loss=f"{history[-1]['loss']:.3f}" if history else "")
-        if done * EVALUATIONS // config.steps > step * EVALUATIONS // config.steps:
+        if done * evaluations // config.steps > step * evaluations // config.steps:
             validate(done)
         if done in snapshot_steps:
             read_losses()
@@ -143,7 +154,7 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
         "config": asdict(config),
         "theta0": clip.fingerprint,
         "metrics": {
-            "zero_shot_validation_accuracy": curve[0]["validation_accuracy"],
+            "zero_shot_validation_accuracy": curve[0]["validation_accuracy"] if zero_shot is None else zero_shot,
             "validation_accuracy": curve[-1]["validation_accuracy"],
             "tau_norm": vector.norm(),
         },
@@ -157,6 +168,18 @@ def finetune(config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequenc
     write_json(folder / "record.json", record)
     state_file.unlink(missing_ok=True)
     return load_run(folder)
+
+
+def check_start(config: RunConfig, clip: Clip, start: TaskVector | None) -> None:
+    """Raises ValueError unless `start` is the vector that the configuration says, for this θ₀."""
+    given = start.digest() if start else ""
+    if given != config.start:
+        raise ValueError(
+            f"the configuration of {config.task} starts from {f'vector {config.start}' if config.start else 'zero'}, "
+            f"but {f'vector {given}' if given else 'no vector'} was given"
+        )
+    if start:
+        check_theta0([start], clip.theta0, clip.fingerprint)
 
 
 def check_snapshots(folder: Path, config: RunConfig, snapshot_steps: Sequence[int], done: int) -> None:

@@ -45,6 +45,7 @@ class RunConfig:
     precision: str  # of the matrix products: float32, tf32 or bf16
     least_crop: float  # training images are random crops of at least this share of a picture's area; 1: whole pictures
     penalty_reservoir: int = 0  # images kept of each penalised data set but the control; 0: all
+    start: str = ""  # digest of the vector that τ starts from; empty: from zero
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def run_config(
         raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
     for other in tasks or []:
         suite.task(other)
-    values = {"penalty_start": 0, "penalty_reservoir": 0, "accumulation": 1, "precision": "float32", **suite.recipe}
+    values = {"penalty_start": 0, "penalty_reservoir": 0, "accumulation": 1, "precision": "float32", "start": ""}
+    values |= suite.recipe
     values["peak_lr"] = values["peak_lr"][method]
     epochs = values.pop("epochs", None)
     if "steps" not in values:
@@ -118,6 +120,8 @@ def check_values(values: dict, suite: Suite) -> None:
             raise TypeError(f"{name} must be an integer, not {value!r}")
         if value < minimum:
             raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    if not isinstance(values["start"], str):
+        raise TypeError(f"start must be the digest of a vector, not {values['start']!r}")
     for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight", "least_crop"):
         value = values[name]
         if isinstance(value, bool) or not isinstance(value, int | float):

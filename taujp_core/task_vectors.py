@@ -23,9 +23,13 @@ class TaskVector:
         """‖τ‖₂ over all parameters."""
         return torch.stack([tensor.double().norm() for tensor in self.tau.values()]).norm().item()
 
+    def digest(self) -> str:
+        """Of τ's names and numbers."""
+        return fingerprint(self.tau)
+
     def save(self, path: Path) -> None:
         metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
-        write_tensors(path, self.tau, {**metadata, "digest": fingerprint(self.tau)})
+        write_tensors(path, self.tau, {**metadata, "digest": self.digest()})
 
     @classmethod
     def load(cls, path: Path) -> "TaskVector":

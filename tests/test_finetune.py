@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from taujp_core.models import zero_shot_head
 from taujp_core.precision import precision
 from taujp_core.runs import load_run, open_run, run_config, run_folder
 from taujp_core.suites import METHODS, load_suite
+from taujp_core.task_vectors import TaskVector
 
 SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
 
@@ -210,6 +212,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
         (dict(steps=0), "steps must be at least 1, not 0"),
         (dict(seed=-1), "seed must be at least 0, not -1"),
         (dict(steps=2.5), "steps must be an integer, not 2.5"),
+        (dict(start=5), "start must be the digest of a vector, not 5"),
         (dict(accumulation=3), "accumulation 3 does not divide the batch of 64 images"),
         (dict(lambda_=1.0), "unknown run parameter lambda_"),
         (dict(method="taujp-strict", penalty_tasks=()), "needs at least one data set to penalise"),
@@ -250,3 +253,28 @@ def test_every_parameter_and_theta0_are_in_the_folder_name(tmp_path):
     folders |= {run_folder(tmp_path, config(penalty_weight=0.4), "a"), run_folder(tmp_path, config(seed=1), "a")}
     assert len(folders) == 4
     assert config("linear", penalty_weight=0.4) == config("linear")  # λ does not matter without a penalty
+
+
+def test_a_finished_vector_is_continued(mini, tmp_path):
+    first = finetune(config("standard"), tmp_path, mini).vector
+    changes = {"steps": 1, "peak_lr": 1e-4, "weight_decay": 0.0}
+    again = config("taujp-efficient", start=first.digest(), **changes)
+    run = finetune(again, tmp_path, mini, start=first)
+    # Adam's first step is lr·sign(gradient), so that nothing is farther away from the start than that.
+    distance = max((run.vector.tau[name] - value).abs().max().item() for name, value in first.tau.items())
+    assert 0 < distance <= again.peak_lr * 1.01
+    assert max(value.abs().max().item() for value in first.tau.values()) > 1e-3
+    assert run.record["metrics"]["zero_shot_validation_accuracy"] != run.record["curve"][0]["validation_accuracy"]
+    assert run.folder != run_folder(tmp_path, config("taujp-efficient", **changes), mini.fingerprint)
+
+
+def test_a_start_that_the_configuration_does_not_name_is_refused(mini, tmp_path):
+    vector = TaskVector(random_like(mini.theta0, 0), mini.fingerprint, "uci", "standard")
+    with pytest.raises(ValueError, match=rf"starts from zero, but vector {vector.digest()} was given"):
+        finetune(config(), tmp_path, mini, start=vector)
+    with pytest.raises(ValueError, match="starts from vector 0123, but no vector was given"):
+        finetune(config(start="0123"), tmp_path, mini)
+    foreign = replace(vector, theta0_fingerprint="other")
+    with pytest.raises(ValueError, match="belongs to θ₀ other"):
+        finetune(config(start=foreign.digest()), tmp_path, mini, start=foreign)
+    assert list(tmp_path.iterdir()) == []
