@@ -17,6 +17,7 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, Task
 from taujp_core.task_vectors import TaskVector, total
 
+from .batches import by_method_and_seed
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
 from .products import forward_source, measure_products
 
@@ -40,12 +41,10 @@ class Addition:
 
 def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Addition:
     """Measure the sum of each method's and seed's vectors, over COEFFICIENTS."""
-    groups: dict[tuple[str, int], list[TaskVector]] = {}
-    for run in runs:
-        groups.setdefault((run.config.method, run.config.seed), []).append(run.vector)
     tables = []
-    for (method, seed), vectors in groups.items():
-        tables.append([table.assign(method=method, seed=seed) for table in measure_sum(clip, suite, vectors)])
+    for (method, seed), group in by_method_and_seed(runs).items():
+        found = measure_sum(clip, suite, [run.vector for run in group])
+        tables.append([table.assign(method=method, seed=seed) for table in found])
     return Addition(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 

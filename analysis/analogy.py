@@ -22,6 +22,7 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector
 
+from .batches import by_method_and_seed
 from .coefficients import best_scalar, scores
 from .products import forward_source, measure_products
 
@@ -127,11 +128,9 @@ def tasks_of(quadruples: Sequence[Quadruple], suite: Suite) -> list[str]:
 
 def measure_analogies(clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run]) -> Analogies:
     """All quadruples with each method's and seed's vectors: `standard` ones in the encoder, others linearised."""
-    groups: dict[tuple[str, int], dict[str, TaskVector]] = {}
-    for run in runs:
-        groups.setdefault((run.config.method, run.config.seed), {})[run.config.task] = run.vector
     tables = []
-    for (method, seed), vectors in groups.items():
+    for (method, seed), group in by_method_and_seed(runs).items():
+        vectors = {run.config.task: run.vector for run in group}
         for target in dict.fromkeys(quadruple.target for quadruple in quadruples):
             ours = [quadruple for quadruple in quadruples if quadruple.target == target]
             found = measure_target(clip, suite, ours, vectors)

@@ -12,7 +12,7 @@ all arms, so that what changes on t comes from τ_s. Every table has a row a poi
 All images measured are validation images; edits are solved on training images.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,7 @@ from taujp_core.runs import Run, run_config, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
+from .batches import by_method_and_seed
 from .coefficients import scores
 from .interference import edit_direction, exposure, flat, interference, placebo_direction
 from .products import forward_source, measure_products
@@ -102,8 +103,8 @@ def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run
         raise ValueError(f"the untreated λ = 0 must be among the weights: {', '.join(map(str, by_weight))}")
     weights = sorted(by_weight)
     tables = []
-    for seed, untreated in by_seed(by_weight[0.0]).items():
-        treated = {weight: by_seed(by_weight[weight])[seed] for weight in weights}
+    for (_, seed), untreated in by_method_and_seed(by_weight[0.0]).items():
+        treated = {weight: [run for run in by_weight[weight] if run.config.seed == seed] for weight in weights}
         for k, run in enumerate(untreated):
             directions = [treated[weight][k].vector for weight in weights]
             points = [
@@ -128,7 +129,7 @@ def edits(
     does nothing on t's and s's images. third: the same edit for a third task, which keeps s and t.
     """
     tables = []
-    for seed, vectors in by_seed(runs).items():
+    for (_, seed), vectors in by_method_and_seed(runs).items():
         for number, run in enumerate(vectors):
             tau, fingerprint, method = run.vector.tau, clip.fingerprint, run.config.method
             for place, other in enumerate(vectors):
@@ -202,13 +203,6 @@ def onset(
         found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
         tables.append(found.assign(method="linear", seed=run.config.seed))
     return pd.concat(tables, ignore_index=True)
-
-
-def by_seed(runs: Iterable[Run]) -> dict[int, list[Run]]:
-    found: dict[int, list[Run]] = {}
-    for run in runs:
-        found.setdefault(run.config.seed, []).append(run)
-    return found
 
 
 def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str:

@@ -1,6 +1,6 @@
 """Many runs at once: train what is missing, load what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +38,14 @@ def train_all(
         say(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}")
         runs.append(finetune(config, store, clip))
     return runs
+
+
+def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
+    """The runs that make one model: those of a method and a seed, in their order."""
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.config.method, run.config.seed), []).append(run)
+    return groups
 
 
 def run_table(runs: Sequence[Run]) -> pd.DataFrame:

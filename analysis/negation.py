@@ -17,6 +17,7 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
+from .batches import by_method_and_seed
 from .coefficients import scores
 from .products import forward_source, measure_products
 
@@ -40,12 +41,10 @@ class Negation:
 
 def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Negation:
     """Negate each run's vector: `standard` ones in the encoder itself, the others in its linearisation."""
-    groups: dict[tuple[str, int], list[TaskVector]] = {}
-    for run in runs:
-        groups.setdefault((run.config.method, run.config.seed), []).append(run.vector)
     curves, tests = [], []
-    for (method, seed), vectors in groups.items():
-        for table, rows in zip((curves, tests), negate(clip, suite, vectors), strict=True):
+    for (method, seed), group in by_method_and_seed(runs).items():
+        found = negate(clip, suite, [run.vector for run in group])
+        for table, rows in zip((curves, tests), found, strict=True):
             table.append(rows.assign(method=method, seed=seed))
     return Negation(pd.concat(curves, ignore_index=True), pd.concat(tests, ignore_index=True))
 

@@ -1,16 +1,47 @@
-"""Who will interfere with whom, measured before anything is merged: τJp of finished vectors on each other's tasks."""
+"""Finished vectors that others published: who will interfere with whom, and what can be done about it.
+
+Everything is measured in both applications of `analysis.arms`: added to the encoder's weights as they are
+(`non-linear`), which is what a merged checkpoint does, and in the linearised model.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
-from torch.utils.data import TensorDataset
+import torch
 
-from taujp_core.datasets import load_split
+from taujp_core.checkpoints import save_hugging_face, save_open_clip
+from taujp_core.files import write_atomically
+from taujp_core.finetune import finetune
 from taujp_core.models import Clip
+from taujp_core.runs import Run, run_config
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector
+from taujp_core.task_vectors import TaskVector, edited
 
+from .arms import first_images, measure_source
+from .causality import rank_correlation
+from .interference import OUTCOMES
 from .products import measure_products
+from .reduction import addition_accuracies
+
+FORMATS = ("open_clip .safetensors", "Hugging Face folder", "state dict .pt with the prefix module.")
+
+
+def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str, Path]:
+    """Write θ₀ + τ of each vector into the folder, in the FORMATS in turn; the path of each, by task."""
+    paths = {}
+    for number, vector in enumerate(vectors):
+        theta = edited(clip.theta0, [vector], [1.0])
+        path = folder / f"{vector.task}{('.safetensors', '', '.pt')[number % len(FORMATS)]}"
+        if path.suffix == ".safetensors":
+            save_open_clip(clip, theta, path)
+        elif path.suffix == ".pt":
+            state = {f"module.{name}": value for name, value in {**clip.model.state_dict(), **theta}.items()}
+            write_atomically(path, lambda temporary, state=state: torch.save({"state_dict": state}, temporary))
+        else:
+            save_hugging_face(clip, theta, path)
+        paths[vector.task] = path
+    return paths
 
 
 def tau_jp_table(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 200) -> pd.DataFrame:
@@ -20,7 +51,100 @@ def tau_jp_table(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images
     which need no labels. Raises what `measure_products` raises.
     """
     columns = {}
-    for name, task in suite.datasets().items():
-        split = TensorDataset(*load_split(task, "validation")[:images])
-        columns[name] = measure_products(clip, vectors, split).tau_jp().tolist()
+    for name in suite.datasets():
+        measured = measure_products(clip, vectors, first_images(suite, name, "validation", images))
+        columns[name] = measured.tau_jp().tolist()
     return pd.DataFrame(columns, index=pd.Index([vector.task for vector in vectors], name="vector"))
+
+
+def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
+    """τJp and interference of every ordered pair: the table of `analysis.arms`, a row a pair and application."""
+    tables = []
+    for vector in vectors:
+        targets = [other for other in vectors if other is not vector]
+        points = [({"arm": "published", "level": 1.0, "step": -1}, (1.0,))]
+        found = measure_source(clip, suite, vector.task, targets, [vector], points, images)
+        tables.append(found.assign(method=vector.method, seed=0))
+    return pd.concat(tables, ignore_index=True)
+
+
+def prediction_table(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """How well τJp, known before merging, orders the pairs by the harm that is seen after it.
+
+    Spearman's ρ with its interval (bootstrap over tasks; missing where there are too few), by application and outcome.
+    """
+    rows = []
+    for application, ours in points.groupby("application", sort=False):
+        for outcome, name in OUTCOMES.items():
+            rho, low, high = rank_correlation(ours, "tau_jp", outcome, (), resamples)
+            row = {"application": application, "outcome": name, "rho": rho, "low": low, "high": high, "n": len(ours)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def worst_sources(points: pd.DataFrame, application: str) -> pd.DataFrame:
+    """For each task the vector that τJp expects to harm it most, and the one that raised its loss most."""
+    ours = points[points.application == application]
+    rows = {
+        target: {
+            "expected": rows.loc[rows.tau_jp.idxmax(), "source"],
+            "seen": rows.loc[rows.loss_change.idxmax(), "source"],
+        }
+        for target, rows in ours.groupby("target", sort=False)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
+
+
+def others_mean(table: pd.DataFrame) -> pd.Series:
+    """For each vector of `tau_jp_table` its mean τJp on the tasks of the other vectors."""
+    tasks = list(table.index)
+    return pd.Series({task: table.loc[task, [other for other in tasks if other != task]].mean() for task in tasks})
+
+
+def continue_with_penalty(
+    clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], store: Path, **changes
+) -> Run:
+    """A finished vector, whoever trained it, trained further by taujp-efficient; the penalty sees the `tasks`."""
+    config = run_config(suite.name, vector.task, "taujp-efficient", tasks=list(tasks), start=vector.digest(), **changes)
+    return finetune(config, store, clip, start=vector)
+
+
+def compare_sets(clip: Clip, suite: Suite, sets: dict[str, Sequence[TaskVector]], images: int) -> pd.DataFrame:
+    """vectors (a set's name), application, task, single, one_shot, best, alpha: test accuracies of each set's sum."""
+    tables = [
+        addition_accuracies(clip, suite, vectors, application, images).assign(vectors=name, application=application)
+        for name, vectors in sets.items()
+        for application in ("non-linear", "linearised")
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def prediction_findings(predictions: pd.DataFrame, worst: dict[str, pd.DataFrame]) -> str:
+    """What τJp foresaw, a sentence an application; worst: `worst_sources` by application."""
+    sentences = []
+    for application, rows in predictions.groupby("application", sort=False):
+        rho = ", ".join(f"{outcome} {value:.2f}" for outcome, value in zip(rows.outcome, rows.rho, strict=True))
+        found = worst[application]
+        hits = int((found.expected == found.seen).sum())
+        sentences.append(
+            f"{application}: ρ of τJp with {rho} over {rows.n.iloc[0]} pairs; for {hits} of {len(found)} tasks it "
+            f"names the vector that raises the loss most (guessing: {len(found) / max(len(found) - 1, 1):.1f})."
+        )
+    return "\n".join(sentences)
+
+
+def set_findings(compared: pd.DataFrame, before: str) -> str:
+    """One-shot accuracy of each set against the set `before`, on the tasks that both have; a sentence a set."""
+    sentences = []
+    for application, ours in compared.groupby("application", sort=False):
+        by_set = ours.pivot(index="task", columns="vectors", values="one_shot")
+        for name in ours.vectors.unique():
+            both = by_set[[before, name]].dropna()
+            if name == before or both.empty:
+                continue
+            worse = [task for task in both.index if both[name][task] < both[before][task]]
+            sentences.append(
+                f"{application}, {name} against {before}: α = 1 {both[before].mean():.3f} → {both[name].mean():.3f} "
+                f"on {len(both)} tasks; worse on {', '.join(worse) or 'none'}."
+            )
+    return "\n".join(sentences)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -10,31 +11,40 @@ from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
 
+from .addition import tuned_coefficient
 from .arms import first_images, unlabelled
-from .coefficients import COEFFICIENTS, best_scalar, scores
+from .coefficients import COEFFICIENTS, scores
 from .interference import reduce_tau_jp
 from .products import forward_source, measure_products
+
+
+def reduce_for(
+    clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], solve_images: int, iterations: int
+) -> TaskVector:
+    """The vector reduced on the first training images of the other `tasks`."""
+    own, *others = (
+        unlabelled(suite, task, solve_images) for task in (vector.task, *(t for t in tasks if t != vector.task))
+    )
+    return reduce_tau_jp(vector, clip, own, others, iterations=iterations)
 
 
 def reduce_all(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], solve_images: int, iterations: int
 ) -> tuple[list[TaskVector], float]:
-    """Each vector reduced on the others' training images, and the mean seconds that one took."""
-    images = {vector.task: unlabelled(suite, vector.task, solve_images) for vector in vectors}
-    started, reduced = time.perf_counter(), []
-    for vector in vectors:
-        others = [images[task] for task in images if task != vector.task]
-        reduced.append(reduce_tau_jp(vector, clip, images[vector.task], others, iterations=iterations))
+    """Each vector reduced on the others' images, and the mean seconds that one took."""
+    tasks, started = [vector.task for vector in vectors], time.perf_counter()
+    reduced = [reduce_for(clip, suite, vector, tasks, solve_images, iterations) for vector in vectors]
     return reduced, (time.perf_counter() - started) / len(vectors)
 
 
-def tau_jp_table(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
-    """vector, data_set, tau_jp on validation images."""
-    rows = []
-    for task in (vector.task for vector in vectors):
-        measured = measure_products(clip, vectors, first_images(suite, task, "validation", images)).tau_jp().tolist()
-        rows += [{"vector": v.task, "data_set": task, "tau_jp": x} for v, x in zip(vectors, measured, strict=True)]
-    return pd.DataFrame(rows)
+def tau_jp_own_and_others(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
+    """By task: τJp of its vector on its own validation images, and the mean of τJp on the other vectors' tasks."""
+    tasks = [vector.task for vector in vectors]
+    measured = [measure_products(clip, vectors, first_images(suite, t, "validation", images)).tau_jp() for t in tasks]
+    matrix = torch.stack(measured, 1).double().cpu()
+    own = matrix.diagonal()
+    others = (matrix.sum(1) - own) / max(len(tasks) - 1, 1)
+    return pd.DataFrame({"tau_jp_own": own.tolist(), "tau_jp_others": others.tolist()}, index=tasks)
 
 
 def addition_accuracies(
@@ -45,22 +55,24 @@ def addition_accuracies(
     The first `images` images of each split; application as in `arms`.
     """
     measure = measure_products if application == "linearised" else forward_source
-    everything, rows, curves = total(vectors), [], {}
+    everything, validation, test = total(vectors), [], {}
     points = [[1.0, 0.0], *([0.0, alpha] for alpha in COEFFICIENTS)]
-    for split in ("validation", "test"):
-        for vector in vectors:
-            task = suite.task(vector.task)
-            head = zero_shot_head(clip, task.classes, task.templates)
-            source = measure(clip, [vector, everything], first_images(suite, task.name, split, images))
-            curves[split, task.name] = scores(source, head, points).accuracy
-    validation = pd.DataFrame({task: curve for (split, task), curve in curves.items() if split == "validation"})
-    normalised = validation.iloc[1:] / validation.iloc[0]
-    alpha = best_scalar(pd.Series(normalised.mean(axis=1).to_numpy(), index=COEFFICIENTS))
     for vector in vectors:
-        curve = curves["test", vector.task]
-        best = curve[1 + COEFFICIENTS.index(alpha)]
-        rows.append({"task": vector.task, "single": curve[0], "one_shot": curve.iloc[-1], "best": best, "alpha": alpha})
-    return pd.DataFrame(rows)
+        task = suite.task(vector.task)
+        head = zero_shot_head(clip, task.classes, task.templates)
+        for split in ("validation", "test"):
+            source = measure(clip, [vector, everything], first_images(suite, task.name, split, images))
+            alone, *curve = scores(source, head, points).accuracy
+            if split == "test":
+                test[task.name] = (alone, dict(zip(COEFFICIENTS, curve, strict=True)))
+            else:
+                frame = pd.DataFrame({"split": split, "coefficient": COEFFICIENTS, "accuracy": curve})
+                validation.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
+    alpha = tuned_coefficient(pd.concat(validation))
+    return pd.DataFrame(
+        {"task": task, "single": alone, "one_shot": curve[1.0], "best": curve[alpha], "alpha": alpha}
+        for task, (alone, curve) in test.items()
+    )
 
 
 def measure_reduction(
@@ -77,14 +89,7 @@ def measure_reduction(
             versions[f"{method}, reduced"], took = reduce_all(clip, suite, trained, solve_images, iterations)
             seconds.append(took)
         for name, version in versions.items():
-            tau_jp = tau_jp_table(clip, suite, version, images)
-            own = tau_jp.vector == tau_jp.data_set
-            by_task = pd.DataFrame(
-                {
-                    "tau_jp_own": tau_jp[own].set_index("vector").tau_jp,
-                    "tau_jp_others": tau_jp[~own].groupby("vector").tau_jp.mean(),
-                }
-            )
+            by_task = tau_jp_own_and_others(clip, suite, version, images)
             for application in ("linearised", "non-linear") if method == "standard" else ("linearised",):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
                 tables.append(found.assign(vectors=name, application=application))

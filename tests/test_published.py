@@ -1,17 +1,33 @@
-"""The three short calls: a folder of checkpoints in, τJp of each with every data set, a merged model out."""
+"""Published checkpoints: three short calls from a folder to a merged model; what τJp foresees; what is done about it."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from conftest import random_images
+from conftest import random_images, random_like
 from foreign import FORMATS, finetuned
 from torch.utils.data import TensorDataset
 
+from analysis.figures import task_colours
 from analysis.products import measure_products
-from analysis.published import tau_jp_table
+from analysis.published import (
+    continue_with_penalty,
+    others_mean,
+    pair_points,
+    prediction_findings,
+    prediction_table,
+    publish,
+    set_findings,
+    tau_jp_table,
+    worst_sources,
+)
+from analysis.published_figures import foreseen_and_seen, one_shot_of_sets
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited, total
+
+SUITE = load_suite("mini")
 
 
 def test_published_vectors_are_measured_on_every_data_set_and_merged(mini, tmp_path):
@@ -45,3 +61,90 @@ def test_vectors_of_another_theta0_are_not_measured(mini):
     vector = TaskVector(finetuned(mini), "abcd", "street", "standard")
     with pytest.raises(ValueError, match="belongs to θ₀ abcd"):
         tau_jp_table(mini, load_suite("mini"), [vector], images=2)
+
+
+def random_vectors(mini, tasks, method="standard"):
+    return [
+        TaskVector(random_like(mini.theta0, k, 0.004), mini.fingerprint, task, method) for k, task in enumerate(tasks)
+    ]
+
+
+def test_what_is_published_is_read_back_from_every_format(mini, tmp_path):
+    vectors = random_vectors(mini, ["mnist", "signs", "street", "uci"])
+    paths = publish(mini, vectors, tmp_path)
+    assert [paths[v.task].name for v in vectors] == ["mnist.safetensors", "signs", "street.pt", "uci.safetensors"]
+    for vector in vectors:
+        read = load_checkpoint(paths[vector.task], mini, task=vector.task)
+        assert read.task == vector.task
+        assert max((read.tau[name] - value).abs().max() for name, value in vector.tau.items()) < 1e-6
+    assert [vector.task for vector in load_checkpoints(tmp_path, mini)] == ["mnist", "signs", "street", "uci"]
+
+
+def test_every_ordered_pair_is_measured_with_its_tau_jp(mini):
+    vectors = random_vectors(mini, ["mnist", "signs", "uci"])
+    points = pair_points(mini, SUITE, vectors, images=4)
+    assert len(points) == 6 * 2
+    table = tau_jp_table(mini, SUITE, vectors, images=4)
+    for row in points.itertuples():
+        assert row.tau_jp == pytest.approx(table.loc[row.source, row.target], rel=1e-4)
+    expected = (table.loc["signs", "mnist"] + table.loc["signs", "uci"]) / 2
+    assert others_mean(table)["signs"] == pytest.approx(expected)
+
+
+def planted_points(sign: float) -> pd.DataFrame:
+    """Five tasks, whose pairs' harm rises (or falls) with τJp."""
+    pairs = [(s, t) for s in "abcde" for t in "abcde" if s != t]
+    tau_jp = np.random.default_rng(0).permutation(np.arange(1.0, 1 + len(pairs)))
+    harm = dict.fromkeys(("accuracy_loss", "loss_change", "changed"), sign * tau_jp)
+    labels = {"source": [s for s, _ in pairs], "target": [t for _, t in pairs], "seed": 0, "application": "linearised"}
+    return pd.DataFrame({**labels, "tau_jp": tau_jp, **harm})
+
+
+@pytest.mark.parametrize(("sign", "rho"), [(1.0, 1.0), (-1.0, -1.0)])
+def test_planted_predictions_are_found(sign, rho):
+    points = planted_points(sign)
+    predictions = prediction_table(points, resamples=20)
+    assert predictions.rho.tolist() == pytest.approx([rho] * 3)
+    assert predictions.low.tolist() == pytest.approx([rho] * 3)
+    worst = worst_sources(points, "linearised")
+    assert list(worst.index) == list("bcdea")
+    assert (worst.expected == worst.seen).all() == (sign > 0)
+    hits = 5 if sign > 0 else 0
+    assert f"{rho:.2f} over 20 pairs; for {hits} of 5 tasks" in prediction_findings(predictions, {"linearised": worst})
+
+
+def test_sets_are_compared_on_the_tasks_that_both_have():
+    rows = [("before", "a", 0.5), ("before", "b", 0.4), ("after", "a", 0.3), ("after", "b", 0.9), ("after", "c", 0.1)]
+    compared = pd.DataFrame(rows, columns=["vectors", "task", "one_shot"]).assign(application="linearised")
+    assert set_findings(compared, "before") == (
+        "linearised, after against before: α = 1 0.450 → 0.600 on 2 tasks; worse on a."
+    )
+
+
+def finished_vector(mini):
+    return TaskVector(random_like(mini.theta0, 0, 0.04), mini.fingerprint, "uci", "standard")
+
+
+def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path):
+    vector, names = finished_vector(mini), ["uci", "mnist"]
+    changes = {"steps": 8, "batch_size": 8, "penalty_batch_size": 8, "peak_lr": 2e-4}
+    after = {
+        weight: continue_with_penalty(mini, SUITE, vector, names, tmp_path, penalty_weight=weight, **changes).vector
+        for weight in (0.0, 10.0)
+    }
+    tau_jp = [tau_jp_table(mini, SUITE, [v], images=8).mnist.item() for v in (vector, after[0.0], after[10.0])]
+    assert tau_jp[2] < 0.9 * tau_jp[0]
+    assert tau_jp[2] < 0.9 * tau_jp[1]
+
+
+def test_the_figures_show_every_pair_and_every_set(mini):
+    points = pd.concat([planted_points(1.0).assign(application=a) for a in ("linearised", "non-linear")])
+    colours = task_colours(list("abcde"))
+    figure = foreseen_and_seen(points, "loss_change", colours)
+    assert sum(len(trace.x) for trace in figure.data) == 40
+    assert sorted({trace.name for trace in figure.data if trace.showlegend}) == [f"on {t}" for t in "abcde"]
+    rows = [(name, task, 0.5, 0.6) for name in ("before", "after") for task in "ab"]
+    compared = pd.DataFrame(rows, columns=["vectors", "task", "one_shot", "best"])
+    compared = pd.concat([compared.assign(application=a) for a in ("linearised", "non-linear")])
+    bars = [trace for trace in one_shot_of_sets(compared, colours).data if trace.type == "bar"]
+    assert [list(bar.y) for bar in bars] == [[0.5, 0.5]] * 2

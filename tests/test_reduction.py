@@ -1,0 +1,95 @@
+"""What the reduction of τJp buys: accuracies of sums against brute force, and sentences that say what was lost."""
+
+import pandas as pd
+import pytest
+from conftest import random_like
+
+import analysis.reduction
+from analysis.reduction import (
+    addition_accuracies,
+    measure_reduction,
+    reduce_for,
+    reduction_findings,
+    tau_jp_own_and_others,
+)
+from taujp_core.datasets import load_split
+from taujp_core.evaluation import accuracy, features, linearised_features
+from taujp_core.models import zero_shot_head
+from taujp_core.suites import load_suite
+from taujp_core.task_vectors import TaskVector, edited
+
+SUITE = load_suite("mini")
+IMAGES = 16
+
+
+@pytest.fixture
+def pair(mini):
+    return [
+        TaskVector(random_like(mini.theta0, k, 0.004), mini.fingerprint, task, "standard")
+        for k, task in enumerate(["uci", "mnist"])
+    ]
+
+
+@pytest.mark.parametrize("application", ["linearised", "non-linear"])
+def test_accuracies_are_those_of_the_edited_models(application, mini, pair, monkeypatch):
+    monkeypatch.setattr(analysis.reduction, "COEFFICIENTS", (0.0, 0.5, 1.0))
+    found = addition_accuracies(mini, SUITE, pair, application, IMAGES).set_index("task")
+    assert found.alpha.nunique() == 1
+    for k, vector in enumerate(pair):
+        task = SUITE.task(vector.task)
+        images, labels = load_split(task, "test")[:IMAGES]
+        head = zero_shot_head(mini, task.classes, task.templates)
+
+        def brute(coefficients, images=images, labels=labels, head=head):
+            theta = edited(mini.theta0, pair, coefficients)
+            tau = {name: theta[name] - value for name, value in mini.theta0.items()}
+            if application == "linearised":
+                return accuracy(linearised_features(mini.encoder, mini.theta0, tau, images), head, labels)
+            return accuracy(features(mini.encoder, theta, images), head, labels)
+
+        alpha = found.alpha[vector.task]
+        assert found.single[vector.task] == brute([float(k == 0), float(k == 1)])
+        assert found.one_shot[vector.task] == brute([1.0, 1.0])
+        assert found.best[vector.task] == brute([alpha, alpha])
+
+
+def test_a_vector_reduced_for_other_tasks_has_less_effect_there_and_the_same_at_home(mini, pair):
+    reduced = reduce_for(mini, SUITE, pair[0], ["uci", "mnist"], solve_images=6, iterations=8)
+    before, after = (
+        tau_jp_own_and_others(mini, SUITE, [vector, pair[1]], IMAGES).loc["uci"] for vector in (pair[0], reduced)
+    )
+    assert after.tau_jp_others < 0.9 * before.tau_jp_others
+    # What the edit keeps is Jτ on solved images; its norm on other images moves a little.
+    assert after.tau_jp_own == pytest.approx(before.tau_jp_own, rel=0.15)
+
+
+def test_penalised_vectors_are_measured_as_they_are(mini, pair, monkeypatch):
+    monkeypatch.setattr(analysis.reduction, "COEFFICIENTS", (0.0, 1.0))
+    penalised = [TaskVector(v.tau, v.theta0_fingerprint, v.task, "taujp-efficient") for v in pair]
+    found, seconds = measure_reduction(
+        mini, SUITE, {"standard": pair, "taujp-efficient": penalised}, solve_images=2, iterations=1, images=4
+    )
+    kinds = found.groupby(["vectors", "application"], sort=False).size()
+    assert kinds.to_dict() == {
+        ("standard", "linearised"): 2,
+        ("standard", "non-linear"): 2,
+        ("standard, reduced", "linearised"): 2,
+        ("standard, reduced", "non-linear"): 2,
+        ("taujp-efficient", "linearised"): 2,
+    }
+    assert seconds > 0
+    assert reduction_findings(found).count("\n") == 1
+
+
+def test_losses_are_said():
+    rows = [
+        ("linear", "a", 0.9, 0.5, 0.6),
+        ("linear", "b", 0.8, 0.7, 0.7),
+        ("linear, reduced", "a", 0.7, 0.8, 0.8),
+        ("linear, reduced", "b", 0.8, 0.6, 0.7),
+    ]
+    table = pd.DataFrame(rows, columns=["vectors", "task", "single", "one_shot", "best"])
+    assert reduction_findings(table.assign(application="linearised")) == (
+        "linear vectors, linearised: α = 1 0.600 → 0.700, best α 0.650 → 0.750, single task 0.850 → 0.750 "
+        "(largest loss: a, 0.200); one-shot worse than before on b."
+    )
