@@ -167,7 +167,7 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
 
 
 def log_axis(figure: go.Figure) -> None:
-    ticks = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 5)]
+    ticks = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]
     figure.update_xaxes(type="log", title="τJp of s on t: mean ‖Jτ‖₂ (log scale)", tickvals=ticks)
 
 

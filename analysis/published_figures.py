@@ -48,7 +48,7 @@ def one_shot_of_sets(compared: pd.DataFrame, colours: dict[str, str]) -> go.Figu
                 mode="markers", marker=dict(color=colours[task], size=9), row=1, col=column,
             )  # fmt: skip
     figure.update_xaxes(tickangle=30)
-    figure.update_yaxes(range=[0, 1.02])
+    figure.update_yaxes(range=[-0.03, 1.02])
     figure.update_yaxes(title="test accuracy of θ₀ + Στ", col=1)
-    figure = below(styled(figure, "One-shot addition before and after", 720, 1000))
-    return figure.update_layout(legend=dict(y=-0.55))
+    figure = below(styled(figure, "One-shot addition before and after", 660, 1000))
+    return figure.update_layout(legend=dict(y=-0.42))
