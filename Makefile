@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Trained numbers are compared under nbval: the same instructions and threads on every machine, whatever it has, and a
 # cache of their own, for a zero-shot head from the user's cache was computed with other instructions.
 SAME_NUMBERS := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 90_report
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 50_public_checkpoints 90_report
 
 .PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 
@@ -50,6 +50,11 @@ results: $(STAMP)
 	mkdir -p results/mini
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
 	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
+	$(BIN)/papermill notebooks/20_causal_probe.ipynb results/mini/20_causal_probe.ipynb \
+	    -y '{tasks: [mnist, fashion, street, signs, terrain], known: [], edited: [linear, standard], steps: 0}' \
+	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1], onset_starts: [20, 40, 80]}' \
+	    -y '{onset_snapshots: [10, 20, 30, 40, 50, 60, 70, 80], onset_weight: 0.6, images: 120, solve_images: 24}' \
+	    -y '{iterations: 12, resamples: 499, output: runs/full/causal-probe}'
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
 	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \
@@ -59,8 +64,11 @@ results: $(STAMP)
 	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
 	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/full/disentanglement}'
 	$(BIN)/papermill notebooks/40_continual.ipynb results/mini/40_continual.ipynb \
-	    -y '{tasks: [mnist, fashion, street, textures, signs], orders: 3, recipe: {}, output: runs/full/mini-continual, \
-	    methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'
+	    -y '{tasks: [mnist, fashion, street, textures, signs], orders: 3, recipe: {}, output: runs/full/mini-continual}' \
+	    -y '{methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'
+	$(BIN)/papermill notebooks/50_public_checkpoints.ipynb results/mini/50_public_checkpoints.ipynb \
+	    -y '{tasks: [mnist, fashion, uci, letters, textures, signs, terrain], further: {steps: 40, peak_lr: 0.0003}}' \
+	    -y '{recipe: {}, images: 200, solve_images: 24, iterations: 12, resamples: 499, output: runs/full/public-checkpoints}'
 	$(BIN)/papermill notebooks/90_report.ipynb results/mini/90_report.ipynb -p folder runs/full -p output runs/full/report
 
 # The paper's tables for CLIP ViT-B/32 (MODEL=b32), B/16 (b16) or L/14 (l14): data, training, addition, negation,

@@ -15,7 +15,7 @@ from taujp_core.files import write_atomically
 from taujp_core.finetune import finetune
 from taujp_core.models import Clip
 from taujp_core.runs import Run, run_config
-from taujp_core.suites import Suite
+from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector, edited
 
 from .arms import first_images, measure_source
@@ -25,6 +25,21 @@ from .products import measure_products
 from .reduction import addition_accuracies
 
 FORMATS = ("open_clip .safetensors", "Hugging Face folder", "state dict .pt with the prefix module.")
+
+
+def check_plan(
+    suite: Suite, published: Sequence[str], new_task: str, continued: str, recipe: dict, further: dict
+) -> None:
+    """Before anything is trained or written; raises ValueError or TypeError with a sentence about what is wrong."""
+    if len(published) < 2 or len(set(published)) < len(published):
+        raise ValueError(f"a merge takes at least two different published tasks, not {', '.join(published) or 'none'}")
+    if new_task in published:
+        raise ValueError(f"{new_task} is published already: the new task must be another")
+    if continued:
+        one_of("published task to continue", continued, published)
+    for task in published:
+        run_config(suite.name, task, "taujp-efficient", tasks=list(published), **further)
+    run_config(suite.name, new_task, "taujp-efficient", tasks=[*published, new_task], **recipe)
 
 
 def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str, Path]:

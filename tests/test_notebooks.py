@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from analysis.notebook import ParameterError, check_parameters, in_project, show_table
@@ -32,6 +35,12 @@ def code_cells(path: Path) -> list:
         ("30_addition", {"methods": ["linear", "lora"]}, "unknown method 'lora': accepted are standard"),
         ("31_negation", {"recipe": {"stepz": 3}}, "unknown run parameter stepz"),
         ("31_negation", {"recipe": {"precision": "fp8"}}, "unknown precision 'fp8': accepted are float32"),
+        ("20_causal_probe", {"tasks": ["mnist", "cars"]}, "unknown task 'cars': accepted are mnist"),
+        ("32_analogy", {"recipe": {"stepz": 3}}, "unknown run parameter stepz"),
+        ("40_continual", {"methods": ["linear", "ewc"]}, "unknown method 'ewc': accepted are standard"),
+        ("50_public_checkpoints", {"new_task": "mnist"}, "mnist is published already: the new task must be another"),
+        ("50_public_checkpoints", {"continued": "uci"}, "unknown published task to continue 'uci': accepted are mnist"),
+        ("50_public_checkpoints", {"further": {"stepz": 3}}, "unknown run parameter stepz"),
         ("90_report", {"suites": ["maxi"]}, "unknown suite 'maxi': accepted are clip8-b16"),
     ],
 )
@@ -126,6 +135,33 @@ def test_results_come_from_the_notebooks_code(path):
     assert theirs == ours
     assert path.stat().st_size <= 2e6
     assert '"output_type": "error"' not in path.read_text()
+
+
+def test_results_were_made_by_make_results():
+    """Its commands parse, and every committed full version has the parameters that they give."""
+    printed = subprocess.run(["make", "-n", "results"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    given = {}
+    for line in printed.replace("\\\n", " ").splitlines():
+        program, *words = shlex.split(line)
+        if not program.endswith("papermill"):
+            continue
+        parameters, rest = {}, words[2:]
+        while rest:
+            if rest[0] == "-y":
+                parameters |= yaml.safe_load(rest[1])
+                rest = rest[2:]
+            else:
+                assert rest[0] == "-p"
+                parameters[rest[1]] = yaml.safe_load(rest[2])
+                rest = rest[3:]
+        assert words[1] == f"results/mini/{Path(words[0]).name}"
+        given[Path(words[0]).name] = parameters
+    assert sorted(given) == [path.name for path in RESULTS]
+    for path in RESULTS:
+        injected = next(c.source for c in code_cells(path) if "injected-parameters" in c.metadata.get("tags", []))
+        found: dict = {}
+        exec(injected, {}, found)
+        assert found == given[path.name], path.name
 
 
 def test_every_notebook_is_in_the_makefile():
