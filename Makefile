@@ -45,7 +45,7 @@ notebooks: $(STAMP)
 	        $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done
 
-# The full runs, about four hours on two cores; finished trainings in runs/ are not done again.
+# The full runs, about six hours on two cores; finished trainings in runs/ are not done again.
 results: $(STAMP)
 	mkdir -p results/mini
 	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
@@ -55,6 +55,7 @@ results: $(STAMP)
 	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1], onset_starts: [20, 40, 80]}' \
 	    -y '{onset_snapshots: [10, 20, 30, 40, 50, 60, 70, 80], onset_weight: 0.6, images: 120, solve_images: 24}' \
 	    -y '{iterations: 12, resamples: 499, output: runs/full/causal-probe}'
+	mkdir -p results/mini/causal-probe && cp runs/full/causal-probe/* results/mini/causal-probe
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
 	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \
