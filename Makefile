@@ -69,7 +69,7 @@ results: $(STAMP)
 	    -y '{methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'
 	$(BIN)/papermill notebooks/50_public_checkpoints.ipynb results/mini/50_public_checkpoints.ipynb \
 	    -y '{tasks: [mnist, fashion, uci, letters, textures, signs, terrain], further: {steps: 20, peak_lr: 0.0001}}' \
-	    -y '{recipe: {}, images: 200, solve_images: 24, iterations: 12, resamples: 499, output: runs/full/public-checkpoints}'
+	    -y '{recipe: {}, images: 100, solve_images: 24, iterations: 12, resamples: 499, output: runs/full/public-checkpoints}'
 	$(BIN)/papermill notebooks/90_report.ipynb results/mini/90_report.ipynb -p folder runs/full -p output runs/full/report
 
 # The paper's tables for CLIP ViT-B/32 (MODEL=b32), B/16 (b16) or L/14 (l14): data, training, addition, negation,

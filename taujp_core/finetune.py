@@ -45,7 +45,11 @@ LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's que
 
 
 def finetune(
-    config: RunConfig, store: Path, clip: Clip, snapshot_steps: Sequence[int] = (), start: TaskVector | None = None
+    config: RunConfig,
+    store: Path | str,
+    clip: Clip,
+    snapshot_steps: Sequence[int] = (),
+    start: TaskVector | None = None,
 ) -> Run:
     """Train, or continue, or load the run of this configuration.
 

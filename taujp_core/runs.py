@@ -157,14 +157,14 @@ def identity(config: RunConfig, theta0: str) -> dict:
     return json.loads(json.dumps({**parameters, "theta0": theta0, "pictures": pictures}))
 
 
-def run_folder(store: Path, config: RunConfig, theta0: str) -> Path:
+def run_folder(store: Path | str, config: RunConfig, theta0: str) -> Path:
     """Where this run lives; the digest in its name covers its identity."""
     text = json.dumps(identity(config, theta0), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     return Path(store) / config.suite / config.task / f"{config.method}-seed{config.seed}-{digest}"
 
 
-def open_run(store: Path, config: RunConfig, theta0: str) -> Path:
+def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:
     """Make the run's folder, or check that the one that is there belongs to these parameters."""
     folder, ours = run_folder(store, config, theta0), identity(config, theta0)
     if (folder / "config.json").exists():
