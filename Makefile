@@ -55,7 +55,7 @@ results: $(STAMP)
 	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1], onset_starts: [20, 40, 80]}' \
 	    -y '{onset_snapshots: [10, 20, 30, 40, 50, 60, 70, 80], onset_weight: 0.6, images: 120, solve_images: 24}' \
 	    -y '{iterations: 12, resamples: 499, output: runs/full/causal-probe}'
-	mkdir -p results/mini/causal-probe && cp runs/full/causal-probe/* results/mini/causal-probe
+	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe
 	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
 	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
 	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \
@@ -63,7 +63,7 @@ results: $(STAMP)
 	$(BIN)/papermill notebooks/32_analogy.ipynb results/mini/32_analogy.ipynb \
 	    -y '{quadruples: [], recipe: {}, output: runs/full/mini-analogy}'
 	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
-	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/full/disentanglement}'
+	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/disentanglement-full}'
 	$(BIN)/papermill notebooks/40_continual.ipynb results/mini/40_continual.ipynb \
 	    -y '{tasks: [mnist, fashion, street, textures, signs], orders: 3, recipe: {}, output: runs/full/mini-continual}' \
 	    -y '{methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from taujp_core.datasets import load_split
+from taujp_core.datasets import load_split, subset
+from taujp_core.datasets.pictures import Pictures
 from taujp_core.finetune import finetune
 from taujp_core.models import Clip, Parameters, zero_shot_head
+from taujp_core.optimisation import epoch_order
 from taujp_core.runs import Run, run_config, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -191,7 +193,7 @@ def onset(
     """Arm 2: the vectors of `train_onsets` as they were at each saved step, against the finished untreated ones."""
     tables = []
     for run in runs:
-        directions = [TaskVector.load(snapshot_file(run.folder, step)) for step in snapshot_steps]
+        directions = [TaskVector.load(snapshot_file(run.folder, step)).like(clip.theta0) for step in snapshot_steps]
         points = [
             (
                 {"arm": "onset", "level": float(run.config.penalty_start), "step": step},
@@ -214,8 +216,11 @@ def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str
 
 
 def first_images(suite: Suite, task: str, split: str, count: int) -> TensorDataset:
-    """The split is in random order already."""
-    return TensorDataset(*load_split(suite.task(task), split)[:count])
+    """Training and validation images are in random order already, test pictures as published, often by class."""
+    images = load_split(suite.task(task), split)
+    if split == "test" and isinstance(images, Pictures):
+        images = subset(images, torch.from_numpy(epoch_order(len(images), 0)[:count]))
+    return TensorDataset(*images[:count])
 
 
 def unlabelled(suite: Suite, task: str, count: int) -> Tensor:

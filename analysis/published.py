@@ -4,9 +4,11 @@ Everything is measured in both applications of `analysis.arms`: added to the enc
 (`non-linear`), which is what a merged checkpoint does, and in the linearised model.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,13 +20,17 @@ from taujp_core.runs import Run, run_config
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector, edited
 
-from .arms import first_images, measure_source
-from .causality import rank_correlation
+from .arms import measure_source
+from .causal_figures import APPLICATIONS
+from .causality import FEWEST, rank_correlation
 from .interference import OUTCOMES
-from .products import measure_products
 from .reduction import addition_accuracies
 
-FORMATS = ("open_clip .safetensors", "Hugging Face folder", "state dict .pt with the prefix module.")
+FORMATS = {
+    ".safetensors": "open_clip .safetensors",
+    "": "Hugging Face folder",
+    ".pt": "state dict .pt with the prefix module.",
+}  # by the suffix of the path
 
 
 def check_plan(
@@ -43,33 +49,29 @@ def check_plan(
 
 
 def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str, Path]:
-    """Write θ₀ + τ of each vector into the folder, in the FORMATS in turn; the path of each, by task."""
+    """Write θ₀ + τ of each vector into the folder, in the FORMATS in turn; the path of each, by task.
+
+    A checkpoint of the same task that an earlier call left in another format is removed.
+    """
     paths = {}
     for number, vector in enumerate(vectors):
+        for suffix in FORMATS:
+            earlier = folder / f"{vector.task}{suffix}"
+            if earlier.is_dir():
+                shutil.rmtree(earlier)
+            earlier.unlink(missing_ok=True)
         theta = edited(clip.theta0, [vector], [1.0])
-        path = folder / f"{vector.task}{('.safetensors', '', '.pt')[number % len(FORMATS)]}"
-        if path.suffix == ".safetensors":
+        suffix = list(FORMATS)[number % len(FORMATS)]
+        path = folder / f"{vector.task}{suffix}"
+        if suffix == ".safetensors":
             save_open_clip(clip, theta, path)
-        elif path.suffix == ".pt":
+        elif suffix == ".pt":
             state = {f"module.{name}": value for name, value in {**clip.model.state_dict(), **theta}.items()}
             write_atomically(path, lambda temporary, state=state: torch.save({"state_dict": state}, temporary))
         else:
             save_hugging_face(clip, theta, path)
         paths[vector.task] = path
     return paths
-
-
-def tau_jp_table(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 200) -> pd.DataFrame:
-    """τJp of every vector on every data set of the suite, the control among them.
-
-    A row for each vector, named by its task; a column for each data set; on the first `images` validation images,
-    which need no labels. Raises what `measure_products` raises.
-    """
-    columns = {}
-    for name in suite.datasets():
-        measured = measure_products(clip, vectors, first_images(suite, name, "validation", images))
-        columns[name] = measured.tau_jp().tolist()
-    return pd.DataFrame(columns, index=pd.Index([vector.task for vector in vectors], name="vector"))
 
 
 def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
@@ -86,12 +88,14 @@ def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
 def prediction_table(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """How well τJp, known before merging, orders the pairs by the harm that is seen after it.
 
-    Spearman's ρ with its interval (bootstrap over tasks; missing where there are too few), by application and outcome.
+    Spearman's ρ with its interval (bootstrap over tasks; missing for fewer than causality.FEWEST), by application and outcome.
     """
     rows = []
     for application, ours in points.groupby("application", sort=False):
         for outcome, name in OUTCOMES.items():
             rho, low, high = rank_correlation(ours, "tau_jp", outcome, (), resamples)
+            if ours.target.nunique() < FEWEST:
+                low = high = np.nan
             row = {"application": application, "outcome": name, "rho": rho, "low": low, "high": high, "n": len(ours)}
             rows.append(row)
     return pd.DataFrame(rows)
@@ -110,12 +114,6 @@ def worst_sources(points: pd.DataFrame, application: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
 
 
-def others_mean(table: pd.DataFrame) -> pd.Series:
-    """For each vector of `tau_jp_table` its mean τJp on the tasks of the other vectors."""
-    tasks = list(table.index)
-    return pd.Series({task: table.loc[task, [other for other in tasks if other != task]].mean() for task in tasks})
-
-
 def continue_with_penalty(
     clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], store: Path, **changes
 ) -> Run:
@@ -129,7 +127,7 @@ def compare_sets(clip: Clip, suite: Suite, sets: dict[str, Sequence[TaskVector]]
     tables = [
         addition_accuracies(clip, suite, vectors, application, images).assign(vectors=name, application=application)
         for name, vectors in sets.items()
-        for application in ("non-linear", "linearised")
+        for application in APPLICATIONS
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -138,11 +136,12 @@ def prediction_findings(predictions: pd.DataFrame, worst: dict[str, pd.DataFrame
     """What τJp foresaw, a sentence an application; worst: `worst_sources` by application."""
     sentences = []
     for application, rows in predictions.groupby("application", sort=False):
-        rho = ", ".join(f"{outcome} {value:.2f}" for outcome, value in zip(rows.outcome, rows.rho, strict=True))
+        known = rows.dropna(subset="rho")
+        rho = ", ".join(f"{outcome} {value:.2f}" for outcome, value in zip(known.outcome, known.rho, strict=True))
         found = worst[application]
         hits = int((found.expected == found.seen).sum())
         sentences.append(
-            f"{application}: ρ of τJp with {rho} over {rows.n.iloc[0]} pairs; for {hits} of {len(found)} tasks it "
+            f"{application}: ρ of τJp with {rho or 'nothing'} over {rows.n.iloc[0]} pairs; for {hits} of {len(found)} tasks it "
             f"names the vector that raises the loss most (guessing: {len(found) / max(len(found) - 1, 1):.1f})."
         )
     return "\n".join(sentences)

@@ -4,10 +4,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .causal_figures import AXES, below, log_axis
+from .causal_figures import APPLICATIONS, AXES, below, log_axis
 from .figures import styled
-
-APPLICATIONS = ("non-linear", "linearised")
 
 
 def foreseen_and_seen(points: pd.DataFrame, outcome: str, colours: dict[str, str]) -> go.Figure:

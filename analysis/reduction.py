@@ -16,35 +16,19 @@ from .arms import first_images, unlabelled
 from .coefficients import COEFFICIENTS, scores
 from .interference import reduce_tau_jp
 from .products import forward_source, measure_products
-
-
-def reduce_for(
-    clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], solve_images: int, iterations: int
-) -> TaskVector:
-    """The vector reduced on the first training images of the other `tasks`."""
-    own, *others = (
-        unlabelled(suite, task, solve_images) for task in (vector.task, *(t for t in tasks if t != vector.task))
-    )
-    return reduce_tau_jp(vector, clip, own, others, iterations=iterations)
+from .tau_jp import own_and_others, tau_jp_table
 
 
 def reduce_all(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], solve_images: int, iterations: int
 ) -> tuple[list[TaskVector], float]:
-    """Each vector reduced on the others' images, and the mean seconds that one took."""
-    tasks, started = [vector.task for vector in vectors], time.perf_counter()
-    reduced = [reduce_for(clip, suite, vector, tasks, solve_images, iterations) for vector in vectors]
+    """Each vector reduced on the others' first training images, and the mean seconds that one took."""
+    images = {vector.task: unlabelled(suite, vector.task, solve_images) for vector in vectors}
+    started, reduced = time.perf_counter(), []
+    for vector in vectors:
+        others = [images[task] for task in images if task != vector.task]
+        reduced.append(reduce_tau_jp(vector, clip, images[vector.task], others, iterations=iterations))
     return reduced, (time.perf_counter() - started) / len(vectors)
-
-
-def tau_jp_own_and_others(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
-    """By task: τJp of its vector on its own validation images, and the mean of τJp on the other vectors' tasks."""
-    tasks = [vector.task for vector in vectors]
-    measured = [measure_products(clip, vectors, first_images(suite, t, "validation", images)).tau_jp() for t in tasks]
-    matrix = torch.stack(measured, 1).double().cpu()
-    own = matrix.diagonal()
-    others = (matrix.sum(1) - own) / max(len(tasks) - 1, 1)
-    return pd.DataFrame({"tau_jp_own": own.tolist(), "tau_jp_others": others.tolist()}, index=tasks)
 
 
 def addition_accuracies(
@@ -89,7 +73,8 @@ def measure_reduction(
             versions[f"{method}, reduced"], took = reduce_all(clip, suite, trained, solve_images, iterations)
             seconds.append(took)
         for name, version in versions.items():
-            by_task = tau_jp_own_and_others(clip, suite, version, images)
+            tasks = [vector.task for vector in version]
+            by_task = own_and_others(tau_jp_table(clip, suite, version, images, tasks), tasks)
             for application in ("linearised", "non-linear") if method == "standard" else ("linearised",):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
                 tables.append(found.assign(vectors=name, application=application))

@@ -14,7 +14,7 @@ Weight decay pulls τ to zero, that is θ to θ₀. (The reference code decays �
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -39,8 +39,8 @@ from .suites import Suite, load_suite
 from .task_vectors import TaskVector, check_theta0
 
 SAVE_SECONDS = 30.0  # how much work a kill may cost
-EVALUATIONS = 6  # at most; validation accuracies over a training, after the one before it
-EVALUATION_STEPS = 3  # steps that one costs, about; short trials have fewer
+EVALUATIONS = 6  # validation accuracies over a training, after the one before it; fewer
+EVALUATION_STEPS = 3  # where they would come more often than every so many steps
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
@@ -66,7 +66,7 @@ def finetune(
     folder = open_run(store, config, clip.fingerprint)
     check_snapshots(folder, config, snapshot_steps, config.steps if is_finished(folder) else 0)
     if is_finished(folder):
-        return load_run(folder)
+        return finished_run(folder, clip)
     device = device_of(clip.theta0)
     task = suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
@@ -78,7 +78,7 @@ def finetune(
     zero_shot = None
     if start:
         zero_shot = accuracy(features(clip.encoder, clip.theta0, validation_images), head, validation_labels.to(device))
-        tau = {name: value.clone() for name, value in start.tau.items()}
+        tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
     optimizer = torch.optim.AdamW(list(tau.values()), weight_decay=config.weight_decay)
     state_file = folder / "state.safetensors"
     first_step, seconds, history, curve = 0, 0.0, [], []
@@ -171,7 +171,12 @@ def finetune(
     }
     write_json(folder / "record.json", record)
     state_file.unlink(missing_ok=True)
-    return load_run(folder)
+    return finished_run(folder, clip)
+
+
+def finished_run(folder: Path, clip: Clip) -> Run:
+    run = load_run(folder)
+    return replace(run, vector=run.vector.like(clip.theta0))
 
 
 def check_start(config: RunConfig, clip: Clip, start: TaskVector | None) -> None:

@@ -23,6 +23,10 @@ class TaskVector:
         """‖τ‖₂ over all parameters."""
         return torch.stack([tensor.double().norm() for tensor in self.tau.values()]).norm().item()
 
+    def like(self, theta0: Parameters) -> "TaskVector":
+        """The same vector on θ₀'s device and with its parameters in θ₀'s order, as files do not keep them."""
+        return replace(self, tau={name: self.tau[name].to(value.device) for name, value in theta0.items()})
+
     def digest(self) -> str:
         """Of τ's names and numbers."""
         return fingerprint(self.tau)

@@ -4,10 +4,12 @@ import pytest
 import torch
 from conftest import random_images, random_like
 
-from taujp_core.finetune import penalised_gradient
+from taujp_core.finetune import finetune, penalised_gradient
 from taujp_core.jacobian import gauss_newton_product, jacobian_products
 from taujp_core.models import load_clip
 from taujp_core.precision import precision
+from taujp_core.runs import run_config
+from taujp_core.task_vectors import edited
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 
@@ -34,3 +36,14 @@ def test_products_and_gradients(name, error, mini):
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == torch.float32
         assert ((ours.cpu() - theirs).norm() / theirs.norm()).item() < error
+
+
+def test_a_run_comes_back_to_the_gpu_and_goes_on_there(tmp_path):
+    gpu = load_clip("mini", device="cuda")
+    config = run_config("mini", "uci", "linear", tasks=["uci", "mnist"], steps=1)
+    trained, loaded = finetune(config, tmp_path, gpu), finetune(config, tmp_path, gpu)
+    for vector in (trained.vector, loaded.vector):
+        assert all(value.is_cuda for value in edited(gpu.theta0, [vector], [1.0]).values())
+    digest = loaded.vector.digest()
+    again = run_config("mini", "uci", "taujp-efficient", tasks=["uci", "mnist"], steps=1, start=digest)
+    assert finetune(again, tmp_path, gpu, start=loaded.vector).vector.digest() != digest

@@ -135,6 +135,7 @@ def test_results_come_from_the_notebooks_code(path):
     assert theirs == ours
     assert path.stat().st_size <= 2e6
     assert '"output_type": "error"' not in path.read_text()
+    assert all(cell.metadata.papermill.status == "completed" for cell in code_cells(path))
 
 
 def test_results_were_made_by_make_results():

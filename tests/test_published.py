@@ -12,16 +12,15 @@ from analysis.figures import task_colours
 from analysis.products import measure_products
 from analysis.published import (
     continue_with_penalty,
-    others_mean,
     pair_points,
     prediction_findings,
     prediction_table,
     publish,
     set_findings,
-    tau_jp_table,
     worst_sources,
 )
 from analysis.published_figures import foreseen_and_seen, one_shot_of_sets
+from analysis.tau_jp import own_and_others, tau_jp_table
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
@@ -78,6 +77,17 @@ def test_what_is_published_is_read_back_from_every_format(mini, tmp_path):
         assert read.task == vector.task
         assert max((read.tau[name] - value).abs().max() for name, value in vector.tau.items()) < 1e-6
     assert [vector.task for vector in load_checkpoints(tmp_path, mini)] == ["mnist", "signs", "street", "uci"]
+    publish(mini, vectors[::-1], tmp_path)  # in other formats: nothing is there twice
+    assert [vector.task for vector in load_checkpoints(tmp_path, mini)] == ["mnist", "signs", "street", "uci"]
+
+
+def test_the_task_vectors_repositories_folders_are_read(mini, tmp_path):
+    for number, task in enumerate(["Cars", "MNIST"]):
+        (tmp_path / task).mkdir()
+        FORMATS["whole.pt"](tmp_path / task / "finetuned.pt", mini, finetuned(mini, number))
+    FORMATS["whole.pt"](tmp_path / "zeroshot.pt", mini, mini.theta0)
+    torch.save({"weight": torch.zeros(2, 2)}, tmp_path / "head_Cars.pt")
+    assert [vector.task for vector in load_checkpoints(tmp_path, mini)] == ["Cars", "MNIST"]
 
 
 def test_every_ordered_pair_is_measured_with_its_tau_jp(mini):
@@ -88,7 +98,9 @@ def test_every_ordered_pair_is_measured_with_its_tau_jp(mini):
     for row in points.itertuples():
         assert row.tau_jp == pytest.approx(table.loc[row.source, row.target], rel=1e-4)
     expected = (table.loc["signs", "mnist"] + table.loc["signs", "uci"]) / 2
-    assert others_mean(table)["signs"] == pytest.approx(expected)
+    found = own_and_others(table, ["mnist", "signs", "uci"])
+    assert found.tau_jp_others["signs"] == pytest.approx(expected)
+    assert found.tau_jp_own["signs"] == table.loc["signs", "signs"]
 
 
 def planted_points(sign: float) -> pd.DataFrame:
@@ -104,6 +116,8 @@ def planted_points(sign: float) -> pd.DataFrame:
 def test_planted_predictions_are_found(sign, rho):
     points = planted_points(sign)
     predictions = prediction_table(points, resamples=20)
+    three = prediction_table(points[points.source.isin(list("abc")) & points.target.isin(list("abc"))], resamples=20)
+    assert three.low.isna().all()
     assert predictions.rho.tolist() == pytest.approx([rho] * 3)
     assert predictions.low.tolist() == pytest.approx([rho] * 3)
     worst = worst_sources(points, "linearised")

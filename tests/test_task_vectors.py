@@ -64,3 +64,10 @@ def test_a_vector_for_another_theta0_is_refused(mini):
         ValueError, match=f"linear vector of uci belongs to θ₀ {mini.fingerprint}, not to this model's abcd"
     ):
         check_theta0([vector(mini)], mini.theta0, "abcd")
+
+
+def test_a_vector_follows_theta0s_device_and_order():
+    theta0 = {"b": torch.zeros(2, device="meta"), "a": torch.zeros(1, device="meta")}
+    vector = TaskVector({"a": torch.ones(1), "b": torch.ones(2)}, "0123", "mnist", "linear").like(theta0)
+    assert list(vector.tau) == ["b", "a"]
+    assert all(value.is_meta for value in vector.tau.values())

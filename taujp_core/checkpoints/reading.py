@@ -20,9 +20,13 @@ FOLDER_WEIGHTS = (
     "pytorch_model.bin",
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
+    "finetuned.pt",
+    "linear_finetuned.pt",
 )
+# What the task-vectors repositories publish beside their fine-tuned models.
+NO_VECTORS = ("head_", "zeroshot", "linear_zeroshot")
 # File names that say nothing of the task: the folder's name does.
-NAMELESS = {"finetuned", "linear_finetuned", *(Path(name).stem for name in FOLDER_WEIGHTS)}
+NAMELESS = {Path(name).stem for name in FOLDER_WEIGHTS}
 SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -65,7 +69,7 @@ def load_checkpoint(
     if is_task_vector(file):
         vector = TaskVector.load(file)
         check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector
+        return vector.like(clip.theta0)
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:
@@ -83,7 +87,7 @@ def load_checkpoints(folder: Path | str, clip: Clip, base: Path | str | None = N
     """The task vectors of all checkpoints directly in this folder, in the order of their names.
 
     Checkpoints are the files with a suffix of SUFFIXES and the folders that hold one of FOLDER_WEIGHTS; `base` is
-    left out. Raises what `load_checkpoint` raises, and ValueError if there is none.
+    left out, and so are zero-shot models and heads (`zeroshot….pt`, `head_….pt`). Raises what `load_checkpoint` raises, and ValueError if there is none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,7 +106,7 @@ def stem(path: Path) -> str:
 def is_checkpoint(path: Path) -> bool:
     if path.is_dir():
         return any((path / name).is_file() for name in FOLDER_WEIGHTS)
-    return path.suffix in SUFFIXES
+    return path.suffix in SUFFIXES and not path.name.startswith(NO_VECTORS)
 
 
 def weights_file(path: Path) -> Path:
