@@ -43,6 +43,8 @@ def check_plan(
         raise ValueError(f"{new_task} is published already: the new task must be another")
     if continued:
         one_of("published task to continue", continued, published)
+    if "start" in further:
+        raise ValueError("start is not a change to the recipe here: the published vector is it")
     for task in published:
         run_config(suite.name, task, "taujp-efficient", tasks=list(published), **further)
     run_config(suite.name, new_task, "taujp-efficient", tasks=[*published, new_task], **recipe)

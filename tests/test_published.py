@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 from analysis.figures import task_colours
 from analysis.products import measure_products
 from analysis.published import (
+    check_plan,
     continue_with_penalty,
     pair_points,
     prediction_findings,
@@ -162,3 +163,22 @@ def test_the_figures_show_every_pair_and_every_set(mini):
     compared = pd.concat([compared.assign(application=a) for a in ("linearised", "non-linear")])
     bars = [trace for trace in one_shot_of_sets(compared, colours).data if trace.type == "bar"]
     assert [list(bar.y) for bar in bars] == [[0.5, 0.5]] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(published=["mnist"]), "a merge takes at least two different published tasks, not mnist"),
+        (dict(published=["mnist", "cars"]), "unknown task 'cars'"),
+        (dict(new_task="signs"), "signs is published already: the new task must be another"),
+        (dict(new_task="cars"), "unknown task 'cars'"),
+        (dict(continued="uci"), "unknown published task to continue 'uci': accepted are mnist, signs"),
+        (dict(recipe={"steps": 0}), "steps must be at least 1, not 0"),
+        (dict(further={"start": "0123"}), "start is not a change to the recipe here"),
+    ],
+)
+def test_a_wrong_plan_gets_a_sentence(changes, sentence):
+    plan = {"published": ["mnist", "signs"], "new_task": "uci", "continued": "", "recipe": {}, "further": {}}
+    check_plan(SUITE, **plan)
+    with pytest.raises(ValueError, match=sentence):
+        check_plan(SUITE, **{**plan, **changes})
