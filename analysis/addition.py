@@ -17,7 +17,7 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, Task
 from taujp_core.task_vectors import TaskVector, total
 
-from .batches import by_method_and_seed
+from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
 from .products import forward_source, measure_products
 
@@ -157,11 +157,7 @@ def per_task_table(per_task: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFram
 
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
     """What the theory expects of the best penalised method, checked against means over seeds."""
-    means = summary.groupby("method").mean(numeric_only=True)
-    penalised = means[means.index.str.startswith("taujp")]
-    rivals = means.drop(index=penalised.index)
-    if penalised.empty or rivals.empty:
-        raise ValueError("a comparison takes a method with the τJp penalty and one without")
+    penalised, rivals = penalised_and_rivals(summary)
     ours = penalised.loc[penalised.one_shot.idxmax()]
     return {
         "the lowest τJp on other tasks": bool(ours.tau_jp_others < rivals.tau_jp_others.min()),

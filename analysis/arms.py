@@ -34,6 +34,7 @@ from .coefficients import scores
 from .interference import edit_direction, exposure, flat, interference, placebo_direction
 from .products import forward_source, measure_products
 
+APPLICATIONS = ("linearised", "non-linear")
 DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
 

@@ -48,6 +48,16 @@ def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
     return groups
 
 
+def penalised_and_rivals(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Means over seeds, a row a method: those with the τJp penalty, and the others. ValueError unless there are both."""
+    means = summary.groupby("method").mean(numeric_only=True)
+    penalised = means[means.index.str.startswith("taujp")]
+    rivals = means.drop(index=penalised.index)
+    if penalised.empty or rivals.empty:
+        raise ValueError("a comparison takes a method with the τJp penalty and one without")
+    return penalised, rivals
+
+
 def run_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run: task, method, seed, validation accuracy before and after, ‖τ‖, seconds."""
     rows = [

@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from .arms import APPLICATIONS
 from .causality import UNIT
 from .figures import METHOD_COLOURS, PALETTE, styled
 
@@ -25,7 +26,6 @@ AXES = {
     "changed": "changed predictions<br>(share of images)",
 }
 VERDICT_COLOURS = {"supports": "#2ca02c", "contradicts": "#d62728", "silent": "#7f7f7f"}
-APPLICATIONS = ("linearised", "non-linear")
 
 
 def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:

@@ -17,7 +17,7 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
-from .batches import by_method_and_seed
+from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import scores
 from .products import forward_source, measure_products
 
@@ -106,11 +106,7 @@ def summary_table(negation: Negation) -> pd.DataFrame:
 
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
     """What is expected of the best penalised method (the lowest tuned target), checked against means over seeds."""
-    means = summary.groupby("method").mean(numeric_only=True)
-    penalised = means[means.index.str.startswith("taujp")]
-    rivals = means.drop(index=penalised.index)
-    if penalised.empty or rivals.empty:
-        raise ValueError("a comparison takes a method with the τJp penalty and one without")
+    penalised, rivals = penalised_and_rivals(summary)
     ours = penalised.loc[penalised.tuned_target.idxmin()]
     return {
         f"{KEPT:.0%} of the control's accuracy left at α = 1": bool(ours.one_shot_control >= KEPT * ours.pretrained_control),

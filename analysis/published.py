@@ -20,8 +20,7 @@ from taujp_core.runs import Run, run_config
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector, edited
 
-from .arms import measure_source
-from .causal_figures import APPLICATIONS
+from .arms import APPLICATIONS, measure_source
 from .causality import FEWEST, rank_correlation
 from .interference import OUTCOMES
 from .reduction import addition_accuracies
@@ -90,7 +89,8 @@ def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
 def prediction_table(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """How well τJp, known before merging, orders the pairs by the harm that is seen after it.
 
-    Spearman's ρ with its interval (bootstrap over tasks; missing for fewer than causality.FEWEST), by application and outcome.
+    Spearman's ρ by application and outcome, with its interval (bootstrap over tasks; missing for fewer than
+    causality.FEWEST).
     """
     rows = []
     for application, ours in points.groupby("application", sort=False):
@@ -143,8 +143,8 @@ def prediction_findings(predictions: pd.DataFrame, worst: dict[str, pd.DataFrame
         found = worst[application]
         hits = int((found.expected == found.seen).sum())
         sentences.append(
-            f"{application}: ρ of τJp with {rho or 'nothing'} over {rows.n.iloc[0]} pairs; for {hits} of {len(found)} tasks it "
-            f"names the vector that raises the loss most (guessing: {len(found) / max(len(found) - 1, 1):.1f})."
+            f"{application}: ρ of τJp with {rho or 'nothing'} over {rows.n.iloc[0]} pairs; "
+            f"for {hits} of {len(found)} tasks it names the vector that raises the loss most (guessing: {len(found) / max(len(found) - 1, 1):.1f})."
         )
     return "\n".join(sentences)
 

@@ -4,7 +4,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .causal_figures import APPLICATIONS, AXES, below, log_axis
+from .arms import APPLICATIONS
+from .causal_figures import AXES, below, log_axis
 from .figures import styled
 
 

@@ -39,8 +39,8 @@ from .suites import Suite, load_suite
 from .task_vectors import TaskVector, check_theta0
 
 SAVE_SECONDS = 30.0  # how much work a kill may cost
-EVALUATIONS = 6  # validation accuracies over a training, after the one before it; fewer
-EVALUATION_STEPS = 3  # where they would come more often than every so many steps
+EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
+EVALUATION_STEPS = 3  # least mean distance of two of them: a short training has fewer
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
@@ -175,6 +175,7 @@ def finetune(
 
 
 def finished_run(folder: Path, clip: Clip) -> Run:
+    """The stored run, its vector where the Clip's parameters are."""
     run = load_run(folder)
     return replace(run, vector=run.vector.like(clip.theta0))
 
