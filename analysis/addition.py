@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.datasets import load_split
+from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, Task
@@ -19,7 +20,7 @@ from taujp_core.task_vectors import TaskVector, total
 
 from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
-from .products import forward_source, measure_products
+from .products import edited_source, measure_products
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,9 @@ def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Addition:
 def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.DataFrame, ...]:
     """The four tables for vectors of one method, one a task.
 
-    `standard` vectors are applied to the encoder itself, the others to its linearisation. τJp is measured at
-    θ₀ for all.
+    They are applied to the encoder itself or to its linearisation, as their method is. τJp is measured at θ₀ for all.
     """
-    linearised = vectors[0].method != "standard"
-    measure = measure_products if linearised else forward_source
+    linearised = application(vectors[0].method) == "linearised"
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
@@ -78,7 +77,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
 
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         own = [float(k == t) for t in range(len(vectors))]
-        source = products[task.name] if linearised else forward_source(clip, vectors, load_split(task, "validation"))
+        source = products[task.name] if linearised else edited_source(clip, vectors, load_split(task, "validation"))
         add(task, "validation", scores(source, head, [own, *([alpha] * len(vectors) for alpha in COEFFICIENTS)]))
     if linearised:
         start = tuned_coefficient(pd.concat(curves))
@@ -86,7 +85,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         # Two or three directions answer all that is asked of test images.
         directions = [vectors[k], total(vectors), *([total(vectors, best)] if linearised else [])]
-        source, rest = measure(clip, directions, load_split(task, "test")), [0.0] * (len(directions) - 2)
+        source, rest = edited_source(clip, directions, load_split(task, "test")), [0.0] * (len(directions) - 2)
         found = scores(source, head, [[1.0, 0.0, *rest], *([0.0, alpha, *rest] for alpha in COEFFICIENTS)])
         add(task, "test", found)
         if linearised:
@@ -116,7 +115,7 @@ def summary_table(addition: Addition) -> pd.DataFrame:
     """A row for each method and seed: the numbers of the paper's table 1, averaged over tasks.
 
     Accuracies are those of test images; tau_jp_own is τJp of a vector on its own task's images, tau_jp_others
-    on the other tasks' images (without the control).
+    on the other tasks' images (without the control; NaN for one task).
     """
     rows = []
     for (method, seed), curves in addition.curves.groupby(["method", "seed"], sort=False):
@@ -156,8 +155,13 @@ def per_task_table(per_task: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFram
 
 
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
-    """What the theory expects of the best penalised method, checked against means over seeds."""
+    """What the theory expects of the best penalised method, checked against means over seeds.
+
+    Nothing without a penalised method, a rival, and a second task (with one, no vector is added to another).
+    """
     penalised, rivals = penalised_and_rivals(summary)
+    if penalised.empty or rivals.empty or summary.tau_jp_others.isna().all():
+        return {}
     ours = penalised.loc[penalised.one_shot.idxmax()]
     return {
         "the lowest τJp on other tasks": bool(ours.tau_jp_others < rivals.tau_jp_others.min()),

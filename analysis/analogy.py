@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from taujp_core.datasets import load_split
 from taujp_core.jacobian import product_norms
+from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
@@ -24,7 +25,7 @@ from taujp_core.task_vectors import TaskVector
 
 from .batches import by_method_and_seed
 from .coefficients import best_scalar, scores
-from .products import forward_source, measure_products
+from .products import edited_source, measure_products
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 # Coefficients of the vectors of other, source, source_other and target.
@@ -127,7 +128,7 @@ def tasks_of(quadruples: Sequence[Quadruple], suite: Suite) -> list[str]:
 
 
 def measure_analogies(clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run]) -> Analogies:
-    """All quadruples with each method's and seed's vectors: `standard` ones in the encoder, others linearised."""
+    """All quadruples with each method's and seed's vectors, in the encoder or linearised, as the method is applied."""
     tables = []
     for (method, seed), group in by_method_and_seed(runs).items():
         vectors = {run.config.task: run.vector for run in group}
@@ -147,10 +148,9 @@ def measure_target(
     names = tasks_of(quadruples, suite)
     ours = [vectors[name] for name in names]
     products = measure_products(clip, ours, load_split(task, "validation"))
-    if ours[0].method == "standard":
-        validation, test = (forward_source(clip, ours, load_split(task, split)) for split in ("validation", "test"))
-    else:
-        validation, test = products, measure_products(clip, ours, load_split(task, "test"))
+    linearised = application(ours[0].method) == "linearised"
+    validation = products if linearised else edited_source(clip, ours, load_split(task, "validation"))
+    test = edited_source(clip, ours, load_split(task, "test"))
     known: dict[tuple, float] = {}  # quadruples share models
 
     def accuracy(source: object, direction: np.ndarray, coefficient: float) -> float:
@@ -240,8 +240,9 @@ def answers(summary: pd.DataFrame, prediction: pd.DataFrame) -> list[str]:
     """What the numbers say: which method's analogies are best, and whether τJp predicts their gain."""
     tuned = summary.xs("tuned", level="choice")
     method, best = tuned.analogy.idxmax(), tuned.loc[tuned.analogy.idxmax()]
+    opening = "The best analogies are" if len(tuned) > 1 else "There is no method to compare with: the analogies are"
     lines = [
-        f"The best analogies are those of {method} vectors: {best.analogy:.2f} at the tuned α, zero-shot "
+        f"{opening} those of {method} vectors: {best.analogy:.2f} at the tuned α, zero-shot "
         f"{best['zero-shot']:.2f}, the source's vector alone {best['source alone']:.2f}, fine-tuned on the target "
         f"{best['fine-tuned']:.2f}; {best.works:.0%} of them beat zero-shot and both parts alone."
     ]

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from .analogy import MODELS, VECTORS
-from .figures import METHOD_COLOURS, PALETTE, styled
+from .figures import PALETTE, method_colour, styled
 
 LINES = {
     "analogy": dict(color="black", width=4),
@@ -62,7 +62,7 @@ def gain_against_tau_jp(gained: pd.DataFrame) -> go.Figure:
             figure.add_scatter(
                 x=part[f"τJp of {vector}"].round(3), y=part["gain over zero-shot"].round(4), mode="markers",
                 name=method, legendgroup=method, showlegend=column == 1,
-                marker=dict(color=METHOD_COLOURS[method], size=9), text=part.index.get_level_values("quadruple"),
+                marker=dict(color=method_colour(method), size=9), text=part.index.get_level_values("quadruple"),
                 hovertemplate="%{text}<br>τJp %{x:.3g}, gain %{y:.3f}<extra></extra>", row=1, col=column,
             )  # fmt: skip
         figure.add_hline(y=0, line=dict(color="black", width=1, dash="dot"), row=1, col=column)

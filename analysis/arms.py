@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from taujp_core.config import RunConfig, run_config
 from taujp_core.datasets import load_split, subset
 from taujp_core.datasets.pictures import Pictures
 from taujp_core.finetune import finetune
 from taujp_core.models import Clip, Parameters, zero_shot_head
 from taujp_core.optimisation import epoch_order
-from taujp_core.runs import Run, run_config, snapshot_file
+from taujp_core.runs import Run, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
@@ -35,6 +36,7 @@ from .interference import edit_direction, exposure, flat, interference, placebo_
 from .products import forward_source, measure_products
 
 APPLICATIONS = ("linearised", "non-linear")
+UNTREATED = "linear"  # the method of the vectors that the arms dose, onset and scale start from
 DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
 
@@ -177,15 +179,39 @@ def train_onsets(
 
     The seed decides the batches alone, so runs of one seed are the same until the first of their starts.
     """
+    configs = onset_configs(suite, tasks, seeds, known, starts, snapshot_steps, **changes)
+    return [finetune(config, store, clip, snapshot_steps) for config in configs]
+
+
+def onset_configs(
+    suite: Suite,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    known: Sequence[str],
+    starts: Sequence[int],
+    snapshot_steps: Sequence[int],
+    **changes,
+) -> list[RunConfig]:
+    """What `train_onsets` trains. Raises ValueError for starts and saved steps that do not make an onset arm."""
     configs = [
-        run_config(suite.name, task, "taujp-efficient", seed, list(known), penalty_start=start, **changes)
+        run_config(suite, task, "taujp-efficient", seed, list(known), penalty_start=start, **changes)
         for start in starts
         for seed in seeds
         for task in tasks
     ]
-    if max(starts) < configs[0].steps:
-        raise ValueError(f"one start must be {configs[0].steps}, the number of steps: the runs without a penalty")
-    return [finetune(config, store, clip, snapshot_steps) for config in configs]
+    # Tasks may have different numbers of steps.
+    steps, most = (of(config.steps for config in configs) for of in (min, max))
+    *early, last = sorted(starts)
+    if last < most:
+        raise ValueError(f"one start must be {most}, the number of steps: the runs without a penalty")
+    if not early or early[-1] >= steps:
+        raise ValueError(f"all starts but the last must be before step {steps}, and there must be one: not {starts}")
+    if max(snapshot_steps) > steps or max(snapshot_steps) <= early[-1]:
+        raise ValueError(
+            f"steps to save after must be from 1 to {steps}, the last of them after the start {early[-1]}: "
+            f"not {snapshot_steps}"
+        )
+    return configs
 
 
 def onset(
@@ -204,7 +230,7 @@ def onset(
         ]
         targets = [o.vector for o in untreated if o.config.seed == run.config.seed and o.config.task != run.config.task]
         found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
-        tables.append(found.assign(method="linear", seed=run.config.seed))
+        tables.append(found.assign(method=UNTREATED, seed=run.config.seed))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import finetune
+from taujp_core.methods import find_method
 from taujp_core.models import Clip
 from taujp_core.progress import say
-from taujp_core.runs import Run, run_config
+from taujp_core.runs import Run
+from taujp_core.suites import Suite, as_suite
 
 
 def train_all(
     clip: Clip,
-    suite: str,
+    suite: Suite | str,
     tasks: Sequence[str],
     methods: Sequence[str],
     seeds: Sequence[int],
@@ -27,17 +30,29 @@ def train_all(
 
     All configurations are checked before the first training starts. A batch that was stopped goes on where it was.
     """
-    configs = [
+    configs, runs = run_configs(suite, tasks, methods, seeds, known, **changes), []
+    for number, config in enumerate(configs, 1):
+        say(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}")
+        runs.append(finetune(config, store, clip))
+    return runs
+
+
+def run_configs(
+    suite: Suite | str,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    known: Sequence[str] | None = None,
+    **changes,
+) -> list[RunConfig]:
+    """What `train_all` trains. Raises ValueError or TypeError for whatever is not accepted."""
+    suite = as_suite(suite)
+    return [
         run_config(suite, task, method, seed, tasks=list(known or tasks), **changes)
         for method in methods
         for seed in seeds
         for task in tasks
     ]
-    runs = []
-    for number, config in enumerate(configs, 1):
-        say(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}")
-        runs.append(finetune(config, store, clip))
-    return runs
 
 
 def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
@@ -49,13 +64,10 @@ def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
 
 
 def penalised_and_rivals(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Means over seeds, a row a method: those with the τJp penalty, and the others. ValueError unless there are both."""
+    """Means over seeds, a row a method: those with the τJp penalty, and the others. Either may be empty."""
     means = summary.groupby("method").mean(numeric_only=True)
-    penalised = means[means.index.str.startswith("taujp")]
-    rivals = means.drop(index=penalised.index)
-    if penalised.empty or rivals.empty:
-        raise ValueError("a comparison takes a method with the τJp penalty and one without")
-    return penalised, rivals
+    penalised = means[[find_method(method).penalised for method in means.index]]
+    return penalised, means.drop(index=penalised.index)
 
 
 def run_table(runs: Sequence[Run]) -> pd.DataFrame:

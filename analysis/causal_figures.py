@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .arms import APPLICATIONS
+from .arms import APPLICATIONS, UNTREATED
 from .causality import UNIT
 from .figures import METHOD_COLOURS, PALETTE, styled
 
@@ -39,12 +39,13 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
         ours = last[last.application == application]
         for (arm, method), rows in ours.groupby(["arm", "method"], sort=False):
             levels = rows.assign(log_tau_jp=np.log2(rows.tau_jp)).groupby("level")[["log_tau_jp", outcome]].mean()
-            name = ARM_NAMES[arm] + ("" if method == "linear" else f", {method} vectors")
+            untreated = method == UNTREATED
+            name = ARM_NAMES[arm] + ("" if untreated else f", {method} vectors")
             figure.add_scatter(
                 x=(2**levels.log_tau_jp).round(4), y=levels[outcome].round(4), name=name, legendgroup=name,
                 text=[f"{level:g}" for level in levels.index], hovertemplate="level %{text}: τJp %{x}, %{y}",
                 showlegend=column == 1, mode="lines+markers", row=1, col=column,
-                line=dict(color=ARM_COLOURS[arm], dash="solid" if method == "linear" else "dot"),
+                line=dict(color=ARM_COLOURS[arm], dash="solid" if untreated else "dot"),
                 marker=dict(symbol=ARM_SYMBOLS[arm], size=10),
             )  # fmt: skip
     log_axis(figure)

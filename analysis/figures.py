@@ -8,13 +8,24 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 PALETTE = px.colors.qualitative.D3
-METHOD_COLOURS = {"standard": "#7f7f7f", "linear": "#1f77b4", "taujp-strict": "#9467bd", "taujp-efficient": "#d62728"}
+METHOD_COLOURS = {
+    "standard": "#7f7f7f",
+    "post-hoc-linearised": "#17becf",
+    "linear": "#1f77b4",
+    "taujp-strict": "#9467bd",
+    "taujp-efficient": "#d62728",
+}
 FONT = dict(family="Arial, sans-serif", size=13)
 
 
 def task_colours(names: list[str]) -> dict[str, str]:
     """Colour of each data set by its place in the suite; pass the suite's whole list."""
     return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
+
+
+def method_colour(method: str) -> str:
+    """Of a method that is not in the list, one of the palette's, always the same."""
+    return METHOD_COLOURS.get(method) or PALETTE[sum(method.encode()) % len(PALETTE)]
 
 
 def styled(figure: go.Figure, title: str, height: int, width: int) -> go.Figure:
@@ -167,7 +178,7 @@ def training_curves(record: dict) -> go.Figure:
         panels.insert(1, ("mean ‖Jτ‖₂, other data", penalised.step, penalised.penalty, "lines"))
     figure = make_subplots(rows=len(panels), shared_xaxes=True, vertical_spacing=0.06)
     for row, (title, x, y, mode) in enumerate(panels, 1):
-        colour = METHOD_COLOURS[config["method"]]
+        colour = method_colour(config["method"])
         figure.add_scatter(x=x, y=np.round(y, 4), mode=mode, line=dict(color=colour), showlegend=False, row=row, col=1)
         figure.update_yaxes(title=title, rangemode="tozero", row=row, col=1)
     figure.update_xaxes(title="step", row=len(panels), col=1)

@@ -19,7 +19,7 @@ from taujp_core.task_vectors import TaskVector
 
 from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import scores
-from .products import forward_source, measure_products
+from .products import edited_source
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
 # tuned τJp model forgets more than the one at α = 1.)
@@ -40,7 +40,7 @@ class Negation:
 
 
 def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Negation:
-    """Negate each run's vector: `standard` ones in the encoder itself, the others in its linearisation."""
+    """Negate each run's vector, in the encoder itself or in its linearisation, as its method is applied."""
     curves, tests = [], []
     for (method, seed), group in by_method_and_seed(runs).items():
         found = negate(clip, suite, [run.vector for run in group])
@@ -51,17 +51,16 @@ def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Negation:
 
 def negate(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables for vectors of one method, one a task."""
-    measure = forward_source if vectors[0].method == "standard" else measure_products
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     control_head = zero_shot_head(clip, suite.control.classes, suite.control.templates)
 
     def accuracies(split: str, coefficients: Sequence[Sequence[float]]) -> list[pd.DataFrame]:
         """target and control, a table a vector, at its coefficients; the control's images are read once for all."""
-        control = measure(clip, vectors, load_split(suite.control, split))
+        control = edited_source(clip, vectors, load_split(suite.control, split))
         tables = []
         for k, (task, head, alphas) in enumerate(zip(tasks, heads, coefficients, strict=True)):
-            target = measure(clip, [vectors[k]], load_split(task, split))
+            target = edited_source(clip, [vectors[k]], load_split(task, split))
             negated = [[-alpha * (t == k) for t in range(len(vectors))] for alpha in alphas]
             tables.append(
                 pd.DataFrame(
@@ -105,8 +104,13 @@ def summary_table(negation: Negation) -> pd.DataFrame:
 
 
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
-    """What is expected of the best penalised method (the lowest tuned target), checked against means over seeds."""
+    """What is expected of the best penalised method (the lowest tuned target), checked against means over seeds.
+
+    Nothing without a penalised method and a rival.
+    """
     penalised, rivals = penalised_and_rivals(summary)
+    if penalised.empty or rivals.empty:
+        return {}
     ours = penalised.loc[penalised.tuned_target.idxmin()]
     return {
         f"{KEPT:.0%} of the control's accuracy left at α = 1": bool(ours.one_shot_control >= KEPT * ours.pretrained_control),

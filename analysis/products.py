@@ -17,6 +17,7 @@ from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
 from taujp_core.memory import device_of, memory_budget, to_device
+from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, check_theta0, edited
@@ -83,11 +84,16 @@ def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDatas
     return Forward(clip, tuple(vectors), images, to_device(labels, device))
 
 
+def edited_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products | Forward:
+    """The models that these vectors of one method make, applied as their method applies them."""
+    measure = measure_products if application(vectors[0].method) == "linearised" else forward_source
+    return measure(clip, vectors, split)
+
+
 def pair_sources(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int
 ) -> tuple[list[Products | Forward], list[Tensor]]:
     """For each vector's task: its first validation images with all vectors, as the method is applied, and its head."""
-    measure = forward_source if vectors[0].method == "standard" else measure_products
     tasks = [suite.task(vector.task) for vector in vectors]
-    sources = [measure(clip, vectors, TensorDataset(*load_split(task, "validation")[:images])) for task in tasks]
+    sources = [edited_source(clip, vectors, TensorDataset(*load_split(task, "validation")[:images])) for task in tasks]
     return sources, [zero_shot_head(clip, task.classes, task.templates) for task in tasks]

@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 
 from taujp_core.checkpoints import save_hugging_face, save_open_clip
+from taujp_core.config import run_config
 from taujp_core.files import write_atomically
 from taujp_core.finetune import finetune
 from taujp_core.models import Clip
-from taujp_core.runs import Run, run_config
+from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector, edited
 
@@ -45,8 +46,8 @@ def check_plan(
     if "start" in further:
         raise ValueError("start is not a change to the recipe here: the published vector is it")
     for task in published:
-        run_config(suite.name, task, "taujp-efficient", tasks=list(published), **further)
-    run_config(suite.name, new_task, "taujp-efficient", tasks=[*published, new_task], **recipe)
+        run_config(suite, task, "taujp-efficient", tasks=list(published), **further)
+    run_config(suite, new_task, "taujp-efficient", tasks=[*published, new_task], **recipe)
 
 
 def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str, Path]:
@@ -120,7 +121,7 @@ def continue_with_penalty(
     clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], store: Path, **changes
 ) -> Run:
     """A finished vector, whoever trained it, trained further by taujp-efficient; the penalty sees the `tasks`."""
-    config = run_config(suite.name, vector.task, "taujp-efficient", tasks=list(tasks), start=vector.digest(), **changes)
+    config = run_config(suite, vector.task, "taujp-efficient", tasks=list(tasks), start=vector.digest(), **changes)
     return finetune(config, store, clip, start=vector)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
@@ -69,13 +70,15 @@ def measure_reduction(
     tables, seconds = [], []
     for method, trained in vectors.items():
         versions = {method: trained}
-        if not method.startswith("taujp"):
+        if not find_method(method).penalised:
             versions[f"{method}, reduced"], took = reduce_all(clip, suite, trained, solve_images, iterations)
             seconds.append(took)
         for name, version in versions.items():
             tasks = [vector.task for vector in version]
             by_task = own_and_others(tau_jp_table(clip, suite, version, images, tasks), tasks)
-            for application in ("linearised", "non-linear") if method == "standard" else ("linearised",):
+            for application in (
+                ("linearised", "non-linear") if find_method(method).application == "encoder" else ("linearised",)
+            ):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
                 tables.append(found.assign(vectors=name, application=application))
     return pd.concat(tables, ignore_index=True), float(torch.tensor(seconds).mean())

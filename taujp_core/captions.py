@@ -55,6 +55,8 @@ def caption_batch(
     counts[0] += batch_size - sum(counts)
     images, captions = [], []
     for number, (kind, count) in enumerate(zip(KINDS, counts, strict=True)):
+        if count == 0:  # of a small batch
+            continue
         rng = Random(count, seed, step, number)
         labels = rng.integers(len(kind.classes))
         images.append(kind.render(rng, labels, rng.uniform(0, MAX_PRETRAINING_SEVERITY, ())))

@@ -1,15 +1,16 @@
-"""Features of edited models, and accuracy."""
+"""What does an edited model answer: its features, and their loss and accuracy."""
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from .jacobian import jacobian_products
 from .memory import device_of, to_device
-from .models import Parameters, logits
+from .models import Clip, Parameters, logits
 
 
 @torch.no_grad()
@@ -28,6 +29,22 @@ def linearised_features(
     """f(x; θ₀) + J(x)·τ for all images."""
     primal, products = jacobian_products(encoder, theta0, [tau], images)
     return primal + products[0]
+
+
+def edited_features(
+    clip: Clip, application: str, tau: Parameters, images: UInt8[Tensor, "n 3 h w"]
+) -> Float[Tensor, "n d"]:
+    """Features under τ: of the `encoder` itself at θ₀ + τ, or of the `linearised` one."""
+    if application == "linearised":
+        return linearised_features(clip.encoder, clip.theta0, tau, images)
+    return features(clip.encoder, {name: value + tau[name] for name, value in clip.theta0.items()}, images)
+
+
+def cross_entropy(
+    feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]
+) -> Float[Tensor, ""]:
+    """Mean over images, in nats, of the cosine logits, in the head's precision whatever the encoder's."""
+    return F.cross_entropy(logits(feature.to(head.dtype), head), labels)
 
 
 def accuracy(feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]) -> float:

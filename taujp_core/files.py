@@ -10,6 +10,8 @@ import safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
+UNFINISHED = ".part"  # ends the names of files that are being written
+
 
 def cache_folder() -> Path:
     """TAUJP_CACHE, by default the user's cache folder: what can be made or fetched again."""
@@ -21,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it: after a kill the old file stands."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     os.close(handle)
     try:
         write(Path(temporary))
@@ -35,6 +37,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """What processes left that were killed while they wrote; nobody else may be writing into the folder."""
+    for path in Path(folder).glob(f".*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

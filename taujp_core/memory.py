@@ -54,6 +54,13 @@ def within_memory(compute: Callable[[int], Result], device: torch.device) -> Res
         warnings.warn(f"{device} ran out of memory: trying again within {budget / 2**20:.0f} MiB", stacklevel=3)
 
 
+def total_memory(device: torch.device) -> int:
+    """Bytes that the device has, free or not."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    return psutil.virtual_memory().total
+
+
 def ran_out(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
@@ -103,3 +110,25 @@ def activation_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> 
         sizes.extend(count.sizes)
     more = [b - a for a, b in zip(two, three, strict=False)]
     return max(1, *more), max(1, sum(more))
+
+
+def graph_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> int:
+    """Bytes an image that a training step keeps from its forward to its backward pass: it takes at least so much.
+
+    What three images keep beyond two.
+    """
+    moving = {name: value.detach().requires_grad_() for name, value in theta0.items()}
+    found = []
+    for n in (2, 3):
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
+            kept[storage_of(tensor)] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            # The graph lives as long as its result, and no two tensors of it share an address.
+            features = functional_call(encoder, moving, (to_device(torch.cat([images[:1]] * n), device_of(theta0)),))
+        del features
+        found.append(sum(kept.values()))
+    return max(1, found[1] - found[0])

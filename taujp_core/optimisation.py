@@ -1,11 +1,9 @@
-"""What every training loop here shares: the learning-rate schedule, batch order, and a state that can be saved."""
+"""What is the learning rate of a step, and which items does its batch hold? The same in every training loop here."""
 
 import math
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 def cosine_lr(step: int, steps: int, peak_lr: float, warmup_steps: int) -> float:
@@ -32,24 +30,3 @@ def batch_indices(size: int, batch_size: int, step: int, *seed: int) -> list[int
 @lru_cache(maxsize=16)
 def epoch_order(size: int, *seed: int) -> np.ndarray:
     return np.random.RandomState(np.array(seed, dtype=np.uint32)).permutation(size)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors, "slot/parameter name"."""
-    return {
-        f"{slot}/{name}": value
-        for name, parameter in parameters.items()
-        for slot, value in optimizer.state[parameter].items()
-    }
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, parameters: dict[str, Tensor], tensors: dict[str, Tensor]
-) -> None:
-    """Inverse of `optimizer_tensors`; other names in `tensors` are left alone."""
-    for key, value in tensors.items():
-        slot, _, name = key.partition("/")
-        if name in parameters:
-            # Adam counts its steps on the CPU whatever the device.
-            value = value.clone() if slot == "step" else value.to(parameters[name].device)
-            optimizer.state[parameters[name]][slot] = value

@@ -18,10 +18,11 @@ from .datasets import load_split
 from .evaluation import accuracy, features
 from .files import read_tensors, write_json, write_tensors, write_text
 from .models import ASSETS, Clip, wrap_clip, zero_shot_head
-from .optimisation import cosine_lr, optimizer_tensors, restore_optimizer
+from .optimisation import cosine_lr
 from .progress import Progress
 from .provenance import provenance
 from .suites import Suite
+from .training_state import read_progress, restore_state, save_state
 
 SAVE_EVERY = 250
 
@@ -86,13 +87,9 @@ def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
     state_file = Path(folder) / "state.safetensors"
     first_step, seconds, history = 0, 0.0, []
     if state_file.is_file():
-        tensors, state = read_tensors(state_file)
-        if state["config"] != asdict(config):
-            raise ValueError(
-                f"{folder} holds a pre-training with other parameters {state['config']}: choose another folder"
-            )
-        model.load_state_dict({name: tensors[name] for name in model.state_dict()})
-        restore_optimizer(optimizer, parameters, tensors)
+        if (theirs := read_progress(state_file)["config"]) != asdict(config):
+            raise ValueError(f"{folder} holds a pre-training with other parameters {theirs}: choose another folder")
+        state = restore_state(state_file, parameters, optimizer)
         first_step, seconds, history = state["step"], state["seconds"], state["history"]
 
     progress = Progress("pre-training", config.steps * config.batch_size, first_step * config.batch_size)
@@ -119,7 +116,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
         progress.advance(config.batch_size, loss=f"{loss.item():.3f}")
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
             state = {"config": asdict(config), "step": step + 1, "seconds": seconds, "history": history}
-            write_tensors(state_file, {**model.state_dict(), **optimizer_tensors(optimizer, parameters)}, state)
+            save_state(state_file, parameters, optimizer, state)
     progress.close()
 
     weights = Path(folder) / "open_clip_model.safetensors"

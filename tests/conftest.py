@@ -30,20 +30,20 @@ def mini64(mini) -> Clip:
 
 
 class SmallNetwork(nn.Module):
-    """Bytes to features through a convolution, layer norm, a tanh and a linear map, in float64."""
+    """Bytes to features [outputs] through a convolution, layer norm, a tanh and a linear map, in float64."""
 
-    def __init__(self):
+    def __init__(self, outputs: int = 5):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.convolution = nn.Conv2d(3, 4, 8, stride=8)
         self.norm = nn.LayerNorm(64)
-        self.linear = nn.Linear(64, 5)
+        self.linear = nn.Linear(64, outputs)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.3, generator=generator)
         self.double()
 
     def forward(self, images):
-        hidden = self.convolution(images.double() / 255).flatten(1)
+        hidden = self.convolution(images.to(self.linear.weight.dtype) / 255).flatten(1)
         return self.linear(torch.tanh(self.norm(hidden)))
 
 
@@ -52,6 +52,13 @@ def small() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """A network and its parameters θ₀."""
     network = SmallNetwork().requires_grad_(False)
     return network, dict(network.named_parameters())
+
+
+def tiny_clip(clip: Clip) -> Clip:
+    """A small network in the place of this CLIP's image encoder: everything works, and a step takes no time."""
+    network = SmallNetwork(128).float().requires_grad_(False).eval()
+    theta0 = dict(network.named_parameters())
+    return Clip("tiny", clip.model, clip.tokenizer, network, theta0, fingerprint(theta0), 32, clip.logit_scale)
 
 
 def random_like(theta: dict[str, torch.Tensor], seed: int, size: float = 0.02) -> dict[str, torch.Tensor]:

@@ -29,8 +29,10 @@ def write_suite(folder: Path) -> None:
         "like": "clip8",
         "model": "ViT-B-32-quickgelu",
         "pretrained": None,
-        "tasks": {name: {**task, "train_images": 20, "test_images": 10} for name in ("mnist", "svhn")},
-        "control": {"imagenet": {**task, "test_images": 10}},
+        "tasks": {
+            name: {**task, "published": name, "train_images": 20, "test_images": 10} for name in ("mnist", "svhn")
+        },
+        "control": {"imagenet": {**task, "published": "imagenet", "test_images": 10}},
         "recipe": {"steps": 2, "batch_size": 8, "penalty_batch_size": 4, "warmup_steps": 1},
     }
     (folder / "clip8-fixture.yaml").write_text(yaml.safe_dump(suite))

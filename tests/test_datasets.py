@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from taujp_core.datasets import load_split, rendered
-from taujp_core.datasets.rendered import RENDERERS, SCANS, load_images, render_task
+from taujp_core.datasets.rendered import RENDERERS, SCANS, package_images, render_task
 from taujp_core.render import characters, shapes, signs, terrain, textures
-from taujp_core.suites import Task, load_suite
+from taujp_core.suites import load_suite
+from taujp_core.tasks import Package, Task
 
 SUITE = load_suite("mini")
 SHA256 = {
@@ -42,7 +43,7 @@ def digest(images: torch.Tensor, labels: torch.Tensor) -> str:
 def test_bytes_are_the_same_on_every_machine(name, split):
     task = SUITE.task(name)
     # Rendered anew, not read from the cache.
-    images, labels = load_images(task, split) if name in SCANS else render_task(task, split)
+    images, labels = package_images(task, split) if name in SCANS else render_task(task, split)
     assert images.dtype == torch.uint8
     assert images.shape[1:] == (3, 32, 32)
     assert digest(images, labels) == SHA256[f"{name} {split}"]
@@ -77,17 +78,17 @@ def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
     monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
     monkeypatch.setattr(rendered, "RENDERED_TEST", 40)
     task = SUITE.task("signs")
-    images, labels = load_images(task, "test")
+    images, labels = package_images(task, "test")
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:1000])
-    again, labels_again = load_images(task, "test")
+    again, labels_again = package_images(task, "test")
     assert torch.equal(images, again)
     assert torch.equal(labels, labels_again)
     assert file.stat().st_size > 40 * 3 * 32 * 32
 
 
-def test_unknown_splits_and_data_sets_are_named():
+def test_unknown_splits_and_pictures_are_named():
     with pytest.raises(ValueError, match="unknown split 'valid': accepted are train, validation, test"):
         load_split(SUITE.task("uci"), "valid")
-    with pytest.raises(ValueError, match="unknown data set 'cars'"):
-        load_split(Task("cars", ("a", "b"), ("{}",), 32), "test")
+    with pytest.raises(ValueError, match="unknown pictures of the package 'cars': accepted are mnist, "):
+        load_split(Task("cars", ("a", "b"), ("{}",), 32, Package("cars")), "test")

@@ -22,7 +22,7 @@ from written import (
     write_svhn,
 )
 
-from taujp_core.datasets import folders, load_split
+from taujp_core.datasets import load_split, published
 from taujp_core.datasets.classes import class_labels
 from taujp_core.datasets.pictures import Pictures
 from taujp_core.datasets.sources import find
@@ -102,17 +102,17 @@ def test_lists_win_over_folders_made_of_them(root):
 
 
 def test_eurosat_is_split_the_same_way_each_time(root, monkeypatch):
-    monkeypatch.setattr(folders, "HELD_OUT", 2)
+    monkeypatch.setattr(published, "HELD_OUT", 2)
     write_class_folders(root / "eurosat", {"2750": 7}, EUROSAT)
     task = small_task("eurosat", *(f"prompt {k}" for k in range(10)))
-    train, test = find(task, "train"), find(task, "test")
-    assert (len(train), len(test)) == (30, 20)
+    train, validation, test = (load_split(task, split) for split in ("train", "validation", "test"))
+    assert (len(train), len(validation), len(test)) == (30, 20, 20)
     assert train.labels.bincount().tolist() == [3] * 10
-    assert not set(names(train)) & set(names(test))
+    assert len({*names(train), *names(validation), *names(test)}) == 70
     assert names(test) == names(find(task, "test"))
     chosen = {name.split("/")[1] for name in names(test)}
     assert len(chosen) > 2, "each class has its own draw"
-    monkeypatch.setattr(folders, "HELD_OUT", 4)
+    monkeypatch.setattr(published, "HELD_OUT", 4)
     with pytest.raises(ValueError, match="AnnualCrop has 7 images: more than 8 are needed"):
         find(task, "train")
 
@@ -144,7 +144,9 @@ def test_resisc45_lists(root):
         write_picture(root / "resisc45/NWPU-RESISC45" / f"{name}.jpg", seed)
     (root / "resisc45/resisc45-train.txt").write_text("baseball_diamond_001.jpg\nairplane_002.jpg\n")
     (root / "resisc45/resisc45-test.txt").write_text("airplane_001.jpg\nairplane_003.jpg\n")
+    (root / "resisc45/resisc45-val.txt").write_text("airplane_001.jpg\n")
     task = small_task("resisc45", "airplane", "baseball diamond")
+    assert [len(load_split(task, split)) for split in ("train", "validation")] == [2, 1]
     assert find(task, "train").labels.tolist() == [1, 0]
     with pytest.raises(FileNotFoundError, match=r"1 images of .*test.txt do not exist: airplane_003.jpg"):
         find(task, "test")
@@ -158,9 +160,16 @@ def test_what_val_counts_as(root):
     assert (size(small_task("two", *classes), "train"), size(small_task("two", *classes), "test")) == (10, 4)
     write_class_folders(root / "resisc45", {"train": 5, "val": 2, "test": 1}, classes)
     assert (size(small_task("resisc45", *classes), "train"), size(small_task("resisc45", *classes), "test")) == (10, 2)
-    write_class_folders(root / "EuroSAT_splits", {"train": 3, "val": 2, "test": 1}, EUROSAT)
+
+
+@pytest.mark.parametrize("folder", ["EuroSAT_splits", "eurosat"])
+def test_a_published_validation_split_is_used_and_all_of_train_is_trained_on(root, folder):
+    write_class_folders(root / folder, {"train": 3, "val": 2, "test": 1}, EUROSAT)
     task = small_task("eurosat", *(f"prompt {k}" for k in range(10)))
-    assert (size(task, "train"), size(task, "test")) == (30, 10)
+    splits = [load_split(task, split) for split in ("train", "validation", "test")]
+    assert [len(split) for split in splits] == [30, 20, 10]
+    parts = [{source.parent.parent.name for source in split.sources} for split in splits]
+    assert parts == [{"train"}, {"val"}, {"test"}]
 
 
 def test_imagenet_tests_on_val_and_sorts_wordnet_identifiers(root):

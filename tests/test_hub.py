@@ -1,5 +1,6 @@
 """Data sets as copies of repositories of the hub, and their download from a hub that the test serves."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,20 @@ from written import COMMIT, encoded, noise, small_task, write_class_folders, wri
 
 from taujp_core.datasets import hub, load_split
 from taujp_core.datasets.sources import find
+from taujp_core.datasets.tables import Encoded
 from taujp_core.files import read_json
-from taujp_core.suites import Hub, Task
+from taujp_core.tasks import Published, Task
 
 CLASSES = ["ant", "bee", "cat"]
 TASK = small_task("pets", *CLASSES)
+
+
+def with_hub(**change) -> Task:
+    return replace(TASK, source=Published("pets", replace(TASK.source.hub, **change)))
+
+
+def download(task: Task, root: Path) -> Path:
+    return hub.download(task.name, task.source.hub, root)
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def test_sources_are_encoded_pictures_looked_up_when_asked_for(root):
     written = pairs(5)
     write_hub_copy(TASK, root, {"train": written, "test": pairs(3, 10)}, CLASSES)
     sources = find(TASK, "train").sources
-    assert isinstance(sources, hub.Encoded)
+    assert isinstance(sources, Encoded)
     assert [sources[k] for k in range(len(sources))] == [data for data, _ in written]
 
 
@@ -75,10 +85,10 @@ def test_a_folder_wins_over_the_copy(root):
 def test_an_unknown_column_is_named(root):
     write_hub_copy(TASK, root, {"train": pairs(4)}, CLASSES)
     for column, source in (("img", {"image": "img"}), ("fine_label", {"label": "fine_label"})):
-        task = Task(**{**vars(TASK), "hub": Hub(**{**vars(TASK.hub), **source})})
+        task = with_hub(**source)
         with pytest.raises(ValueError, match=f"has no column '{column}', which the suite names: it has image, label"):
             find(task, "train")
-    task = Task(**{**vars(TASK), "hub": Hub(**{**vars(TASK.hub), "image": "label", "label": "image"})})
+    task = with_hub(image="label", label="image")
     with pytest.raises(ValueError, match="'label' are no images, or 'image' no numbers"):
         find(task, "train")
 
@@ -115,7 +125,7 @@ def test_a_truncated_table_and_a_truncated_picture_are_named(root):
 
 def test_another_revision_is_another_copy(root):
     write_hub_copy(TASK, root, {"train": pairs(4)}, CLASSES)
-    other = Task(**{**vars(TASK), "hub": Hub(**{**vars(TASK.hub), "revision": "refs/convert/parquet"})})
+    other = with_hub(revision="refs/convert/parquet")
     with pytest.raises(FileNotFoundError, match="the data set pets is not below"):
         find(other, "train")
     write_hub_copy(other, root, {"train": pairs(5)}, CLASSES)
@@ -134,42 +144,39 @@ def served(tmp_path, monkeypatch, request):
 
 
 def test_download_fetches_what_the_suite_names(root, served):
-    folder = hub.download(TASK, root)
+    folder = download(TASK, root)
     assert sorted(served.sent) == ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"]
     assert read_json(folder / hub.RECORD) == {"repo": "someone/pets", "commit": COMMIT, "complete": True}
     assert (len(find(TASK, "train")), len(find(TASK, "test"))) == (6, 3)
     served.sent.clear()
-    hub.download(TASK, root)
+    download(TASK, root)
     assert served.sent == []
 
 
 def test_a_download_that_was_stopped_goes_on_with_its_commit(root, served):
-    moving = Task(**{**vars(TASK), "hub": Hub(**{**vars(TASK.hub), "revision": "main"})})
+    moving = with_hub(revision="main")
     served.refused = {"data/test-00000-of-00001.parquet"}
     with pytest.raises(
         PermissionError, match=r"someone/pets wants consent: accept its terms at http://.*, then log in"
     ):
-        hub.download(moving, root)
+        download(moving, root)
     with pytest.raises(FileNotFoundError, match="is not below"):
         find(moving, "train")
     served.refused, served.sha = set(), "f" * 40  # somebody commits to main meanwhile
     served.sent.clear()
-    folder = hub.download(moving, root)
+    folder = download(moving, root)
     assert "data/train-00000-of-00001.parquet" not in served.sent
     assert len(find(moving, "test")) == 3
     assert read_json(folder / hub.RECORD)["commit"] == COMMIT
 
 
 def test_what_the_hub_does_not_have_is_named(root, served):
-    def with_hub(**change) -> Task:
-        return Task(**{**vars(TASK), "hub": Hub(**{**vars(TASK.hub), **change})})
-
     with pytest.raises(
         ValueError, match=r"someone/pets at 0123456789ab has no file data/dev-\*, which the suite names"
     ):
-        hub.download(with_hub(test="data/dev-*"), root)
+        download(with_hub(test="data/dev-*"), root)
     with pytest.raises(ValueError, match="someone/pets at revision other is not to be had from"):
-        hub.download(with_hub(revision="other"), root)
+        download(with_hub(revision="other"), root)
     assert not list(root.rglob("*.json"))
 
 
@@ -178,11 +185,11 @@ def test_without_a_network_one_sentence_says_what_is_needed(root, monkeypatch, c
     with pytest.raises(
         ConnectionError, match=r"^pets needs someone/pets from http://127.0.0.1:9, which cannot be reached"
     ):
-        hub.download(TASK, root)
+        download(TASK, root)
     assert not list(root.rglob("*.parquet"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConnectionError, match="cannot be reached"):
-        hub.download(TASK, root)
+        download(TASK, root)
 
 
 def test_tables_are_kept_below_the_data_folder(root):

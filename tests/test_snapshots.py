@@ -5,8 +5,9 @@ import torch
 
 import taujp_core.finetune as finetuning
 from analysis.arms import train_onsets
+from taujp_core.config import run_config
 from taujp_core.finetune import finetune
-from taujp_core.runs import run_config, snapshot_file
+from taujp_core.runs import snapshot_file
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
@@ -31,8 +32,8 @@ def test_a_run_is_the_same_with_and_without_snapshots(mini, tmp_path):
 
 def test_a_killed_training_still_leaves_all_its_snapshots(mini, tmp_path, monkeypatch):
     whole = finetune(CONFIG, tmp_path / "whole", mini, [2, 4, 6])
-    monkeypatch.setattr(finetuning, "SAVE_SECONDS", 0.0)
-    ordinary, calls = finetuning.step_gradient, []
+    monkeypatch.setattr(finetuning, "is_due", lambda since, cost: True)
+    ordinary, calls = finetuning.mean_gradient, []
 
     def killed_at_step_3(*arguments):
         calls.append(1)
@@ -40,7 +41,7 @@ def test_a_killed_training_still_leaves_all_its_snapshots(mini, tmp_path, monkey
             raise KeyboardInterrupt
         return ordinary(*arguments)
 
-    monkeypatch.setattr(finetuning, "step_gradient", killed_at_step_3)
+    monkeypatch.setattr(finetuning, "mean_gradient", killed_at_step_3)
     with pytest.raises(KeyboardInterrupt):
         finetune(CONFIG, tmp_path / "killed", mini, [2, 4, 6])
     resumed = finetune(CONFIG, tmp_path / "killed", mini, [2, 4, 6])

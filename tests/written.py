@@ -14,7 +14,7 @@ from PIL import Image
 
 from taujp_core.datasets import hub
 from taujp_core.files import write_json
-from taujp_core.suites import Hub, Task
+from taujp_core.tasks import Hub, Published, Task
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EUROSAT = ["AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial"]
@@ -23,7 +23,7 @@ EUROSAT += ["Pasture", "PermanentCrop", "Residential", "River", "SeaLake"]
 
 def small_task(name: str, *classes: str, size: int = 16, **more) -> Task:
     source = Hub(f"someone/{name}", COMMIT, "data/train-*.parquet", "data/test-*.parquet")
-    return Task(name, classes, ("a photo of a {}",), size, hub=source, **more)
+    return Task(name, classes, ("a photo of a {}",), size, Published(name, source), **more)
 
 
 def noise(seed: int, height: int = 20, width: int = 24) -> Image.Image:
@@ -56,7 +56,7 @@ def write_class_folders(folder: Path, parts: dict[str, int], classes: list[str],
 
 def write_hub_copy(task: Task, root: Path, splits: dict[str, list[tuple[bytes, int]]], names: list[str]) -> Path:
     """What `download` leaves behind."""
-    folder = hub.copy_folder(task.hub, root)
+    folder = hub.copy_folder(task.source.hub, root)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for split, pairs in splits.items():
@@ -66,7 +66,7 @@ def write_hub_copy(task: Task, root: Path, splits: dict[str, list[tuple[bytes, i
         }
         table = datasets.Dataset.from_dict(columns, features=features)
         table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
-    write_json(folder / hub.RECORD, {"repo": task.hub.repo, "commit": COMMIT, "complete": True})
+    write_json(folder / hub.RECORD, {"repo": task.source.hub.repo, "commit": COMMIT, "complete": True})
     return folder
 
 
@@ -164,9 +164,10 @@ def write_suite(folder: Path, name: str, tasks: list[Task], control: Task) -> No
     def entry(task: Task) -> dict:
         parts = ("train_images", "test_images")
         counts = {key: getattr(task, key) for key in parts if getattr(task, key) is not None}
-        return {"classes": [*task.classes], "templates": [*task.templates], "hub": vars(task.hub), **counts}
+        source = {"published": task.source.data, "hub": vars(task.source.hub)}
+        return {"classes": [*task.classes], "templates": [*task.templates], **source, **counts}
 
-    suite = {"model": "mini", "pretrained": None, "image_size": control.image_size, "recipe": {}}
+    suite = {"model": "mini", "pretrained": None, "recipe": {}}
     suite |= {"tasks": {task.name: entry(task) for task in tasks}, "control": {control.name: entry(control)}}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))

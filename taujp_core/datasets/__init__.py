@@ -1,37 +1,62 @@
 """Images and labels of a task: train, validation and test splits.
 
-The tasks of `mini` are shipped or rendered (`rendered`). Others are read from folders (`folders`) or from copies of
-Hugging Face repositories (`hub`) below TAUJP_DATA, and decoded while they are used (`pictures`).
+The tasks of `mini` are shipped or rendered (`rendered`); the benchmark's are in folders or copies of Hugging Face
+repositories below TAUJP_DATA (`published`, `hub`); one's own in class folders, on the hub, in tables or in memory
+(`class_folders`, `hub`, `tables`, `given`). Pictures are decoded while they are used (`pictures`).
 `python -m taujp_core.datasets` checks and downloads them.
 """
+
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from ..optimisation import epoch_order
-from ..suites import Task, one_of
+from ..tasks import Task, one_of
+from .identity import pictures_identity
+from .image_files import load_images
 from .pictures import Pictures
-from .rendered import load_images
-from .sources import find
+from .sources import find, locate
+
+__all__ = ["load_images", "load_split", "pictures_identity", "reservoir", "steps_of_epochs"]
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
+TEST_SHARE = 0.2
+VALIDATION_SEED, RESERVOIR_SEED, TEST_SEED = 0, 1, 2
 
 
 def load_split(task: Task, split: str) -> TensorDataset | Pictures:
     """`split[indices]` gives images, uint8 [n, 3, s, s], and labels, int64 [n]; `split.tensors` all of them.
 
-    Validation is 10 % of the published training images, at most 5000, drawn with seed 0; train is the rest.
-    Raises FileNotFoundError that tells how to get a data set that is not there.
+    Test and validation are the published ones where they are. Without test images a fifth of the training images is
+    the test split, drawn with seed 2; without validation images, of the training images that are left 10 %, at most
+    5000, drawn with seed 0; train is the rest. Raises FileNotFoundError that tells how to get a data set that is not
+    there, ValueError for too few images to draw from.
     """
     one_of("split", split, SPLITS)
-    published = "test" if split == "test" else "train"
-    data = find(task, published) if task.hub else TensorDataset(*load_images(task, published))
-    if split == "test":
+    parts = locate(task).parts
+    published = {"train": "train", "validation": "val", "test": "test"}[split]
+    if published in parts and (split != "train" or {"val", "test"} <= set(parts)):
+        return find(task, published)
+    data = find(task, "train")
+    if "test" not in parts:
+        rest, test = held_out_test(task, len(data))
+        if split == "test":
+            return subset(data, test)
+        data = subset(data, rest)
+    if "val" in parts:
         return data
     train, validation = held_out(len(data))
+    check_enough(task, len(validation), len(data), "a tenth of them out for validation")
     return subset(data, validation if split == "validation" else train)
+
+
+def check_enough(task: Task, images: int, of: int, what: str) -> None:
+    if images == 0:
+        raise ValueError(f"{task.name} has {of} training images, too few to hold {what}")
 
 
 def subset(split: TensorDataset | Pictures, indices: Tensor) -> TensorDataset | Pictures:
@@ -41,15 +66,48 @@ def subset(split: TensorDataset | Pictures, indices: Tensor) -> TensorDataset | 
 
 def reservoir(split: TensorDataset | Pictures, images: int) -> TensorDataset | Pictures:
     """What is kept of a past task: at most so many of its images, drawn once and for all (with seed 1)."""
-    return subset(split, torch.from_numpy(epoch_order(len(split), 1)[:images]))
+    return subset(split, torch.from_numpy(epoch_order(len(split), RESERVOIR_SEED)[:images]))
+
+
+def held_out_test(task: Task, count: int) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the test images among `count` training images, where no test images are given."""
+    rest, test = drawn(count, int(TEST_SHARE * count), TEST_SEED)
+    check_enough(task, len(test), count, "a fifth of them out for testing")
+    return rest, test
 
 
 def held_out(count: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the validation images among `count` published training images."""
-    order = torch.from_numpy(epoch_order(count, 0))
-    validation = validation_images(count)
-    return order[validation:], order[:validation]
+    """Indices of the training and of the validation images among `count` training images."""
+    return drawn(count, validation_images(count), VALIDATION_SEED)
+
+
+def drawn(count: int, held: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices of those that stay and of the `held` ones."""
+    order = torch.from_numpy(epoch_order(count, seed))
+    return order[held:], order[:held]
 
 
 def validation_images(count: int) -> int:
     return min(int(VALIDATION_SHARE * count), VALIDATION_MOST)
+
+
+def steps_of_epochs(epochs: int | float | Mapping[str, int | float], task: Task, batch_size: int) -> int:
+    """Steps of so many epochs over the task's training images: one number for every task, or one for each by name.
+
+    Each epoch counts its short last batch as a step, as the reference code does (Yoshida et al. 2025), though batches
+    here run over the ends of epochs. Images are the published count without those held out for validation, so that
+    the steps are known before a benchmark is downloaded; of other data sets they are counted. Raises ValueError for a
+    task that the epochs do not name, and for no positive number.
+    """
+    if isinstance(epochs, Mapping):
+        epochs = epochs[one_of("task of the recipe", task.name, epochs)]
+    if isinstance(epochs, bool) or not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
+        raise ValueError(f"epochs of {task.name} must be a positive number, not {epochs!r}")
+    return max(1, round(epochs * math.ceil(training_images(task) / batch_size)))
+
+
+def training_images(task: Task) -> int:
+    """Without those for validation."""
+    if task.train_images is None:
+        return len(load_split(task, "train"))
+    return task.train_images - (0 if task.validation_images else validation_images(task.train_images))

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from ..progress import say
-from ..suites import Suite, Task, load_suite
+from ..suites import Suite, load_suite
+from ..tasks import Task
 from . import hub
-from .check import check_task, report
-from .sources import data_folder, locate
+from .check import check_task, hub_of, report
+from .places import data_folder
+from .sources import locate
 
 DEFAULT = "clip8-b32"
 
@@ -28,9 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.root:
         os.environ["TAUJP_DATA"] = str(chosen.root)
     try:
-        suite = load_suite(chosen.suite)
+        suite = load_suite(chosen.suite, complete=False)
         return check(suite) if chosen.command == "check" else download(suite, chosen.tasks or [*suite.datasets()])
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def check(suite: Suite) -> int:
     findings = [check_task(task, suite.name) for task in suite.datasets().values()]
-    print(report(suite, findings))
+    print(report(suite.name, findings))
     return int(any(finding.problems for finding in findings))
 
 
@@ -62,17 +64,18 @@ def download(suite: Suite, names: list[str]) -> int:
 
 def get(task: Task) -> str:
     """What became of it."""
-    if task.hub is None:
-        return "ships with the package, or is rendered"
+    repository = hub_of(task)
     if is_there(task):
         return f"is there, {locate(task).name}"
-    say(f"{task.name}: downloading {task.hub.repo}")
-    return f"downloaded to {hub.download(task, data_folder())}"
+    if repository is None:
+        return f"is not there: {task.source.path} is to be laid below {data_folder()}"
+    say(f"{task.name}: downloading {repository.repo}")
+    return f"downloaded to {hub.download(task.name, repository, data_folder())}"
 
 
 def is_there(task: Task) -> bool:
     try:
-        return task.hub is None or bool(locate(task))
+        return bool(locate(task))
     except FileNotFoundError:
         return False
 

@@ -5,25 +5,26 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ..progress import Progress
-from ..suites import Suite, Task
+from ..tasks import Hub, Task
+from . import held_out_test
 from .pictures import CHUNK, Pictures, made_ahead
-from .rendered import load_images
-from .sources import Place, data_folder, locate, pictures
+from .places import PARTS, Place, data_folder
+from .sources import locate, pictures
 
 NAMED = 5  # pictures and classes that are named; all are counted
 COLUMNS = ("data set", "split", "images", "published", "classes", "empty", "unreadable", "in train", "found in")
+COUNTS = {"train": "train_images", "val": "validation_images", "test": "test_images"}
 
 
 @dataclass
 class Finding:
-    """Of one data set: the lines of the table, and what is wrong, a sentence each."""
+    """Of one data set: the lines of the table, what is wrong and what is to be known, a sentence each."""
 
     task: str
     rows: list[tuple[str, ...]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     missing: bool = False
 
 
@@ -31,65 +32,80 @@ def check_task(task: Task, suite: str) -> Finding:
     """Every picture is decoded, once. A test image is leaked if a training image has the same pixels and size."""
     finding = Finding(task.name)
     try:
-        place = locate(task) if task.hub else rendered(task)
-    except FileNotFoundError:
+        place = locate(task)
+    except FileNotFoundError as error:
         finding.missing = True
         finding.rows.append((task.name, "", *["-"] * 6, "not found"))
-        finding.problems.append(f"not found: {command('download', suite, task.name)}")
+        get = f"not found: {command('download', suite, task.name)}" if hub_of(task) else str(error)
+        finding.problems.append(get)
         return finding
     except ValueError as error:
         finding.rows.append((task.name, "", *["-"] * 6, "damaged"))
         finding.problems.append(str(error))
         return finding
+    finding.remarks = remarks(task, place)
     known: dict[bytes, str] = {}
-    for split, published in (("train", task.train_images), ("test", task.test_images)):
+    for part in PARTS:
+        if part == "val" and "val" not in place.parts:
+            continue
         try:
-            data = pictures(task, place, split)
+            data = checked_part(task, place, part)
         except (FileNotFoundError, ValueError) as error:
-            finding.rows.append((task.name, split, *["-"] * 6, place.name))
+            finding.rows.append((task.name, part, *["-"] * 6, place.name))
             finding.problems.append(str(error))
             continue
+        published = getattr(task, COUNTS[part])
         present = set(data.labels.tolist())
         empty = [name for label, name in enumerate(task.classes) if label not in present]
         unreadable, leaked = [], []
         for index, digest in enumerate(digests(data)):
             if isinstance(digest, str):
                 unreadable.append(digest)
-            elif split == "train":
+            elif part != "test":
                 known.setdefault(digest, data.name(index))
             elif digest in known:
                 leaked.append(f"{data.name(index)} is {known[digest]}")
         if published not in (None, len(data)):
-            finding.problems.append(f"{split} has {len(data)} images, published are {published}")
+            finding.problems.append(f"{part} has {len(data)} images, published are {published}")
         for names, what in (
-            (empty, f"of {len(task.classes)} classes of {split} are without images"),
-            (unreadable, f"of {len(data)} images of {split} are unreadable"),
+            (empty, f"of {len(task.classes)} classes of {part} are without images"),
+            (unreadable, f"of {len(data)} images of {part} are unreadable"),
             (leaked, f"of {len(data)} test images stand in train or validation"),
         ):
             if names:
                 more = ", …" if len(names) > NAMED else ""
                 finding.problems.append(f"{len(names)} {what}: {', '.join(names[:NAMED])}{more}")
-        counts = (
-            len(data),
-            published,
-            len(present),
-            len(empty),
-            len(unreadable),
-            len(leaked) if split == "test" else None,
-        )
+        leaks = len(leaked) if part == "test" else None
+        counts = (len(data), published, len(present), len(empty), len(unreadable), leaks)
         texts = ["-" if count is None else str(count) for count in counts]
-        finding.rows.append((task.name, split, *texts, place.name))
+        finding.rows.append((task.name, part, *texts, place.name))
     return finding
 
 
-def rendered(task: Task) -> Place:
-    """Pictures of `mini`, as arrays."""
+def checked_part(task: Task, place: Place, part: str) -> Pictures:
+    """What is published as this part; test images that are not published are those that are held out of train."""
+    if "test" in place.parts or part == "val":
+        return pictures(task, place, part)
+    data = pictures(task, place, "train")
+    train, test = held_out_test(task, len(data))
+    return data.subset(test if part == "test" else train)
 
-    def read(split: str) -> tuple[list[np.ndarray], list[int]]:
-        images, labels = load_images(task, split)
-        return list(images.permute(0, 2, 3, 1).numpy()), labels.tolist()
 
-    return Place("the package", read)
+def remarks(task: Task, place: Place) -> list[str]:
+    """How splits are made that are not there."""
+    found = []
+    if "test" not in place.parts:
+        found.append("no test images: a fifth of train is held out for testing, drawn with seed 2, always the same")
+    if task.validation_images and "val" not in place.parts:
+        found.append(
+            f"without the {task.validation_images} published validation images here: a tenth of train is held out"
+        )
+    return found
+
+
+def hub_of(task: Task) -> Hub | None:
+    """The repository that the task can be downloaded from."""
+    return task.source if isinstance(task.source, Hub) else getattr(task.source, "hub", None)
 
 
 def digests(data: Pictures) -> Iterator[bytes | str]:
@@ -120,7 +136,7 @@ def command(name: str, suite: str, *tasks: str) -> str:
     return f"python -m taujp_core.datasets {name} --suite {suite} --root {shlex.quote(str(data_folder()))}{chosen}"
 
 
-def report(suite: Suite, findings: list[Finding]) -> str:
+def report(suite: str, findings: list[Finding]) -> str:
     """A table, what is wrong, and a last sentence."""
     rows = [COLUMNS, *(row for finding in findings for row in finding.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
@@ -133,16 +149,19 @@ def report(suite: Suite, findings: list[Finding]) -> str:
         for row in rows
     ]
     wrong = [finding for finding in findings if finding.problems]
-    lines += [""] if wrong else []
+    lines += [""] if wrong or any(finding.remarks for finding in findings) else []
     lines += [f"{finding.task}: {problem}" for finding in wrong for problem in finding.problems]
+    lines += [f"{finding.task}: {remark}" for finding in findings for remark in finding.remarks]
     missing = [finding.task for finding in findings if finding.missing]
     return "\n".join([*lines, "", last_sentence(suite, findings, missing, len(wrong) - len(missing))])
 
 
-def last_sentence(suite: Suite, findings: list[Finding], missing: list[str], wrong: int) -> str:
+def last_sentence(suite: str, findings: list[Finding], missing: list[str], wrong: int) -> str:
     if not missing and not wrong:
-        return f"All {len(findings)} data sets of {suite.name} are there and whole, with no test image in train or validation."
+        return (
+            f"All {len(findings)} data sets of {suite} are there and whole, with no test image in train or validation."
+        )
     parts = [f"{wrong} {'has' if wrong == 1 else 'have'} problems"] if wrong else []
     parts += [f"{len(missing)} {'is' if len(missing) == 1 else 'are'} missing"] if missing else []
-    get = f": get what is missing by `{command('download', suite.name)}`" if missing else ""
-    return f"Of {len(findings)} data sets of {suite.name}, {' and '.join(parts)}{get}."
+    get = f": get what is missing by `{command('download', suite)}`" if missing else ""
+    return f"Of {len(findings)} data sets of {suite}, {' and '.join(parts)}{get}."

@@ -1,13 +1,14 @@
-"""Labels of class folders: by name, because the sorted folders of some data sets are not in the order of the labels.
+"""Labels by the names of classes: those of folders, and those that a table's label column has.
 
-Sorted, 143 of the 196 cars and two scenes of SUN397 (jail cell, jail indoor) get other labels than the published ones.
+The benchmark's sorted folders are not in the order of the published labels: 143 of the 196 cars and two scenes of
+SUN397 (jail cell, jail indoor) would get others.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ..suites import Task
+from ..tasks import Published, Task
 
 # Folders that are not named as the class is in a prompt, in the order of the labels.
 EUROSAT = (
@@ -18,7 +19,7 @@ WORDNET = re.compile(r"n\d{8}")
 
 
 def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
-    """Labels by the name of a class or of its folder.
+    """Labels of a published data set by the name of a class or of its folder.
 
     A number is a label (`00012`), WordNet's identifiers are in their order, other names are those of the classes, of
     which only letters and digits count. Raises ValueError for other names.
@@ -26,7 +27,8 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
     names = sorted(set(names))
     if names and all(WORDNET.fullmatch(name) for name in names) and len(names) == len(task.classes):
         return {name: label for label, name in enumerate(names)}
-    labels = {name: int(name) if name.isdecimal() else known_names(task).get(letters(name), -1) for name in names}
+    known = known_names(task.source, task.classes)
+    labels = {name: int(name) if name.isdecimal() else known.get(letters(name), -1) for name in names}
     unknown = [name for name, label in labels.items() if not 0 <= label < len(task.classes)]
     if unknown:
         raise ValueError(
@@ -37,15 +39,39 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
 
 
 @cache
-def known_names(task: Task) -> dict[str, int]:
-    names = {letters(name): label for label, name in enumerate(task.classes)}
-    if task.name == "eurosat":
+def known_names(source: Published, classes: tuple[str, ...]) -> dict[str, int]:
+    names = {letters(name): label for label, name in enumerate(classes)}
+    if source.data == "eurosat":
         names |= {letters(name): label for label, name in enumerate(EUROSAT)}
-    if task.name == "sun397":  # a_abbey, /a/abbey
-        names |= {letters(name[0] + name): label for label, name in enumerate(task.classes)}
+    if source.data == "sun397":  # a_abbey, /a/abbey
+        names |= {letters(name[0] + name): label for label, name in enumerate(classes)}
     return names
 
 
 def letters(name: str) -> str:
     """polka-dotted, Polka_Dotted → polkadotted."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def spelling(name: str) -> str:
+    """What two spellings of one class have in common: Golden_Retriever, golden retriever. C++ and C stay apart."""
+    return re.sub(r"[\s_-]+", "", name.casefold()) or name
+
+
+def check_spellings(where: str, names: Sequence[str]) -> None:
+    """Raises ValueError for two names that are spellings of one class."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(spelling(name), name)
+        if other != name:
+            raise ValueError(f"{where} has two spellings of one class, {other!r} and {name!r}: keep one")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise ValueError(f"{where} has the class {twice!r} twice")
+
+
+def in_order_of(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
+    """The label among `classes` of each of `names`; None unless they are the same names in some spelling."""
+    ours = {spelling(name): label for label, name in enumerate(classes)}
+    found = [ours.get(spelling(name)) for name in names]
+    return found if None not in found else None

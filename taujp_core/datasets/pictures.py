@@ -30,11 +30,12 @@ CHUNK = 512  # pictures that are decoded together where the order is that of the
 class Pictures(Dataset):
     """Encoded pictures with labels [n]; as bytes [3, size, size] by CLIP's resizing and central crop.
 
-    An item of `sources` is the path of an image file, its bytes, or an array of bytes [h, w] or [h, w, 3].
+    An item of `sources` is the path of an image file, its bytes, an array of bytes [h, w] or [h, w, 3], a PIL image, or
+    a tensor of bytes [3, h, w].
     `title` says where they are from. A picture that cannot be decoded is a ValueError that names it.
     """
 
-    def __init__(self, title: str, sources: Sequence, labels: Int[Tensor, "n"], size: int):
+    def __init__(self, title: str, sources: Sequence | Tensor, labels: Int[Tensor, "n"], size: int):
         self.title, self.sources, self.labels, self.size = title, sources, labels, size
 
     def __len__(self) -> int:
@@ -66,6 +67,10 @@ class Pictures(Dataset):
         """As RGB, in its own size."""
         source = self.sources[index]
         try:
+            if isinstance(source, Tensor):
+                return transforms.to_pil_image(source).convert("RGB")
+            if isinstance(source, Image.Image):
+                return source.convert("RGB")
             if isinstance(source, np.ndarray):
                 return Image.fromarray(source).convert("RGB")
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
@@ -84,7 +89,7 @@ class Pictures(Dataset):
 class Chosen(Sequence):
     """Some items of a sequence that are looked up when they are asked for."""
 
-    def __init__(self, items: Sequence, indices: list[int]):
+    def __init__(self, items: Sequence | Tensor, indices: list[int]):
         self.items, self.indices = items, indices
 
     def __len__(self) -> int:
@@ -138,9 +143,12 @@ def in_order(split: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def made_ahead(make: Callable[[int], Batch], numbers: Sequence[int], *splits: Dataset) -> Iterator[Batch]:
-    """make(number) for each number, in order; by worker processes if one of the splits has pictures to decode."""
+    """make(number) for each number, in order; by worker processes if one of the splits has pictures to decode.
+
+    A single number is one worker's work at most: it is made here.
+    """
     decoding = any(isinstance(split, Pictures) for split in splits)
-    if not decoding:
+    if not decoding or len(numbers) == 1:
         yield from map(make, numbers)
         return
     loader = DataLoader(

@@ -20,7 +20,8 @@ from ..models import ASSETS
 from ..optimisation import epoch_order
 from ..render import characters, shapes, signs, terrain, textures
 from ..render.canvas import Random
-from ..suites import Task, one_of
+from ..tasks import Task, one_of
+from .places import Place
 
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
@@ -37,14 +38,26 @@ RENDERERS: dict[str, Callable] = {
 }
 
 
-def load_images(task: Task, split: str) -> tuple[Tensor, Tensor]:
+def locate(task: Task) -> Place:
+    return Place("the package", ("train", "test"), lambda part: package_images(task, part))
+
+
+def check_package(data: object, severity: object) -> None:
+    """Raises ValueError for pictures that the package does not have, or at no severity."""
+    one_of("pictures of the package", data, [*SCANS, *(name + INVERTED for name in SCANS), *RENDERERS])
+    if data in RENDERERS and not (isinstance(severity, int | float) and 0 <= severity <= 1):
+        raise ValueError(f"severity of {data} must be a number from 0 to 1, not {severity!r}")
+
+
+def package_images(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Tensor]:
     """All images and labels of the split `train` or `test`."""
-    one_of("data set", task.name, [*SCANS, *(name + INVERTED for name in SCANS), *RENDERERS])
-    plain = task.name.removesuffix(INVERTED)
+    data, severity = task.source.data, task.source.severity
+    check_package(data, severity)
+    plain = data.removesuffix(INVERTED)
     if plain in SCANS:
         images, labels = load_scans(SCANS[plain], split)
-        return (images if plain == task.name else 255 - images), labels
-    file = cache_folder() / f"{task.name}-{split}-severity{task.severity}-{renderer_digest()}.safetensors"
+        return (images if plain == data else 255 - images), labels
+    file = cache_folder() / f"{data}-{split}-severity{severity}-{renderer_digest()}.safetensors"
     try:
         tensors, _ = read_tensors(file)
     except (FileNotFoundError, ValueError):  # not rendered yet, or damaged: a cache is made again
@@ -71,15 +84,15 @@ def load_scans(name: str, split: str) -> tuple[Tensor, Tensor]:
 
 def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Tensor]:
     """Render a split: classes in equal numbers, in random order, always the same bytes."""
-    number = list(RENDERERS).index(task.name)
+    number = list(RENDERERS).index(task.source.data)
     count = RENDERED_TEST if split == "test" else RENDERED_TRAIN
     seed = (number, SEEDS[split])
     labels = torch.from_numpy(epoch_order(count, *seed)) % len(task.classes)
     images = []
     for start in range(0, count, 500):
         part = labels[start : start + 500]
-        severity = torch.full((len(part),), task.severity, dtype=torch.float64)
-        images.append(RENDERERS[task.name](Random(len(part), *seed, start), part, severity))
+        severity = torch.full((len(part),), task.source.severity, dtype=torch.float64)
+        images.append(RENDERERS[task.source.data](Random(len(part), *seed, start), part, severity))
     return torch.cat(images), labels
 
 

@@ -1,61 +1,45 @@
-"""Where a data set lies: in a folder that people already have, or in a copy of a repository of the Hugging Face hub."""
-
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+"""From a task to its pictures, whatever its source."""
 
 import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
 
-from ..files import cache_folder
-from ..suites import Task
-from . import folders, hub
+from ..tasks import ClassFolders, Hub, InMemory, Package, Published, Table, Task
+from . import class_folders, given, hub, published, rendered, tables
 from .pictures import Pictures
+from .places import Place, check_labels
 
-
-def data_folder() -> Path:
-    """TAUJP_DATA, by default `data` in the cache folder: below it lie the data sets."""
-    return Path(os.environ.get("TAUJP_DATA", cache_folder() / "data")).expanduser().absolute()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a data set was found: a folder, or a repository and its commit; `read` gives a split's sources and labels."""
-
-    name: str
-    read: Callable[[str], tuple[Sequence, list[int]]]
-
-
-def find(task: Task, split: str) -> Pictures:
-    """The published split `train` or `test`.
-
-    Raises FileNotFoundError for a data set that is not there, in a sentence that tells how to get it, and for missing
-    parts; ValueError for damaged files, and for labels or folders that are not the task's classes.
-    """
-    return pictures(task, locate(task), split)
+READERS = {
+    Package: rendered.locate,
+    Published: published.locate,
+    ClassFolders: class_folders.locate,
+    Hub: hub.locate,
+    Table: tables.locate,
+    InMemory: given.locate,
+}
 
 
 def locate(task: Task) -> Place:
-    """A folder wins over a copy from the hub. Both splits are from the same place: splits of two may overlap."""
-    root = data_folder()
-    if found := folders.locate(task, root):
-        return Place(str(found[0]), found[1])
-    if found := hub.locate(task, root):
-        return Place(*found)
-    names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in folders.layouts(task))
-    raise FileNotFoundError(
-        f"the data set {task.name} is not below {root}, neither as {', '.join(names)} nor as {task.hub.repo} from the "
-        f"hub: get it by `python -m taujp_core.datasets download --suite NAME --tasks {task.name} --root {root}` "
-        "with the suite's name"
-    )
+    """Raises FileNotFoundError for a data set that is not there, in a sentence that tells how to get it, and for missing
+    parts; ValueError for damaged files, and for folders or tables that do not have the task's classes.
+    """
+    return READERS[type(task.source)](task)
 
 
-def pictures(task: Task, place: Place, split: str) -> Pictures:
-    sources, labels = place.read(split)
-    title = f"{task.name} {split} in {place.name}"
-    if not labels:
-        raise ValueError(f"{title} has no pictures")
-    for index, label in enumerate(labels):
-        if not 0 <= label < len(task.classes):
-            raise ValueError(f"{title}: picture {index} has label {label}, accepted are 0 to {len(task.classes) - 1}")
-    return Pictures(title, sources, torch.tensor(labels), task.image_size)
+def find(task: Task, part: str) -> TensorDataset | Pictures:
+    """A part of the data set as it was published: `train`, or `val` or `test` where they are.
+
+    Raises what `locate` and `pictures` do.
+    """
+    data = pictures(task, locate(task), part)
+    if isinstance(data.sources, Tensor) and data.sources.shape[-2:] == (task.image_size, task.image_size):
+        return TensorDataset(data.sources, data.labels)
+    return data
+
+
+def pictures(task: Task, place: Place, part: str) -> Pictures:
+    """Raises ValueError for a part without pictures, and for labels that are not the task's."""
+    sources, labels = place.read(part)
+    title = f"{task.name} {part} in {place.name}"
+    check_labels(title, labels, len(task.classes))
+    return Pictures(title, sources, torch.as_tensor(labels), task.image_size)

@@ -1,62 +1,77 @@
-"""Data sets in folders that people already have: torchvision's, those of task_vectors' users, and class folders.
+"""The benchmark's data sets in folders that people already have: torchvision's, those of task_vectors' users, and
+class folders; else as a copy from the hub.
 
-A reader takes a task, a folder and a split, `train` or `test`, and gives the sources of `Pictures` and their labels;
-pictures are not opened. Class folders hold PART/CLASS/picture; what a part counts as:
+A reader takes a task, a folder and a part, and gives the sources of `Pictures` and their labels; pictures are not
+opened. Class folders hold PART/CLASS/picture; what a part counts as:
 
 - `test` is the test split; without it `val` is, as in task_vectors' copies of DTD and SUN397;
 - beside `test`, `val` is a part of the training images, except of EuroSAT and RESISC45, whose published training
-  images leave it out;
+  images leave it out: there it is the validation split;
 - ImageNet's `val` is its test split.
 """
 
 import csv
 import gzip
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import scipy.io
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..optimisation import epoch_order
-from ..suites import Task
+from ..tasks import Task
+from . import hub
 from .classes import class_labels
+from .image_files import class_images
+from .places import PARTS, Place, Split, data_folder
 
-Split = tuple[Sequence, list[int]]
 Reader = Callable[[Task, Path, str], Split]
 
-VALIDATION_APART = ("eurosat", "resisc45")
 HELD_OUT = 270  # of EuroSAT, images of a class that are for testing, and as many for validation
+VALIDATION = ("val", "resisc45-val.txt", "2750")  # what tells that a folder has a validation split of its own
 
 
-def locate(task: Task, root: Path) -> tuple[Path, Callable[[str], Split]] | None:
-    """The first folder below `root` that holds the data set, and how a split of it is read."""
+def locate(task: Task) -> Place:
+    """A folder wins over a copy from the hub. All parts are from the same place: those of two may overlap."""
+    root = data_folder()
     for name, mark, reader in layouts(task):
-        if (root / name / mark).exists():
-            return root / name, partial(reader, task, root / name)
-    return None
+        folder = root / name
+        if (folder / mark).exists():
+            apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
+            return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
+    if place := hub.copy(task, task.source.hub):
+        return Place(place.name, ("train", "test"), place.read)
+    names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
+    raise FileNotFoundError(hub.missing(task, task.source.hub, f"neither as {', '.join(names)} nor"))
 
 
 def layouts(task: Task) -> list[tuple[str, str, Reader]]:
     """Folders that may hold the data set, what tells that they do, and who reads them; the best ones first."""
-    return [*LAYOUTS.get(task.name, []), (task.name, "train", class_folders)]
+    return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", class_folders)]
 
 
-def class_folders(task: Task, folder: Path, split: str) -> Split:
-    parts = {part: class_images(folder / part) for part in ("train", "val", "test") if (folder / part).is_dir()}
-    if split == "test":
-        chosen = ["test"] if "test" in parts else ["val"]
-    else:
-        chosen = ["train"] + (["val"] if {"val", "test"} <= set(parts) and task.name not in VALIDATION_APART else [])
-    return from_parts(task, folder, parts, chosen)
+def class_folders(task: Task, folder: Path, part: str) -> Split:
+    parts = parts_of(folder)
+    if part == "test":
+        return from_parts(task, folder, parts, ["test"] if "test" in parts else ["val"])
+    return from_parts(task, folder, parts, ["train"] + (["val"] if {"val", "test"} <= set(parts) else []))
 
 
-def imagenet(task: Task, folder: Path, split: str) -> Split:
+def three_parts(task: Task, folder: Path, part: str) -> Split:
+    """Class folders whose `val` is the validation split."""
+    return from_parts(task, folder, parts_of(folder), [part])
+
+
+def parts_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    return {part: class_images(folder / part) for part in PARTS if (folder / part).is_dir()}
+
+
+def imagenet(task: Task, folder: Path, part: str) -> Split:
     test = "val_in_folder" if (folder / "val_in_folder").is_dir() else "val"
     parts = {part: class_images(folder / part) for part in ("train", test) if (folder / part).is_dir()}
-    return from_parts(task, folder, parts, [test if split == "test" else "train"])
+    return from_parts(task, folder, parts, [test if part == "test" else "train"])
 
 
 def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]], chosen: list[str]) -> Split:
@@ -70,17 +85,6 @@ def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]]
     labels = labels_of(task, names, folder)
     pairs = [(path, labels[name]) for part in chosen for name, files in parts[part].items() for path in files]
     return unzip(pairs)
-
-
-def class_images(folder: Path) -> dict[str, list[Path]]:
-    """Picture files by class folder, both sorted."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {name: pictures_in(folder / name) for name in names}
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    files = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted(file for file in files if file.suffix.lower() in IMG_EXTENSIONS)
 
 
 def labels_of(task: Task, names: set[str], folder: Path) -> dict[str, int]:
@@ -115,25 +119,25 @@ def matlab(path: Path, *names: str) -> list[np.ndarray]:
         raise ValueError(f"{path} is damaged or not the file that it should be: {error!r}") from None
 
 
-def cars(task: Task, folder: Path, split: str) -> Split:
+def cars(task: Task, folder: Path, part: str) -> Split:
     """torchvision: devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, cars_train, cars_test; classes from 1."""
-    path = folder / {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}[split]
+    path = folder / {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}[part]
     (annotations,) = matlab(path, "annotations")
-    images = folder / f"cars_{split}"
+    images = folder / f"cars_{part}"
     return unzip([(images / str(one["fname"]), int(one["class"]) - 1) for one in np.atleast_1d(annotations)])
 
 
-def dtd(task: Task, folder: Path, split: str) -> Split:
+def dtd(task: Task, folder: Path, part: str) -> Split:
     """The published archive, partition 1: images/CLASS, labels/train1.txt, val1.txt, test1.txt."""
-    lists = ["test1.txt"] if split == "test" else ["train1.txt", "val1.txt"]
+    lists = ["test1.txt"] if part == "test" else ["train1.txt", "val1.txt"]
     files = [folder / "images" / line for name in lists for line in lines_of(folder / "labels" / name)]
     labels = labels_of(task, {file.parent.name for file in files}, folder)
     return unzip([(file, labels[file.parent.name]) for file in files])
 
 
-def eurosat(task: Task, folder: Path, split: str) -> Split:
-    """torchvision: 2750/CLASS, without splits. Of each class HELD_OUT images are for testing, and as many are left
-    out, drawn with seed 0 from the sorted names: 21600 and 2700 images, as the published numbers, not their choice.
+def eurosat(task: Task, folder: Path, part: str) -> Split:
+    """torchvision: 2750/CLASS, without splits. Of each class HELD_OUT images are for testing, and as many for
+    validation, drawn with seed 0 from the sorted names: 21600, 2700 and 2700 images as published, another choice.
     """
     classes = class_images(folder / "2750")
     labels = labels_of(task, set(classes), folder)
@@ -142,14 +146,14 @@ def eurosat(task: Task, folder: Path, split: str) -> Split:
         if len(files) <= 2 * HELD_OUT:
             raise ValueError(f"{folder / '2750' / name} has {len(files)} images: more than {2 * HELD_OUT} are needed")
         order = epoch_order(len(files), 0, labels[name])
-        chosen = order[:HELD_OUT] if split == "test" else order[2 * HELD_OUT :]
+        chosen = {"test": order[:HELD_OUT], "val": order[HELD_OUT : 2 * HELD_OUT], "train": order[2 * HELD_OUT :]}[part]
         pairs += [(files[i], labels[name]) for i in sorted(chosen)]
     return unzip(pairs)
 
 
-def gtsrb(task: Task, folder: Path, split: str) -> Split:
+def gtsrb(task: Task, folder: Path, part: str) -> Split:
     """torchvision: GTSRB/Training/000NN/*.ppm; GTSRB/Final_Test/Images/*.ppm with labels in GT-final_test.csv."""
-    if split == "train":
+    if part == "train":
         return from_parts(task, folder, {"GTSRB/Training": class_images(folder / "GTSRB/Training")}, ["GTSRB/Training"])
     path = existing(folder / "GT-final_test.csv")
     with path.open(encoding="utf-8", newline="") as file:
@@ -160,9 +164,9 @@ def gtsrb(task: Task, folder: Path, split: str) -> Split:
         raise ValueError(f"{path} is damaged, or lacks the columns Filename and ClassId: {error!r}") from None
 
 
-def mnist(task: Task, folder: Path, split: str) -> Split:
+def mnist(task: Task, folder: Path, part: str) -> Split:
     """torchvision: raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, packed (.gz) or not."""
-    start = {"train": "train", "test": "t10k"}[split]
+    start = {"train": "train", "test": "t10k"}[part]
     images = read_idx(folder / "raw" / f"{start}-images-idx3-ubyte", 3)
     labels = read_idx(folder / "raw" / f"{start}-labels-idx1-ubyte", 1)
     return list(images), labels.tolist()
@@ -186,12 +190,12 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def resisc45(task: Task, folder: Path, split: str) -> Split:
-    """torchgeo: NWPU-RESISC45/CLASS/*.jpg and lists of file names, resisc45-train.txt and resisc45-test.txt."""
+def resisc45(task: Task, folder: Path, part: str) -> Split:
+    """torchgeo: NWPU-RESISC45/CLASS/*.jpg and lists of file names, resisc45-train.txt, -val.txt, -test.txt."""
     classes = class_images(folder / "NWPU-RESISC45")
     labels = labels_of(task, set(classes), folder)
     places = {file.name: (file, labels[name]) for name, files in classes.items() for file in files}
-    path = folder / f"resisc45-{split}.txt"
+    path = folder / f"resisc45-{part}.txt"
     names = lines_of(path)
     missing = [name for name in names if name not in places]
     if missing:
@@ -199,9 +203,9 @@ def resisc45(task: Task, folder: Path, split: str) -> Split:
     return unzip([places[name] for name in names])
 
 
-def sun397(task: Task, folder: Path, split: str) -> Split:
+def sun397(task: Task, folder: Path, part: str) -> Split:
     """torchvision's folder, with the lists of partition 1, which torchvision does not use, in it or in Partitions."""
-    name = {"train": "Training_01.txt", "test": "Testing_01.txt"}[split]
+    name = {"train": "Training_01.txt", "test": "Testing_01.txt"}[part]
     path = next((path for path in (folder / name, folder / "Partitions" / name) if path.is_file()), None)
     if path is None:
         raise FileNotFoundError(
@@ -214,9 +218,9 @@ def sun397(task: Task, folder: Path, split: str) -> Split:
     return unzip([(images / line, labels[line.rpartition("/")[0]]) for line in lines])
 
 
-def svhn(task: Task, folder: Path, split: str) -> Split:
+def svhn(task: Task, folder: Path, part: str) -> Split:
     """torchvision: train_32x32.mat, test_32x32.mat with X [32, 32, 3, n] and y [n]; 10 stands for the digit 0."""
-    path = folder / f"{split}_32x32.mat"
+    path = folder / f"{part}_32x32.mat"
     images, labels = matlab(path, "X", "y")
     if images.ndim != 4 or images.dtype != np.uint8 or labels.shape != images.shape[3:]:
         raise ValueError(f"{path} should hold bytes X [32, 32, 3, n] and y [n], not {images.shape} and {labels.shape}")
@@ -228,13 +232,13 @@ LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
     # Lists first: copies made of them by hand are where test images got into training folders.
     "dtd": [("dtd/dtd", "labels", dtd), ("dtd", "labels", dtd)],
     "eurosat": [
-        ("EuroSAT_splits", "train", class_folders),
-        ("eurosat", "train", class_folders),
+        ("EuroSAT_splits", "train", three_parts),
+        ("eurosat", "train", three_parts),
         ("eurosat", "2750", eurosat),
     ],
     "gtsrb": [("gtsrb", "GTSRB", gtsrb)],
     "mnist": [("MNIST", "raw", mnist)],
-    "resisc45": [("resisc45", "NWPU-RESISC45", resisc45)],
+    "resisc45": [("resisc45", "NWPU-RESISC45", resisc45), ("resisc45", "train", three_parts)],
     "sun397": [
         *(("SUN397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
         *(("sun397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
@@ -244,3 +248,6 @@ LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
     "svhn": [("svhn", "train_32x32.mat", svhn), (".", "train_32x32.mat", svhn)],
     "imagenet": [("imagenet", "val_in_folder", imagenet), ("imagenet", "val", imagenet)],
 }
+
+# Readers that know a validation split.
+VALIDATION_APART = (three_parts, eurosat, resisc45)

@@ -1,0 +1,68 @@
+"""What is a training method? What its file in this folder says, as plain data and one function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from ..models import Parameters
+
+APPLICATIONS = ("encoder", "linearised")
+OTHERS = ("none", "in turn", "all")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step, or of a part of it; `others` are of other data sets, without labels (m may be 0)."""
+
+    images: Shaped[Tensor, "n ..."]
+    labels: Int[Tensor, "n"]
+    others: Shaped[Tensor, "m ..."]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that only this method has: its default, whose type it keeps, and the least that is accepted."""
+
+    default: int | float
+    least: int | float = 0
+
+
+def everything(name: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Method:
+    """How task vectors are trained, and how the trained vector is applied.
+
+    application: `encoder`, f(x; θ₀ + τ), or `linearised`, f₀ + Jτ.
+    gradient: (clip, head [d, classes], tau, batch, prepared, **parameters) gives the objective's gradient with respect
+        to τ, the task's loss and the penalty without its weight. None if nothing is trained: see vector_of.
+    moves: for the name of a parameter of θ₀, whether it moves; τ stays zero elsewhere.
+    others: images of which other data sets a step wants: `none`, one data set a step `in turn`, or `all`.
+    prepare: (clip, data sets of the others) gives what the gradient is handed as `prepared`, once before the training.
+    parameters: what the gradient takes by name. Those that RunConfig has as fields have their defaults in the suite's
+        recipe, the others here.
+    vector_of: the method whose vectors this one applies in its own way.
+    """
+
+    name: str
+    application: str
+    gradient: Callable[..., tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]] | None
+    moves: Callable[[str], bool] = everything
+    others: str = "none"
+    prepare: Callable | None = None
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    vector_of: str = ""
+
+    @property
+    def penalised(self) -> bool:
+        """Whether a step sees images of other data sets."""
+        return self.others != "none"
+
+
+def no_penalty(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    return torch.zeros_like(loss)

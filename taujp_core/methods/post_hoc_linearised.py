@@ -1,0 +1,5 @@
+"""Vectors of `standard`, applied to the model linearised at θ₀ (Ortiz-Jimenez et al. 2023, sec. 4)."""
+
+from .method import Method
+
+METHOD = Method("post-hoc-linearised", "linearised", None, vector_of="standard")

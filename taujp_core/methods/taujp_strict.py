@@ -1,0 +1,43 @@
+"""The τJp penalty on every other data set at each step (Yoshida et al. 2025).
+
+CE(f₀ + Jτ) + λ · mean over all other data sets of mean ‖J(x')τ‖₂, on a batch of each.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..evaluation import cross_entropy
+from ..jacobian import linearised_gradient, product_norms
+from ..models import Clip, Parameters
+from .linear import gradient as linear_gradient
+from .method import Batch, Method, Parameter
+
+
+def gradient(
+    clip: Clip,
+    head: Float[Tensor, "d classes"],
+    tau: Parameters,
+    batch: Batch,
+    prepared: object = None,
+    penalty_weight: float = 0.0,
+) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
+    """Gradient of CE(f₀ + Jτ) + λ·mean ‖J(x')τ‖₂, in one pass over both sets of images, the loss and the penalty.
+
+    Without other images, as before the penalty's first step, that of `linear`.
+    """
+    n = len(batch.labels)
+    if not len(batch.others):
+        return linear_gradient(clip, head, tau, batch)
+
+    def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        loss = cross_entropy(f0[:n] + products[:n], head, batch.labels)
+        penalty = product_norms(products[n:]).mean()
+        return loss + penalty_weight * penalty, (loss.detach(), penalty.detach())
+
+    images = torch.cat([batch.images, batch.others])
+    found, (loss, penalty) = linearised_gradient(clip.encoder, clip.theta0, tau, images, objective)
+    return found, loss, penalty
+
+
+METHOD = Method("taujp-strict", "linearised", gradient, others="all", parameters={"penalty_weight": Parameter(0.1)})

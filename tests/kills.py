@@ -1,0 +1,102 @@
+"""Trainings that are killed with −9 at random moments and started again, in processes of their own."""
+
+import multiprocessing
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+import taujp_core.training_state as training_state
+from taujp_core.config import run_config
+from taujp_core.finetune import finetune
+from taujp_core.models import load_clip
+from taujp_core.runs import Run, snapshot_file
+from taujp_core.task_vectors import TaskVector
+
+SNAPSHOTS = (3, 7)
+CASES = {
+    "standard": {},
+    "linear": {"accumulation": 2},
+    "taujp-strict": {"penalty_start": 3},
+    "taujp-efficient": {"penalty_reservoir": 20, "least_crop": 0.9},
+}
+
+
+@dataclass
+class Report:
+    """kills; resumptions: those after which a saved state was found; different: cases that ended in something else."""
+
+    kills: int = 0
+    resumptions: int = 0
+    trainings: int = 0
+    different: list[str] = field(default_factory=list)
+
+
+def trained(method: str, started: bool, steps: int, store: Path, sooner: bool = False) -> Run:
+    """The run of a case; `sooner`: a state is saved as often as saving allows."""
+    torch.set_num_threads(1)
+    if sooner:
+        training_state.SAVE_SECONDS, training_state.SAVE_SHARE = 0.0, 1.0
+    clip = load_clip("mini", device="cpu")
+    changes = {"steps": steps, "batch_size": 8, **CASES[method]}
+    if method.startswith("taujp"):
+        changes["penalty_batch_size"] = 4
+    start = None
+    if started:
+        generator = torch.Generator().manual_seed(0)
+        tau = {name: 0.001 * torch.randn(value.shape, generator=generator) for name, value in clip.theta0.items()}
+        start = TaskVector(tau, clip.fingerprint, "uci", "standard")
+        changes["start"] = start.digest()
+    config = run_config("mini", "uci", method, tasks=["uci", "mnist"], **changes)
+    return finetune(config, store, clip, SNAPSHOTS, start)
+
+
+def outcome(run: Run) -> dict[str, object]:
+    """What must not depend on kills: digests of the vector and of the snapshots, losses and accuracies."""
+    snapshots = [TaskVector.load(snapshot_file(run.folder, step)).digest() for step in SNAPSHOTS]
+    record = run.record
+    metrics = {name: value for name, value in record["metrics"].items() if name != "tau_norm"}
+    files = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")
+    return {
+        "vector": run.vector.digest(), "snapshots": snapshots, "history": record["history"], "curve": record["curve"],
+        "metrics": metrics, "files": files,
+    }  # fmt: skip
+
+
+def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Report:
+    """Cases in turn, each killed until it is through, until so many kills have been made."""
+    moments, report = random.Random(seed), Report()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kills"])  # torch is imported once
+    cases = [(method, started) for started in (False, True) for method in CASES]
+    expected: dict[tuple, tuple[dict, float]] = {}
+    while report.kills < kills:
+        case = cases[report.trainings % len(cases)]
+        if case not in expected:
+            began = time.perf_counter()
+            whole = outcome(trained(*case, steps, folder / "whole"))
+            expected[case] = whole, time.perf_counter() - began
+        whole, seconds = expected[case]
+        store = folder / f"killed-{report.trainings}"
+        while True:
+            process = context.Process(target=trained, args=(*case, steps, store, True))
+            process.start()
+            process.join(moments.uniform(0, 1.5 * seconds + 1) if report.kills < kills else None)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            report.kills += 1
+        if process.exitcode != 0:
+            report.different.append(f"{case}: ended with exit code {process.exitcode}")
+        else:
+            run = trained(*case, steps, store)  # loads what is finished
+            report.resumptions += len(run.record["resumed_at"])
+            found = outcome(run)
+            parts = [name for name in whole if found[name] != whole[name]]
+            if parts:
+                report.different.append(f"{case}, resumed at {run.record['resumed_at']}: other {', '.join(parts)}")
+        report.trainings += 1
+    return report
