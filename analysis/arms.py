@@ -36,7 +36,7 @@ from .interference import edit_direction, exposure, flat, interference, placebo_
 from .products import forward_source, measure_products
 
 APPLICATIONS = ("linearised", "non-linear")
-UNTREATED = "linear"  # the method of the vectors that the arms dose, onset and scale start from
+UNTREATED_METHOD = "linear"  # the method of the vectors that the arms dose, onset and scale start from
 DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
 
@@ -230,7 +230,7 @@ def onset(
         ]
         targets = [o.vector for o in untreated if o.config.seed == run.config.seed and o.config.task != run.config.task]
         found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
-        tables.append(found.assign(method=UNTREATED, seed=run.config.seed))
+        tables.append(found.assign(method=UNTREATED_METHOD, seed=run.config.seed))
     return pd.concat(tables, ignore_index=True)
 
 

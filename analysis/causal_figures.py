@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .arms import APPLICATIONS, UNTREATED
+from .arms import APPLICATIONS, UNTREATED_METHOD
 from .causality import UNIT
 from .figures import METHOD_COLOURS, PALETTE, styled
 
@@ -39,7 +39,7 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
         ours = last[last.application == application]
         for (arm, method), rows in ours.groupby(["arm", "method"], sort=False):
             levels = rows.assign(log_tau_jp=np.log2(rows.tau_jp)).groupby("level")[["log_tau_jp", outcome]].mean()
-            untreated = method == UNTREATED
+            untreated = method == UNTREATED_METHOD
             name = ARM_NAMES[arm] + ("" if untreated else f", {method} vectors")
             figure.add_scatter(
                 x=(2**levels.log_tau_jp).round(4), y=levels[outcome].round(4), name=name, legendgroup=name,

@@ -63,7 +63,7 @@ def report_rows(table: str, suite: str, summary: dict | None) -> pd.DataFrame:
             if column is None:
                 continue
             # The pre-trained model is the same for every method and seed.
-            values = (100 * ours[column]).to_numpy() if len(ours) else np.array([])
+            values = 100 * pd.to_numeric(ours[column]).to_numpy() if len(ours) else np.array([])
             values = values[:1] if method == "pre-trained" else values
             row = {"suite": suite, "table": table, "method": method, "choice": choice, "quantity": quantity}
             row["measured"] = values.mean() if len(values) else np.nan

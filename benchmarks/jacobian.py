@@ -30,10 +30,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from analysis.coefficients import COEFFICIENTS, scores
 from analysis.products import Products
+from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
-from taujp_core.finetune import cross_entropy, penalised_gradient
 from taujp_core.jacobian import jacobian_products
 from taujp_core.memory import device_of
+from taujp_core.methods import METHODS, Batch
 from taujp_core.models import Clip, Parameters, load_clip, logits
 from taujp_core.precision import precision
 from taujp_core.provenance import provenance
@@ -94,14 +95,13 @@ class Sides:
 
     # Ours.
     def step(self) -> Parameters:
-        return penalised_gradient(
-            self.clip, self.head, self.vectors[0], self.images, self.labels, self.images[:0], 0.0
-        )[0]  # fmt: skip
+        batch = Batch(self.images, self.labels, self.images[:0])
+        return METHODS["linear"].gradient(self.clip, self.head, self.vectors[0], batch)[0]
 
     def penalised_step(self) -> Parameters:
-        return penalised_gradient(
-            self.clip, self.head, self.vectors[0], self.images, self.labels, self.penalised, PENALTY_WEIGHT
-        )[0]
+        batch = Batch(self.images, self.labels, self.penalised)
+        method = METHODS["taujp-strict"]
+        return method.gradient(self.clip, self.head, self.vectors[0], batch, penalty_weight=PENALTY_WEIGHT)[0]
 
     def products(self) -> torch.Tensor:
         return jacobian_products(self.encoder, self.theta0, self.vectors, self.measured)[1]

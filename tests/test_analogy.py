@@ -26,11 +26,12 @@ from analysis.analogy import (
     tasks_of,
 )
 from analysis.analogy_figures import analogy_curves, gain_against_tau_jp
+from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.jacobian import jacobian_products
 from taujp_core.models import zero_shot_head
-from taujp_core.runs import Run, run_config
+from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
 

@@ -8,8 +8,9 @@ from conftest import random_like
 import analysis.arms
 from analysis.arms import DOSES, SHARES, dose_and_scale, edits, first_images, geometry, third
 from analysis.products import measure_products
+from taujp_core.config import run_config
 from taujp_core.datasets.pictures import Pictures
-from taujp_core.runs import Run, run_config
+from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
@@ -52,7 +53,8 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
     assert len(points) == 6 * (len(DOSES) + 3 + 3) * 2
     means = points.groupby(["arm", "level"]).tau_jp.mean()
     untreated = means["edit", 0.0]
-    assert means["random", 0.0] == means["third", 0.0] == pytest.approx(untreated)
+    # The same vectors, but beside other ones in a pass: float32 sums in another order.
+    assert [means["random", 0.0], means["third", 0.0]] == pytest.approx([untreated] * 2, rel=1e-4)
     edit = [means["edit", dose] for dose in DOSES]
     assert edit == sorted(edit)
     assert edit[0] < 0.75 * untreated
@@ -66,9 +68,9 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
 def test_norm_and_cosine_are_those_of_the_combination(mini, tmp_path):
     first, second, other = (run.vector for run in runs(mini, tmp_path))
     found = geometry(other, [first, second], [(1.0, 0.0), (0.0, -2.0)])
-    assert found["norm"] == pytest.approx([first.norm(), 2 * second.norm()])
+    assert found["norm"] == pytest.approx([first.norm(), 2 * second.norm()], rel=1e-5)
     dot = sum((first.tau[name].double() * value.double()).sum().item() for name, value in other.tau.items())
-    assert found["cosine"][0] == pytest.approx(dot / first.norm() / other.norm())
+    assert found["cosine"][0] == pytest.approx(dot / first.norm() / other.norm(), abs=1e-6)
 
 
 def test_the_third_task_is_neither_source_nor_target(mini, tmp_path):

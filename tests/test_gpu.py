@@ -4,11 +4,12 @@ import pytest
 import torch
 from conftest import random_images, random_like
 
-from taujp_core.finetune import finetune, penalised_gradient
+from taujp_core.config import run_config
+from taujp_core.finetune import finetune
 from taujp_core.jacobian import gauss_newton_product, jacobian_products
+from taujp_core.methods import METHODS, Batch
 from taujp_core.models import load_clip
 from taujp_core.precision import precision
-from taujp_core.runs import run_config
 from taujp_core.task_vectors import edited
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
@@ -23,7 +24,8 @@ def test_products_and_gradients(name, error, mini):
     def everything(clip, device):
         vector = {key: value.to(device) for key, value in tau.items()}
         part, rest = images[:12].to(device), images[12:].to(device)
-        gradient, _ = penalised_gradient(clip, head.to(device), vector, part, labels.to(device), rest, 0.1)
+        batch = Batch(part, labels.to(device), rest)
+        gradient, _, _ = METHODS["taujp-strict"].gradient(clip, head.to(device), vector, batch, penalty_weight=0.1)
         return (
             jacobian_products(clip.encoder, clip.theta0, [vector, vector], images)[1],  # images are moved in chunks
             torch.cat([value.flatten() for value in gradient.values()]),

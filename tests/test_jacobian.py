@@ -9,7 +9,6 @@ from torch.func import functional_call, jacrev, jvp
 from towers import TOWERS, brute_force, central_difference, inner, pytorch_rules, relative_error
 
 from taujp_core.evaluation import features, linearised_features
-from taujp_core.finetune import penalised_gradient
 from taujp_core.jacobian import (
     gauss_newton_product,
     jacobian_products,
@@ -17,6 +16,7 @@ from taujp_core.jacobian import (
     product_norms,
     transpose_product,
 )
+from taujp_core.methods import METHODS, Batch
 from taujp_core.models import Clip, ImageEncoder, load_clip
 
 
@@ -69,12 +69,13 @@ def test_vectors_may_name_parameters_in_another_order(mini64):
     images, tau = random_images(2), random_like(mini64.theta0, 1)
     shuffled = {name: tau[name] for name in sorted(tau, reverse=True)}
     expected = jacobian_products(mini64.encoder, mini64.theta0, [tau], images)[1]
-    assert torch.equal(jacobian_products(mini64.encoder, mini64.theta0, [shuffled], images)[1], expected)
+    assert relative_error(jacobian_products(mini64.encoder, mini64.theta0, [shuffled], images)[1], expected) < 1e-12
     gradients = [
         linearised_gradient(mini64.encoder, mini64.theta0, vector, images, lambda f, p: (p.square().sum(), None))[0]
         for vector in (tau, shuffled)
     ]
-    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in tau)
+    for name, value in gradients[0].items():
+        assert (gradients[1][name] - value).norm() <= 1e-12 * value.norm(), name
 
 
 def test_gradients_under_no_grad(small):
@@ -83,7 +84,8 @@ def test_gradients_under_no_grad(small):
     expected = gauss_newton_product(encoder, theta0, tau, images)
     with torch.no_grad():
         found = gauss_newton_product(encoder, theta0, tau, images)
-    assert all(torch.equal(found[name], expected[name]) for name in theta0)
+    for name, value in expected.items():
+        assert (found[name] - value).norm() <= 1e-12 * value.norm(), name
 
 
 def test_step_gradient_equals_autograd_through_jvp(network):
@@ -161,7 +163,8 @@ def test_gradient_of_the_penalised_objective_equals_finite_differences(small):
     images, labels, penalised = random_images(4), torch.tensor([0, 1, 2, 0]), random_images(6, seed=1)
     head = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     tau, penalty_weight = random_like(theta0, 7, 0.2), 0.7
-    gradient, (loss, penalty) = penalised_gradient(clip, head, tau, images, labels, penalised, penalty_weight)
+    batch = Batch(images, labels, penalised)
+    gradient, loss, penalty = METHODS["taujp-strict"].gradient(clip, head, tau, batch, penalty_weight=penalty_weight)
 
     def objective(tau):
         edited = linearised_features(encoder, theta0, tau, images)

@@ -110,3 +110,16 @@ def test_estimates_under_autocast_do_not_count_casts_of_weights(mini):
         found = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
     assert 0.4 * exact[0] < found[0] <= exact[0]
     assert 0.4 * exact[1] < found[1] < 1.5 * exact[1]
+
+
+def test_graph_bytes_are_what_the_backward_pass_needs(small):
+    """An image's numbers in float64: the convolution keeps its input, layer norm its input, mean and scale, tanh its
+    output, which is the linear map's input."""
+    network, theta = small
+    kept = 3 * 32 * 32 + 64 + 2 + 64
+    assert memory.graph_bytes(network, theta, random_images(1)) == 8 * kept
+
+
+def test_a_training_step_takes_no_less_than_its_graph(mini):
+    largest, everything = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
+    assert largest < memory.graph_bytes(mini.encoder, mini.theta0, random_images(1)) <= everything

@@ -1,6 +1,5 @@
-"""Notebooks: wrong parameters stop them at the door, and what is committed fits the code."""
+"""Notebooks: what is committed fits the code. Their parameters: test_parameters.py."""
 
-import json
 import os
 import re
 import shlex
@@ -8,12 +7,10 @@ import subprocess
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 import yaml
-from papermill.exceptions import PapermillExecutionError
 
-from analysis.notebook import ParameterError, check_parameters, in_project, show_table
+from analysis.notebook import in_project, show_table
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -22,65 +19,6 @@ RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
 
 def code_cells(path: Path) -> list:
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-
-
-@pytest.mark.parametrize(
-    ("notebook", "parameters", "sentence"),
-    [
-        ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
-        ("10_train", {"penalty_weight": "1e-3"}, "parameter penalty_weight must be float, not str '1e-3'"),
-        ("10_train", {"penalty_weight": -1.0}, "penalty_weight must be finite and not negative, not -1.0"),
-        ("10_train", {"task": "mnits"}, "unknown task 'mnits': accepted are mnist"),
-        ("30_addition", {"suite": "maxi"}, "unknown suite 'maxi': accepted are clip8-b16"),
-        ("30_addition", {"methods": ["linear", "lora"]}, "unknown method 'lora': accepted are standard"),
-        ("31_negation", {"recipe": {"stepz": 3}}, "unknown run parameter stepz"),
-        ("31_negation", {"recipe": {"precision": "fp8"}}, "unknown precision 'fp8': accepted are float32"),
-        ("20_causal_probe", {"tasks": ["mnist", "cars"]}, "unknown task 'cars': accepted are mnist"),
-        ("32_analogy", {"recipe": {"stepz": 3}}, "unknown run parameter stepz"),
-        ("40_continual", {"methods": ["linear", "ewc"]}, "unknown method 'ewc': accepted are standard"),
-        ("50_public_checkpoints", {"new_task": "mnist"}, "mnist is published already: the new task must be another"),
-        ("50_public_checkpoints", {"continued": "uci"}, "unknown published task to continue 'uci': accepted are mnist"),
-        ("50_public_checkpoints", {"further": {"stepz": 3}}, "unknown run parameter stepz"),
-        ("90_report", {"suites": ["maxi"]}, "unknown suite 'maxi': accepted are clip8-b16"),
-    ],
-)
-def test_wrong_parameters_stop_a_notebook_before_it_writes(notebook, parameters, sentence, tmp_path, monkeypatch):
-    monkeypatch.setenv("TAUJP_HOME", str(tmp_path / "home"))
-    with pytest.raises(PapermillExecutionError) as caught:
-        papermill.execute_notebook(
-            ROOT / "notebooks" / f"{notebook}.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False
-        )
-    assert sentence in str(caught.value)
-    assert not (tmp_path / "home").exists()
-
-
-def namespace(source: str, injected: str = "") -> dict:
-    """Names as a kernel has them after the parameters cell and papermill's."""
-    names = {"In": [], "get_ipython": print, "_i": "", "json": json}
-    exec(source, names)
-    exec(injected, names)
-    return names
-
-
-def test_integers_serve_as_floats():
-    names = namespace("a: float = 0.5\nb: list[str] = ['x']\nc: int | None = None", "a = 2\nc = 3")
-    check_parameters(names)
-    assert (names["a"], names["b"], names["c"]) == (2.0, ["x"], 3)
-    assert isinstance(names["a"], float)
-
-
-@pytest.mark.parametrize("injected", ["a = '1e-3'", "a = True", "b = 'x'", "b = [1]", "c = 1.5", "a = None"])
-def test_wrong_types_are_named(injected):
-    names = namespace("a: float = 0.5\nb: list[str] = ['x']\nc: int | None = None", injected)
-    with pytest.raises(ParameterError, match=f"parameter {injected[0]} must be "):
-        check_parameters(names)
-
-
-def test_a_cell_can_be_run_again_by_hand():
-    names = namespace("a: float = 0.5")
-    check_parameters(names)
-    names["table"] = [1, 2]
-    check_parameters(names)
 
 
 def test_paths_of_notebooks_do_not_depend_on_the_kernels_folder(tmp_path, monkeypatch):

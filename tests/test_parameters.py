@@ -1,0 +1,359 @@
+"""Parameters of notebooks: whatever is not accepted is answered in a sentence before the first training."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import analysis.folders
+import analysis.plans
+from analysis.notebook import ParameterError, check_parameters, in_project
+from analysis.parameters import annotations
+from taujp_core.config import run_config
+from taujp_core.finetune import finetune
+from taujp_core.pretrain import PretrainConfig, pretrain
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def namespace(source: str, injected: str = "") -> dict:
+    """Names as a kernel has them after the parameters cell and papermill's."""
+    names = {"In": [], "get_ipython": print, "_i": "", "json": json}
+    exec(source, names)
+    exec(injected, names)
+    return names
+
+
+def notebook(name: str, **changes) -> dict:
+    """The same of a committed notebook."""
+    return namespace(code_cells(ROOT / "notebooks" / f"{name}.ipynb")[0]["source"]) | changes
+
+
+@cache
+def code_cells(path: Path) -> list[dict]:
+    cells = json.loads(path.read_text())["cells"]
+    return [cell | {"source": "".join(cell["source"])} for cell in cells if cell["cell_type"] == "code"]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, mini) -> Path:
+    """Where notebooks would write, if they did; the model is loaded once for all tests."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TAUJP_HOME", str(folder))
+    monkeypatch.setattr(analysis.plans, "load_clip", lambda *_, **__: mini)
+    return folder
+
+
+# By the name of the parameter, in every notebook that has it.
+BY_NAME = {
+    "suite": [("maxi", "unknown suite 'maxi': accepted are clip8-b16"), (3, "parameter suite must be str, not int 3")],
+    "suites": [
+        ([], "parameter suites: at least one is needed, not []"),
+        (["mini", "mini"], "parameter suites: 'mini' stands there twice"),
+        (["maxi"], "unknown suite 'maxi': accepted are"),
+        ("mini", "parameter suites must be list[str], not str 'mini'"),
+    ],
+    "task": [("mnits", "unknown task 'mnits': accepted are mnist"), ("", "unknown task '': accepted are mnist")],
+    "new_task": [("cars", "parameter new_task: unknown task 'cars': accepted are mnist")],
+    "tasks": [
+        (["uci", "fashion", "uci"], "parameter tasks: 'uci' stands there twice"),
+        (["uci", "cars"], "parameter tasks: unknown task 'cars': accepted are mnist"),
+        (["uci", "shapes"], "parameter tasks: unknown task 'shapes': accepted are mnist"),
+        (["uci", 3], "parameter tasks must be list[str], not list ['uci', 3]"),
+    ],
+    "known": [
+        (["uci", "uci"], "parameter known: 'uci' stands there twice"),
+        (["cars"], "parameter known: unknown task 'cars': accepted are mnist"),
+    ],
+    "pair": [
+        ([], "parameter pair: at least one is needed, not []"),
+        (["uci"], "parameter pair: must be two different tasks, not uci"),
+        (["uci", "uci"], "parameter pair: 'uci' stands there twice"),
+        (["uci", "signs", "mnist"], "parameter pair: must be two different tasks, not uci, signs, mnist"),
+        (["uci", "cars"], "parameter pair: unknown task 'cars': accepted are mnist"),
+    ],
+    "quadruples": [
+        ([[]], "a quadruple is four different tasks"),
+        ([["uci-inverted", "mnist-inverted", "uci"]], "a quadruple is four different tasks"),
+        ([["uci-inverted", "mnist-inverted", "uci", "uci"]], "a quadruple is four different tasks"),
+        ([["uci-inverted", "mnist-inverted", "uci", "mnist"]] * 2, "parameter quadruples: ['uci-inverted', 'mnist"),
+        ([["uci", "cars", "mnist", "fashion"]], "unknown task 'cars': accepted are"),
+        (["uci"], "parameter quadruples must be list[list[str]], not list ['uci']"),
+    ],
+    "method": [("lora", "unknown method 'lora': accepted are"), ("", "unknown method '': accepted are")],
+    "methods": [
+        ([], "parameter methods: at least one is needed, not []"),
+        (["linear", "linear"], "parameter methods: 'linear' stands there twice"),
+        (["linear", "lora"], "unknown method 'lora': accepted are"),
+        ("linear", "parameter methods must be list[str], not str 'linear'"),
+    ],
+    "edited": [
+        ([], "parameter edited: at least one is needed, not []"),
+        (["linear", "linear"], "parameter edited: 'linear' stands there twice"),
+        (["lora"], "unknown method 'lora': accepted are"),
+    ],
+    "seed": [
+        (-1, "parameter seed: must be from 0 to 4294967295, not -1"),
+        (2**32, "parameter seed: must be from 0 to 4294967295, not 4294967296"),
+        (0.0, "parameter seed must be int, not float 0.0"),
+    ],
+    "seeds": [
+        ([], "parameter seeds: at least one is needed, not []"),
+        ([0, 1, 0], "parameter seeds: 0 stands there twice"),
+        ([0, -1], "parameter seeds: must be from 0 to 4294967295, not -1"),
+        ([2**40], "parameter seeds: must be from 0 to 4294967295, not 1099511627776"),
+        ([True], "parameter seeds must be list[int], not list [True]"),
+    ],
+    "steps": [
+        (-1, "parameter steps: must be from 0 to 4294967295, not -1"),
+        (10**12, "parameter steps: must be from 0 to 4294967295, not 1000000000000"),
+        ("20", "parameter steps must be int, not str '20'"),
+    ],
+    "images": [(0, "parameter images: must be from 1 to"), (2**40, "parameter images: must be from 1 to 4294967295")],
+    "solve_images": [(0, "parameter solve_images: must be from 1 to")],
+    "iterations": [(0, "parameter iterations: must be from 1 to")],
+    "resamples": [
+        (0, "parameter resamples: must be from 1 to 100000, not 0"),
+        (10**9, "parameter resamples: must be from 1 to 100000, not 1000000000"),
+    ],
+    "orders": [
+        (0, "parameter orders: must be from 1 to 1000, not 0"),
+        (3, "2 tasks arrive in 1 to 2 orders, not in 3"),
+        (10**9, "parameter orders: must be from 1 to 1000, not 1000000000"),
+    ],
+    "reservoir": [
+        (-1, "parameter reservoir: must be from 0 to"),
+        (0, "taujp-memory keeps at least 1 image of a past task, not a reservoir of 0"),
+    ],
+    "points": [
+        (1, "parameter points: must be from 5 to 401, not 1"),
+        (10, "parameter points: 0 and 1 must be among them, as with 5, 9, 13, …, not 10"),
+        (10**6 + 1, "parameter points: must be from 5 to 401, not 1000001"),
+    ],
+    "batch_size": [
+        (0, "parameter batch_size: must be from 1 to"),
+        (100_000_000, "GiB: a smaller batch_size is accepted"),
+    ],
+    "warmup_steps": [(-1, "parameter warmup_steps: must be from 0 to")],
+    "peak_lr": [(-0.1, "parameter peak_lr: must be finite and not negative, not -0.1")],
+    "penalty_weight": [
+        (-1, "parameter penalty_weight: must be finite and not negative, not -1.0"),
+        (NAN, "parameter penalty_weight: must be finite and not negative, not nan"),
+        (INFINITY, "parameter penalty_weight: must be finite and not negative, not inf"),
+        ("1e-3", "parameter penalty_weight must be float, not str '1e-3'"),
+    ],
+    "penalty_weights": [
+        ([], "parameter penalty_weights: at least one is needed, not []"),
+        ([0.2, 0.6], "parameter penalty_weights: 0, the untreated, and at least one other are needed, not [0.2, 0.6]"),
+        ([0], "parameter penalty_weights: 0, the untreated, and at least one other are needed, not [0.0]"),
+        ([0, 0.2, 0.2], "parameter penalty_weights: 0.2 stands there twice"),
+        ([0, NAN], "parameter penalty_weights: must be finite and not negative, not nan"),
+    ],
+    "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5")],
+    "onset_starts": [
+        ([], "parameter onset_starts: at least one is needed, not []"),
+        ([2, 3], "one start must be 4, the number of steps"),
+        ([4], "all starts but the last must be before step 4, and there must be one: not [4]"),
+        ([2, 4, 6], "all starts but the last must be before step 4, and there must be one: not [2, 4, 6]"),
+        ([2, 2, 4], "parameter onset_starts: 2 stands there twice"),
+        ([-1, 4], "parameter onset_starts: must be from 0 to"),
+    ],
+    "onset_snapshots": [
+        ([], "parameter onset_snapshots: at least one is needed, not []"),
+        ([0, 4], "parameter onset_snapshots: must be from 1 to"),
+        ([2, 5], "steps to save after must be from 1 to 4, the last of them after the start 2: not [2, 5]"),
+        ([1, 2], "steps to save after must be from 1 to 4, the last of them after the start 2: not [1, 2]"),
+    ],
+    "recipe": [
+        ({"stepz": 3}, "parameter recipe: unknown run parameter 'stepz': accepted are accumulation, batch_size"),
+        ({"seed": 3}, "parameter recipe: unknown run parameter 'seed': accepted are"),
+        ({"start": "0123"}, "parameter recipe: unknown run parameter 'start': accepted are"),
+        ({"options": {}}, "parameter recipe: unknown run parameter 'options': accepted are"),
+        ({"tasks": ["uci"]}, "parameter recipe: unknown run parameter 'tasks': accepted are"),
+        ({3: 4}, "parameter recipe: unknown run parameter 3: accepted are"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"steps": "20"}, "steps must be an integer, not '20'"),
+        ({"accumulation": 7}, "accumulation 7 does not divide the batch of"),
+        ({"penalty_weight": -1}, "penalty_weight must be finite and not negative, not -1"),
+        ({"peak_lr": NAN}, "peak_lr must be finite and not negative, not nan"),
+        ({"precision": "fp8"}, "unknown precision 'fp8': accepted are float32"),
+        ({"precision": "tf32"}, "precision tf32 needs an NVIDIA GPU, not cpu"),
+        ({"batch_size": 100_000_000}, "GiB: a smaller batch_size is accepted"),
+        ([], "parameter recipe must be dict, not list []"),
+    ],
+    "further": [
+        ({"stepz": 3}, "parameter further: unknown run parameter 'stepz': accepted are"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"batch_size": 100_000_000}, "GiB: a smaller batch_size is accepted"),
+    ],
+    "published": [("nowhere", "parameter published: "), (__file__, "is not a folder")],
+    "base": [("model.pt", "parameter base: "), (__file__, "belongs to a folder of checkpoints, and published names none")],
+    "continued": [("uci", "unknown published task to continue 'uci': accepted are mnist")],
+    "folder": [],  # one that is not there holds nothing, and the report says how it is filled
+    "store": [("", "parameter store: '' is no name of a folder"), (__file__, "cannot be a folder, for"), (3, "must be str")],
+    "output": [("", "parameter output: '' is no name of a folder"), (f"{__file__}/deep/down", "cannot be a folder, for")],
+}  # fmt: skip
+# Several together, or one where a notebook wants something else than the others.
+TOGETHER = [
+    ("00_quickstart", {"tasks": []}, "parameter tasks: at least one task is needed, not []"),
+    ("00_quickstart", {"steps": 0}, "steps must be at least 1, not 0"),
+    ("05_pretrain_mini", {"steps": 0}, "parameter steps: must be at least 1, not 0"),
+    ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
+    ("20_causal_probe", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
+    ("20_causal_probe", {"known": ["uci"]}, "parameter known: at least two tasks are needed, for they are added, not uci"),
+    ("32_analogy", {"suite": "mini", "quadruples": []}, "name the quadruples yourself"),
+    ("40_continual", {"tasks": ["uci"]}, "a sequence takes at least two different tasks, not uci"),
+    ("40_continual", {"recipe": {"penalty_reservoir": 3}}, "the parameter reservoir sets it"),
+    ("40_continual", {"methods": ["post-hoc-linearised"]}, "unknown method 'post-hoc-linearised': accepted are standard"),
+    ("50_public_checkpoints", {"tasks": []}, "a merge takes at least two different published tasks, not none"),
+    ("50_public_checkpoints", {"tasks": ["uci"]}, "a merge takes at least two different published tasks, not uci"),
+    ("50_public_checkpoints", {"new_task": "mnist"}, "mnist is published already: the new task must be another"),
+    ("30_addition", {"suite": "clip8-b32", "tasks": ["cars"], "recipe": {}}, "python -m taujp_core.datasets download"),
+]  # fmt: skip
+EVERY = [
+    (path.stem, {name: value}, sentence)
+    for path in NOTEBOOKS
+    for name in annotations(notebook(path.stem))
+    for value, sentence in BY_NAME[name]
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "sentence"), [*EVERY, *TOGETHER])
+def test_what_is_not_accepted_is_answered_in_a_sentence(name, changes, sentence, home):
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(notebook(name, **changes))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not home.exists()
+
+
+def test_every_parameter_has_rows():
+    names = {name for path in NOTEBOOKS for name in annotations(notebook(path.stem))}
+    assert names <= BY_NAME.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        *((path.stem, {}) for path in NOTEBOOKS),
+        ("00_quickstart", {"tasks": ["uci"], "penalty_weight": 0}),
+        ("05_pretrain_mini", {"batch_size": 1, "warmup_steps": 0}),
+        ("10_train", {"task": "shapes", "method": "standard", "seed": 2**32 - 1}),
+        ("20_causal_probe", {"penalty_weights": [0, 1], "seeds": [5], "known": [], "edited": ["post-hoc-linearised"]}),
+        ("20_causal_probe", {"steps": 0, "onset_starts": [20, 80], "onset_snapshots": [80]}),
+        ("30_addition", {"tasks": ["uci"], "methods": ["linear"], "seeds": [7]}),
+        ("30_addition", {"tasks": [], "methods": ["post-hoc-linearised"], "recipe": {}}),
+        ("31_negation", {"tasks": ["uci"], "methods": ["standard"], "recipe": {"steps": 3, "peak_lr": 0}}),
+        ("32_analogy", {"quadruples": [], "methods": ["taujp-strict"]}),
+        ("33_disentanglement", {"methods": ["linear"], "tasks": [], "points": 5, "steps": 0, "images": 2**32 - 1}),
+        ("40_continual", {"tasks": [], "orders": 3, "methods": ["linear"], "reservoir": 0}),
+        ("50_public_checkpoints", {"tasks": ["uci", "signs"], "continued": "signs", "iterations": 10**6}),
+        # The names of published checkpoints come from their folder, whatever the suite.
+        ("50_public_checkpoints", {"suite": "mini-domains", "published": str(ROOT), "new_task": "uci"}),
+        ("90_report", {"folder": "not-there-yet"}),
+    ],
+)  # fmt: skip
+def test_what_is_sensible_is_accepted(name, changes, home):
+    check_parameters(notebook(name, **changes))
+    assert not home.exists()
+
+
+def test_what_makes_the_full_versions_is_accepted(home):
+    for path in sorted((ROOT / "results").rglob("*.ipynb")):
+        cells = code_cells(path)
+        injected = next(cell["source"] for cell in cells if "injected-parameters" in cell["metadata"].get("tags", []))
+        names = notebook(path.stem)
+        exec(injected, names)
+        check_parameters(names)
+
+
+def test_integers_serve_as_floats():
+    names = namespace("a: float = 0.5\nb: list[float] = [0.5]\nc: int | None = None", "a = 2\nb = [0, 0.5]\nc = 3")
+    check_parameters(names)
+    assert (names["a"], names["b"], names["c"]) == (2.0, [0.0, 0.5], 3)
+    assert [type(value) for value in (names["a"], *names["b"])] == [float] * 3
+
+
+@pytest.mark.parametrize("injected", ["a = '1e-3'", "a = True", "b = 'x'", "b = ['x', 1]", "c = 1.5", "a = None"])
+def test_wrong_types_are_named(injected):
+    names = namespace("a: float = 0.5\nb: list[str] = ['x']\nc: int | None = None", injected)
+    with pytest.raises(ParameterError, match=f"parameter {injected[0]} must be "):
+        check_parameters(names)
+
+
+def test_a_cell_can_be_run_again_by_hand():
+    names = namespace("a: float = 0.5")
+    check_parameters(names)
+    names["table"] = [1, 2]
+    check_parameters(names)
+
+
+def test_a_folder_that_cannot_be_written(home, monkeypatch):
+    home.mkdir()
+    # The superuser may write into every folder, so that a folder's permissions would not do.
+    monkeypatch.setattr(analysis.folders.os, "access", lambda path, mode: Path(path) != home)
+    with pytest.raises(ParameterError, match=f"parameter store: 'runs' cannot be written, for {home} may not"):
+        check_parameters(notebook("30_addition"))
+
+
+def test_a_pre_training_with_other_parameters_is_not_gone_on_with(home):
+    pretrain(PretrainConfig(1, 2, 0.001, 0, 1), in_project("runs/pretrain-smoke"))
+    with pytest.raises(ParameterError, match="pretrain-smoke holds a pre-training with other parameters"):
+        check_parameters(notebook("05_pretrain_mini"))
+    changes = {"steps": 1, "batch_size": 2, "warmup_steps": 1}
+    check_parameters(notebook("05_pretrain_mini", **changes))
+
+
+def test_onset_runs_without_the_steps_that_are_asked_for(home, mini):
+    changes = {"steps": 2, "onset_starts": [1, 2], "onset_snapshots": [2]}
+    config = run_config(
+        "mini",
+        "signs",
+        "taujp-efficient",
+        0,
+        ["mnist", "signs", "terrain"],
+        steps=2,
+        penalty_weight=0.6,
+        penalty_start=1,
+    )
+    run = finetune(config, in_project("runs/onset"), mini, snapshot_steps=[2])
+    check_parameters(notebook("20_causal_probe", **changes))
+    with pytest.raises(ParameterError, match="passed step 1 without leaving a snapshot") as caught:
+        check_parameters(notebook("20_causal_probe", **changes | {"onset_snapshots": [1, 2]}))
+    assert str(run.folder) in str(caught.value)
+
+
+def test_a_store_of_another_theta0_is_no_obstacle(tmp_path, mini):
+    """Nothing is refused: a run's folder is named by θ₀ too, and what another model left there is left alone."""
+    theta = {name: value * 1.01 for name, value in mini.theta0.items()}
+    config = run_config("mini", "uci", "linear", steps=1, batch_size=4)
+    first = finetune(config, tmp_path, mini)
+    second = finetune(config, tmp_path, replace(mini, theta0=theta, fingerprint="0123456789abcdef"))
+    assert first.folder != second.folder
+    assert second.vector.theta0_fingerprint == "0123456789abcdef"
+    assert finetune(config, tmp_path, mini).vector.digest() == first.vector.digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sentence"),
+    [
+        ("30_addition", "{tasks: [mnist, mnist]}", "ParameterError: parameter tasks: 'mnist' stands there twice"),
+        ("05_pretrain_mini", "{peak_lr: 1e-3}", "ParameterError: parameter peak_lr must be float, not str '1e-3'"),
+    ],
+)  # fmt: skip
+def test_papermills_output_ends_with_the_sentence(name, parameters, sentence, tmp_path):
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", ROOT / "notebooks" / f"{name}.ipynb"]
+    done = subprocess.run(
+        [*command, tmp_path / "out.ipynb", "-y", parameters], capture_output=True, text=True,
+        env={**os.environ, "TAUJP_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stderr.rstrip().splitlines()[-1] == sentence
+    assert not (tmp_path / "home").exists()
