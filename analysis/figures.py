@@ -15,6 +15,11 @@ METHOD_COLOURS = {
     "taujp-strict": "#9467bd",
     "taujp-efficient": "#d62728",
 }
+AXES = {
+    "accuracy_loss": "accuracy lost on t<br>(share of images)",
+    "loss_change": "rise of t's loss<br>(nats)",
+    "changed": "changed predictions<br>(share of images)",
+}
 FONT = dict(family="Arial, sans-serif", size=13)
 
 
@@ -32,6 +37,17 @@ def styled(figure: go.Figure, title: str, height: int, width: int) -> go.Figure:
     return figure.update_layout(
         template="plotly_white", title=title, font=FONT, height=height, width=width, margin=dict(l=70, r=20, t=80, b=60)
     )
+
+
+def below(figure: go.Figure, left: int = 90) -> go.Figure:
+    """The legend under the axes, so that it never covers a curve, and room for axis titles of two lines."""
+    legend = dict(orientation="h", yanchor="top", y=-144 / figure.layout.height)
+    return figure.update_layout(legend=legend, margin_b=150, margin_l=left)
+
+
+def log_axis(figure: go.Figure) -> None:
+    ticks = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]
+    figure.update_xaxes(type="log", title="τJp of s on t: mean ‖Jτ‖₂ (log scale)", tickvals=ticks)
 
 
 def accuracy_versus_coefficient(

@@ -1,4 +1,4 @@
-"""What every notebook needs: checked parameters, figures that show where no script runs, recorded results."""
+"""What does every notebook need? Figures that show where no script runs, tables that nbval compares, recorded results."""
 
 import os
 import re
@@ -10,19 +10,9 @@ from choreographer.browsers.chromium import Chromium
 
 from taujp_core.files import write_json, write_text
 
-from .folders import in_project
-from .parameters import ParameterError, check_parameters
+from .paths import in_project
 
-__all__ = [
-    "ParameterError",
-    "check_parameters",
-    "conclusion",
-    "in_project",
-    "record_result",
-    "show",
-    "show_table",
-    "write_table",
-]
+__all__ = ["conclusion", "in_project", "record_result", "show", "show_table", "write_table"]
 
 
 def show(figure: go.Figure) -> None:

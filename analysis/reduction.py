@@ -13,8 +13,8 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
 
 from .addition import tuned_coefficient
-from .arms import first_images, unlabelled
 from .coefficients import COEFFICIENTS, scores
+from .images import first_images, unlabelled
 from .interference import reduce_tau_jp
 from .products import forward_source, measure_products
 from .tau_jp import own_and_others, tau_jp_table

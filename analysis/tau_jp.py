@@ -8,7 +8,7 @@ from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
-from .arms import first_images
+from .images import first_images
 from .products import measure_products
 
 

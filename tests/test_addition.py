@@ -7,14 +7,7 @@ from conftest import random_images, random_like
 from torch.utils.data import TensorDataset
 
 import analysis.addition
-from analysis.addition import (
-    COEFFICIENTS,
-    Addition,
-    findings,
-    measure_addition,
-    summary_table,
-    tuned_coefficient,
-)
+from analysis.addition import COEFFICIENTS, Addition, findings, measure_addition, summary_table, tuned_coefficient
 from analysis.notebook import conclusion
 from analysis.products import Products, forward_source, measure_products
 from taujp_core.config import run_config

@@ -9,8 +9,9 @@ import torch
 from conftest import random_like
 from torch.utils.data import TensorDataset
 
-import analysis.analogy
-from analysis.analogy import (
+import analysis.analogy.quadruples
+from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
+from analysis.analogy.quadruples import (
     MODELS,
     VECTORS,
     Analogies,
@@ -25,7 +26,6 @@ from analysis.analogy import (
     summary_table,
     tasks_of,
 )
-from analysis.analogy_figures import analogy_curves, gain_against_tau_jp
 from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -97,13 +97,13 @@ def runs_of(clip, method, tasks, folder):
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_models_are_sums_of_the_right_vectors_on_the_target(method, mini, tmp_path, monkeypatch):
-    monkeypatch.setattr(analysis.analogy, "COEFFICIENTS", (0.0, 0.6, 1.0))
+    monkeypatch.setattr(analysis.analogy.quadruples, "COEFFICIENTS", (0.0, 0.6, 1.0))
     splits = {
         split: TensorDataset(*load_split(SUITE.task("uci-inverted"), split)[:50]) for split in ("validation", "test")
     }
     swapped = Quadruple("uci-inverted", "fashion-inverted", "uci", "fashion")
     monkeypatch.setattr(
-        analysis.analogy, "load_split", lambda task, split: {"uci-inverted": splits}[task.name][split]
+        analysis.analogy.quadruples, "load_split", lambda task, split: {"uci-inverted": splits}[task.name][split]
     )  # fmt: skip
     runs = runs_of(mini, method, tasks_of([QUADRUPLE, swapped], SUITE), tmp_path)
     found = measure_analogies(mini, SUITE, [QUADRUPLE, swapped], runs)

@@ -5,8 +5,10 @@ import pytest
 import torch
 from conftest import random_like
 
-import analysis.arms
-from analysis.arms import DOSES, SHARES, dose_and_scale, edits, first_images, geometry, third
+import analysis.images
+from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
+from analysis.images import first_images
+from analysis.pairs import geometry
 from analysis.products import measure_products
 from taujp_core.config import run_config
 from taujp_core.datasets.pictures import Pictures
@@ -83,7 +85,7 @@ def test_the_third_task_is_neither_source_nor_target(mini, tmp_path):
 def test_the_first_test_pictures_are_not_those_of_the_first_class(monkeypatch):
     labels = torch.arange(10).repeat_interleave(20)
     pictures = Pictures("sorted", [np.full((8, 8, 3), k, np.uint8) for k in labels], labels, 8)
-    monkeypatch.setattr(analysis.arms, "load_split", lambda task, split: pictures)
+    monkeypatch.setattr(analysis.images, "load_split", lambda task, split: pictures)
     images, drawn = first_images(SUITE, "uci", "test", 20).tensors
     assert len(drawn) == 20
     assert len(drawn.unique()) > 3

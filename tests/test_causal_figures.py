@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis import causal_figures as figures
+from analysis.causal import figures as figures
 
 POINTS = pd.DataFrame(
     [

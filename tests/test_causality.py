@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis import causality
-from analysis.arms import DOSES, SHARES
-from analysis.causality import conclusion, effects
+from analysis.causal import statistics as causality
+from analysis.causal.arms import DOSES, SHARES
+from analysis.causal.statistics import conclusion, effects
 from analysis.interference import exposure, interference
 from analysis.products import Products
 

@@ -8,10 +8,11 @@ import pytest
 from conftest import random_like
 from torch.utils.data import TensorDataset
 
-import analysis.continual
+import analysis.continual.sequences
 import taujp_core.finetune as finetuning
 import taujp_core.step_images as step_images
-from analysis.continual import (
+from analysis.continual.figures import accuracy_matrices, average_over_arrivals
+from analysis.continual.sequences import (
     OURS,
     TRAINED_BY,
     accuracy_matrix,
@@ -27,7 +28,6 @@ from analysis.continual import (
     train_sequence,
     zero_shot_arrivals,
 )
-from analysis.continual_figures import accuracy_matrices, average_over_arrivals
 from taujp_core.config import run_config
 from taujp_core.datasets import load_split, reservoir
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -157,7 +157,7 @@ def test_sequential_models_are_fine_tuned_one_from_the_other(mini, tmp_path, mon
 def test_the_matrix_is_that_of_the_edited_models(method, mini, monkeypatch):
     few = {name: TensorDataset(*load_split(SUITE.task(name), "test")[:40]) for name in ("uci", "signs", "mnist")}
     monkeypatch.setattr(
-        analysis.continual, "load_split", lambda task, split: few[task.name] if split == "test" else None
+        analysis.continual.sequences, "load_split", lambda task, split: few[task.name] if split == "test" else None
     )
     vectors = [
         TaskVector(random_like(mini.theta0, k, 0.01), mini.fingerprint, task, method) for k, task in enumerate(few)
@@ -183,7 +183,7 @@ def test_the_matrix_is_that_of_the_edited_models(method, mini, monkeypatch):
 def test_zero_shot_accuracy_does_not_depend_on_arrivals(mini64, monkeypatch):
     few = {name: TensorDataset(*load_split(SUITE.task(name), "test")[:40]) for name in ("uci", "signs")}
     monkeypatch.setattr(
-        analysis.continual, "load_split", lambda task, split: few[task.name] if split == "test" else None
+        analysis.continual.sequences, "load_split", lambda task, split: few[task.name] if split == "test" else None
     )
     table = zero_shot_arrivals(mini64, SUITE, {1: ["uci", "signs"], 2: ["signs", "uci"]})
     for name, split in few.items():

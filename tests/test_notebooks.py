@@ -1,5 +1,6 @@
 """Notebooks: what is committed fits the code. Their parameters: test_parameters.py."""
 
+import ast
 import os
 import re
 import shlex
@@ -19,6 +20,14 @@ RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
 
 def code_cells(path: Path) -> list:
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def computed(cell) -> str:
+    """The cell's statements without imports and comments."""
+    statements = ast.parse(cell.source).body
+    return "\n".join(
+        ast.unparse(statement) for statement in statements if not isinstance(statement, ast.Import | ast.ImportFrom)
+    )
 
 
 def test_paths_of_notebooks_do_not_depend_on_the_kernels_folder(tmp_path, monkeypatch):
@@ -68,9 +77,11 @@ def test_cells_that_are_not_compared_say_why(path):
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_results_come_from_the_notebooks_code(path):
-    ours = [cell.source for cell in code_cells(ROOT / "notebooks" / path.name)]
-    theirs = [cell.source for cell in code_cells(path) if "injected-parameters" not in cell.metadata.get("tags", [])]
-    assert theirs == ours
+    """But for import lines and comments: where a function lives, and what is said of it, moves no number."""
+    theirs = [cell for cell in code_cells(path) if "injected-parameters" not in cell.metadata.get("tags", [])]
+    assert [computed(cell) for cell in theirs] == [
+        computed(cell) for cell in code_cells(ROOT / "notebooks" / path.name)
+    ]
     assert path.stat().st_size <= 2e6
     assert '"output_type": "error"' not in path.read_text()
     assert all(cell.metadata.papermill.status == "completed" for cell in code_cells(path))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import analysis.folders
-import analysis.plans
-from analysis.notebook import ParameterError, check_parameters, in_project
-from analysis.parameters import annotations
+import analysis.door.plans
+import analysis.paths
+from analysis.door import ParameterError, check_parameters
+from analysis.door.parameters import annotations
+from analysis.paths import in_project
 from taujp_core.config import run_config
 from taujp_core.finetune import finetune
 from taujp_core.pretrain import PretrainConfig, pretrain
@@ -47,7 +48,7 @@ def home(tmp_path, monkeypatch, mini) -> Path:
     """Where notebooks would write, if they did; the model is loaded once for all tests."""
     folder = tmp_path / "home"
     monkeypatch.setenv("TAUJP_HOME", str(folder))
-    monkeypatch.setattr(analysis.plans, "load_clip", lambda *_, **__: mini)
+    monkeypatch.setattr(analysis.door.plans, "load_clip", lambda *_, **__: mini)
     return folder
 
 
@@ -298,7 +299,7 @@ def test_a_cell_can_be_run_again_by_hand():
 def test_a_folder_that_cannot_be_written(home, monkeypatch):
     home.mkdir()
     # The superuser may write into every folder, so that a folder's permissions would not do.
-    monkeypatch.setattr(analysis.folders.os, "access", lambda path, mode: Path(path) != home)
+    monkeypatch.setattr(analysis.paths.os, "access", lambda path, mode: Path(path) != home)
     with pytest.raises(ParameterError, match=f"parameter store: 'runs' cannot be written, for {home} may not"):
         check_parameters(notebook("30_addition"))
 

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 
 from analysis.figures import task_colours
 from analysis.products import measure_products
-from analysis.published import (
+from analysis.published.checkpoints import (
     check_plan,
     continue_with_penalty,
     pair_points,
@@ -20,7 +20,7 @@ from analysis.published import (
     set_findings,
     worst_sources,
 )
-from analysis.published_figures import foreseen_and_seen, one_shot_of_sets
+from analysis.published.figures import foreseen_and_seen, one_shot_of_sets
 from analysis.tau_jp import own_and_others, tau_jp_table
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split

@@ -5,12 +5,7 @@ import pytest
 from conftest import random_like
 
 import analysis.reduction
-from analysis.reduction import (
-    addition_accuracies,
-    measure_reduction,
-    reduce_all,
-    reduction_findings,
-)
+from analysis.reduction import addition_accuracies, measure_reduction, reduce_all, reduction_findings
 from analysis.tau_jp import own_and_others, tau_jp_table
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features

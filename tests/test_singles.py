@@ -7,15 +7,16 @@ import torch
 from conftest import random_like
 
 import analysis.addition
-import analysis.continual
+import analysis.continual.sequences
 import analysis.negation
 import taujp_core.finetune
-from analysis import addition, analogy, figures, negation
-from analysis.analogy_figures import analogy_curves, gain_against_tau_jp
+from analysis import addition, figures, negation
+from analysis.analogy import quadruples as analogy
+from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
 from analysis.batches import cost, run_table, train_all
 from analysis.coefficients import disentanglement_map, disentanglement_summary
-from analysis.continual import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
-from analysis.continual_figures import accuracy_matrices, average_over_arrivals
+from analysis.continual.figures import accuracy_matrices, average_over_arrivals
+from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
 from analysis.report import report_rows, shown
@@ -32,7 +33,13 @@ NOTHING = "There is nothing to compare: "
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
     """Every split is its first 12 images."""
-    for module in (analysis.addition, analysis.analogy, analysis.continual, analysis.negation, taujp_core.finetune):
+    for module in (
+        analysis.addition,
+        analysis.analogy.quadruples,
+        analysis.continual.sequences,
+        analysis.negation,
+        taujp_core.finetune,
+    ):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import taujp_core.finetune as finetuning
-from analysis.arms import train_onsets
+from analysis.causal.arms import train_onsets
 from taujp_core.config import run_config
 from taujp_core.finetune import finetune
 from taujp_core.runs import snapshot_file

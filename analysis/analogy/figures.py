@@ -5,8 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .analogy import MODELS, VECTORS
-from .figures import PALETTE, method_colour, styled
+from ..figures import PALETTE, method_colour, styled
+from .quadruples import MODELS, VECTORS
 
 LINES = {
     "analogy": dict(color="black", width=4),

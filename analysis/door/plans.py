@@ -17,12 +17,12 @@ from taujp_core.step_images import penalty_images
 from taujp_core.suites import Suite, load_suite
 from taujp_core.training_state import read_progress
 
-from .analogy import named_quadruples, tasks_of
-from .arms import onset_configs
-from .batches import run_configs
-from .continual import arrival_orders, sequence_configs
-from .folders import in_project
-from .report import TABLES, load_summary
+from ..analogy.quadruples import named_quadruples, tasks_of
+from ..batches import run_configs
+from ..causal.arms import onset_configs
+from ..continual.sequences import arrival_orders, sequence_configs
+from ..paths import in_project
+from ..report import TABLES, load_summary
 
 
 def check_plan(suite: Suite | None, values: dict) -> None:
@@ -167,7 +167,7 @@ def continual(suite: Suite, values: dict) -> list[RunConfig]:
 
 def public(suite: Suite, values: dict) -> list[RunConfig]:
     """Of a folder's checkpoints the names are known when they are read, which comes before any training."""
-    from .published import check_plan as check_public  # brings statistics that take seconds to import
+    from ..published.checkpoints import check_plan as check_public
 
     if values["base"] and not values["published"]:
         raise ValueError("parameter base: belongs to a folder of checkpoints, and published names none")

@@ -32,8 +32,8 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, as_suite, one_of
 from taujp_core.task_vectors import TaskVector, edited, total
 
-from .coefficients import scores
-from .products import edited_source, forward_source
+from ..coefficients import scores
+from ..products import edited_source, forward_source
 
 TRAINED_BY = {
     "standard": "standard",

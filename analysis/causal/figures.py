@@ -1,13 +1,14 @@
-"""Figures of the causal probe: from the table of `analysis.arms` and the statistics of `analysis.causality`."""
+"""Figures of the causal probe: from the table of `analysis.causal.arms` and the statistics of `analysis.causal.statistics`."""
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .arms import APPLICATIONS, UNTREATED_METHOD
-from .causality import UNIT
-from .figures import METHOD_COLOURS, PALETTE, styled
+from ..figures import AXES, METHOD_COLOURS, PALETTE, below, log_axis, styled
+from ..pairs import APPLICATIONS
+from .arms import UNTREATED_METHOD
+from .statistics import UNIT
 
 ARM_NAMES = {
     "dose": "dose: λ in training",
@@ -20,11 +21,6 @@ ARM_NAMES = {
 }
 ARM_COLOURS = {arm: PALETTE[k] for k, arm in enumerate(ARM_NAMES)}
 ARM_SYMBOLS = dict(zip(ARM_NAMES, ["circle", "square", "diamond", "x", "cross", "triangle-up", "star"], strict=True))
-AXES = {
-    "accuracy_loss": "accuracy lost on t<br>(share of images)",
-    "loss_change": "rise of t's loss<br>(nats)",
-    "changed": "changed predictions<br>(share of images)",
-}
 VERDICT_COLOURS = {"supports": "#2ca02c", "contradicts": "#d62728", "silent": "#7f7f7f"}
 
 
@@ -165,17 +161,6 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
     figure.update_xaxes(tickvals=list(range(len(weights))), ticktext=[f"{w:g}" for w in weights])
     figure.update_xaxes(title="λ", row=2)
     return below(styled(figure, "What λ buys and costs; dots are seeds", 720, 900))
-
-
-def log_axis(figure: go.Figure) -> None:
-    ticks = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]
-    figure.update_xaxes(type="log", title="τJp of s on t: mean ‖Jτ‖₂ (log scale)", tickvals=ticks)
-
-
-def below(figure: go.Figure, left: int = 90) -> go.Figure:
-    """The legend under the axes, so that it never covers a curve, and room for axis titles of two lines."""
-    legend = dict(orientation="h", yanchor="top", y=-144 / figure.layout.height)
-    return figure.update_layout(legend=legend, margin_b=150, margin_l=left)
 
 
 def sample(points: pd.DataFrame) -> pd.DataFrame:

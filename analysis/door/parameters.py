@@ -1,7 +1,7 @@
 """Are a notebook's parameters what it takes? Its first call asks, before anything is trained or written.
 
 A name means the same in every notebook, so one parameter is checked by its name, here; what they are together, by
-`analysis.plans`, which names the trainings that will be needed.
+`analysis.door.plans`, which names the trainings that will be needed.
 """
 
 import math
@@ -13,7 +13,7 @@ from taujp_core.config import FIELDS
 from taujp_core.methods import METHODS
 from taujp_core.suites import Suite, load_suite, one_of
 
-from .folders import check_readable, check_writable
+from ..paths import check_readable, check_writable
 from .plans import check_plan
 
 JUPYTER_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}

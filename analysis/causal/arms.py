@@ -17,89 +17,22 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from taujp_core.config import RunConfig, run_config
-from taujp_core.datasets import load_split, subset
-from taujp_core.datasets.pictures import Pictures
 from taujp_core.finetune import finetune
-from taujp_core.models import Clip, Parameters, zero_shot_head
-from taujp_core.optimisation import epoch_order
+from taujp_core.models import Clip, Parameters
 from taujp_core.runs import Run, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
-from .batches import by_method_and_seed
-from .coefficients import scores
-from .interference import edit_direction, exposure, flat, interference, placebo_direction
-from .products import forward_source, measure_products
+from ..batches import by_method_and_seed
+from ..images import unlabelled
+from ..interference import edit_direction, flat, placebo_direction
+from ..pairs import measure_source
 
-APPLICATIONS = ("linearised", "non-linear")
 UNTREATED_METHOD = "linear"  # the method of the vectors that the arms dose, onset and scale start from
 DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
-
-Point = tuple[dict, tuple[float, ...]]  # arm, level and step; coefficients of the directions
-
-
-def measure_source(
-    clip: Clip,
-    suite: Suite,
-    source: str,
-    targets: Sequence[TaskVector],
-    directions: Sequence[TaskVector],
-    points: Sequence[Point],
-    images: int,
-) -> pd.DataFrame:
-    """The table's rows for one source Σₖ cₖ·directionₖ at all points, on each target and by both applications."""
-    labels = pd.DataFrame([label for label, _ in points])
-    coefficients = [point for _, point in points]
-    own = own_effects(clip, suite, source, directions, coefficients, images)
-    tables = []
-    for target in targets:
-        task = suite.task(target.task)
-        head = zero_shot_head(clip, task.classes, task.templates)
-        split = first_images(suite, target.task, "validation", images)
-        both = [target, *directions]
-        products, forward = measure_products(clip, both, split), forward_source(clip, both, split)
-        base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *point] for point in coefficients]
-        shared = labels.assign(
-            source=source,
-            target=target.task,
-            **exposure(products, head, [[0.0, *point] for point in coefficients]),
-            **geometry(target, directions, coefficients),
-        )
-        for application, measured in (("linearised", products), ("non-linear", forward)):
-            found = interference(measured, head, base, edited)
-            tables.append(pd.concat([shared.assign(application=application), found, own[application]], axis=1))
-    return pd.concat(tables, ignore_index=True)
-
-
-def own_effects(
-    clip: Clip, suite: Suite, source: str, directions: Sequence[TaskVector], coefficients: list, images: int
-) -> dict[str, pd.DataFrame]:
-    """own_accuracy and own_tau_jp of the source on its own task, by application."""
-    task = suite.task(source)
-    head = zero_shot_head(clip, task.classes, task.templates)
-    split = first_images(suite, source, "validation", images)
-    products, forward = measure_products(clip, directions, split), forward_source(clip, directions, split)
-    tau_jp = exposure(products, head, coefficients)["tau_jp"]
-    return {
-        application: pd.DataFrame({"own_accuracy": scores(measured, head, coefficients).accuracy, "own_tau_jp": tau_jp})
-        for application, measured in (("linearised", products), ("non-linear", forward))
-    }
-
-
-def geometry(target: TaskVector, directions: Sequence[TaskVector], coefficients: list) -> dict[str, list[float]]:
-    """‖τ_s‖ and its cosine with τ_t."""
-    own = flat(target.tau).double()
-    found: dict[str, list[float]] = {"norm": [], "cosine": []}
-    for point in coefficients:
-        tau = sum(c * flat(vector.tau).double() for c, vector in zip(point, directions, strict=True))
-        found["norm"].append(tau.norm().item())
-        found["cosine"].append((tau @ own / (tau.norm() * own.norm())).item())
-    return found
 
 
 def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run]], images: int) -> pd.DataFrame:
@@ -240,19 +173,6 @@ def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str
         if (place := (target + step) % len(vectors)) not in (source, target):
             return vectors[place].config.task
     return suite.control.name
-
-
-def first_images(suite: Suite, task: str, split: str, count: int) -> TensorDataset:
-    """Training and validation images are in random order already, test pictures as published, often by class."""
-    images = load_split(suite.task(task), split)
-    if split == "test" and isinstance(images, Pictures):
-        images = subset(images, torch.from_numpy(epoch_order(len(images), 0)[:count]))
-    return TensorDataset(*images[:count])
-
-
-def unlabelled(suite: Suite, task: str, count: int) -> Tensor:
-    """Training images: the edits never see what they are measured on."""
-    return load_split(suite.task(task), "train")[:count][0]
 
 
 def one_hot(place: int, count: int) -> tuple[float, ...]:

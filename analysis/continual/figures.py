@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .figures import METHOD_COLOURS, styled
+from ..figures import METHOD_COLOURS, styled
 
 COLOURS = METHOD_COLOURS | {
     "sequential": "#8c564b",

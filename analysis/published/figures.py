@@ -1,12 +1,11 @@
-"""Figures of published checkpoints: from the tables of `analysis.published` to plotly."""
+"""Figures of published checkpoints: from the tables of `analysis.published.checkpoints` to plotly."""
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from .arms import APPLICATIONS
-from .causal_figures import AXES, below, log_axis
-from .figures import styled
+from ..figures import AXES, below, log_axis, styled
+from ..pairs import APPLICATIONS
 
 
 def foreseen_and_seen(points: pd.DataFrame, outcome: str, colours: dict[str, str]) -> go.Figure:

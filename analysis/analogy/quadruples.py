@@ -23,9 +23,9 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector
 
-from .batches import by_method_and_seed
-from .coefficients import best_scalar, scores
-from .products import edited_source, measure_products
+from ..batches import by_method_and_seed
+from ..coefficients import best_scalar, scores
+from ..products import edited_source, measure_products
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 # Coefficients of the vectors of other, source, source_other and target.

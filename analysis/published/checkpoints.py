@@ -1,6 +1,6 @@
 """Finished vectors that others published: who will interfere with whom, and what can be done about it.
 
-Everything is measured in both applications of `analysis.arms`: added to the encoder's weights as they are
+Everything is measured in both applications of `analysis.causal.arms`: added to the encoder's weights as they are
 (`non-linear`), which is what a merged checkpoint does, and in the linearised model.
 """
 
@@ -21,10 +21,10 @@ from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
 from taujp_core.task_vectors import TaskVector, edited
 
-from .arms import APPLICATIONS, measure_source
-from .causality import FEWEST, rank_correlation
-from .interference import OUTCOMES
-from .reduction import addition_accuracies
+from ..interference import OUTCOMES
+from ..pairs import APPLICATIONS, measure_source
+from ..reduction import addition_accuracies
+from ..resampling import FEWEST, rank_correlation
 
 FORMATS = {
     ".safetensors": "open_clip .safetensors",
@@ -77,7 +77,7 @@ def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str
 
 
 def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
-    """τJp and interference of every ordered pair: the table of `analysis.arms`, a row a pair and application."""
+    """τJp and interference of every ordered pair: the table of `analysis.causal.arms`, a row a pair and application."""
     tables = []
     for vector in vectors:
         targets = [other for other in vectors if other is not vector]

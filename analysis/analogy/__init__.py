@@ -1,0 +1,1 @@
+"""Can a task in another domain be made by vector arithmetic?"""

@@ -1,0 +1,1 @@
+"""Does τJp cause interference? Arms that change it, statistics, and their figures."""

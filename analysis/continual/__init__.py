@@ -1,0 +1,1 @@
+"""What becomes of tasks that arrive one by one?"""

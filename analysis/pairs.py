@@ -1,0 +1,83 @@
+"""What does one vector do to the task of another? A table with a row for each pair, point and application.
+
+source, target, application ("linearised": θ₀ + Jτ, "non-linear": the encoder itself)
+tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on the target's images, at θ₀ (`interference.exposure`)
+accuracy_loss, loss_change, changed                   on the target's images (`interference.interference`)
+norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.suites import Suite
+from taujp_core.task_vectors import TaskVector
+
+from .coefficients import scores
+from .images import first_images
+from .interference import exposure, flat, interference
+from .products import forward_source, measure_products
+
+APPLICATIONS = ("linearised", "non-linear")
+
+Point = tuple[dict, tuple[float, ...]]  # arm, level and step; coefficients of the directions
+
+
+def measure_source(
+    clip: Clip,
+    suite: Suite,
+    source: str,
+    targets: Sequence[TaskVector],
+    directions: Sequence[TaskVector],
+    points: Sequence[Point],
+    images: int,
+) -> pd.DataFrame:
+    """The table's rows for one source Σₖ cₖ·directionₖ at all points, on each target and by both applications."""
+    labels = pd.DataFrame([label for label, _ in points])
+    coefficients = [point for _, point in points]
+    own = own_effects(clip, suite, source, directions, coefficients, images)
+    tables = []
+    for target in targets:
+        task = suite.task(target.task)
+        head = zero_shot_head(clip, task.classes, task.templates)
+        split = first_images(suite, target.task, "validation", images)
+        both = [target, *directions]
+        products, forward = measure_products(clip, both, split), forward_source(clip, both, split)
+        base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *point] for point in coefficients]
+        shared = labels.assign(
+            source=source,
+            target=target.task,
+            **exposure(products, head, [[0.0, *point] for point in coefficients]),
+            **geometry(target, directions, coefficients),
+        )
+        for application, measured in (("linearised", products), ("non-linear", forward)):
+            found = interference(measured, head, base, edited)
+            tables.append(pd.concat([shared.assign(application=application), found, own[application]], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def own_effects(
+    clip: Clip, suite: Suite, source: str, directions: Sequence[TaskVector], coefficients: list, images: int
+) -> dict[str, pd.DataFrame]:
+    """own_accuracy and own_tau_jp of the source on its own task, by application."""
+    task = suite.task(source)
+    head = zero_shot_head(clip, task.classes, task.templates)
+    split = first_images(suite, source, "validation", images)
+    products, forward = measure_products(clip, directions, split), forward_source(clip, directions, split)
+    tau_jp = exposure(products, head, coefficients)["tau_jp"]
+    return {
+        application: pd.DataFrame({"own_accuracy": scores(measured, head, coefficients).accuracy, "own_tau_jp": tau_jp})
+        for application, measured in (("linearised", products), ("non-linear", forward))
+    }
+
+
+def geometry(target: TaskVector, directions: Sequence[TaskVector], coefficients: list) -> dict[str, list[float]]:
+    """‖τ_s‖ and its cosine with τ_t."""
+    own = flat(target.tau).double()
+    found: dict[str, list[float]] = {"norm": [], "cosine": []}
+    for point in coefficients:
+        tau = sum(c * flat(vector.tau).double() for c, vector in zip(point, directions, strict=True))
+        found["norm"].append(tau.norm().item())
+        found["cosine"].append((tau @ own / (tau.norm() * own.norm())).item())
+    return found

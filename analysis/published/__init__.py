@@ -1,0 +1,1 @@
+"""What can be known and done before published models are merged?"""
