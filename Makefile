@@ -5,8 +5,12 @@ STAMP := .venv/.installed
 
 # Notebooks run on the processor, in a store and a cache of their own, so that all is computed anew. How far their
 # numbers may move between processors stands with each cell: tests/nbval_numbers.py.
-ON_CPU := CUDA_VISIBLE_DEVICES=
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 50_public_checkpoints 90_report
+# A thread each, for as many run at once as there are cores, and share the store: one trains, the others wait for it.
+ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
+NBVAL := --nbval --nbval-cell-timeout=1800
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 50_public_checkpoints
+# Reads what 30 and 31 wrote.
+REPORT := 90_report
 
 .PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
 
@@ -26,10 +30,12 @@ quickstart: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q
-	# In this order: 90 reads what 30 and 31 wrote.
-	home=$$(mktemp -d) && TAUJP_HOME=$$home TAUJP_CACHE=$$home/cache PLOTLY_RENDERER=plotly_mimetype $(ON_CPU) \
-	    $(BIN)/python -m pytest -q --nbval --nbval-cell-timeout=600 $(NOTEBOOKS:%=notebooks/%.ipynb)
+	@began=$$(date +%s); home=$$(mktemp -d); trap 'rm -rf '$$home EXIT; set -ex; \
+	$(BIN)/python -m pytest -q -n auto --durations=10; \
+	export TAUJP_HOME=$$home TAUJP_CACHE=$$home/cache PLOTLY_RENDERER=plotly_mimetype $(ON_CPU); \
+	$(BIN)/python -m pytest -q -n auto --dist loadscope --durations=10 $(NBVAL) $(NOTEBOOKS:%=notebooks/%.ipynb); \
+	$(BIN)/python -m pytest -q $(NBVAL) notebooks/$(REPORT).ipynb; \
+	set +x; echo "make test took $$((($$(date +%s) - began) / 60)) minutes and $$((($$(date +%s) - began) % 60)) seconds"
 
 # make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
 test-clip8: $(STAMP)
@@ -40,7 +46,7 @@ lab: $(STAMP)
 
 # Run the committed notebooks again with their defaults, in place.
 notebooks: $(STAMP)
-	home=$$(mktemp -d) && for name in $(NOTEBOOKS); do \
+	home=$$(mktemp -d) && for name in $(NOTEBOOKS) $(REPORT); do \
 	    TAUJP_HOME=$$home TAUJP_CACHE=$$home/cache $(ON_CPU) \
 	        $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done

@@ -1,4 +1,7 @@
-"""Many runs at once: train what is missing, load what is there."""
+"""Which runs are needed, and which are there already?
+
+Many runs at once: train what is missing, load what is there.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

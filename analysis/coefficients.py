@@ -1,4 +1,6 @@
-"""What edited models do at any coefficients, from what was measured once.
+"""What does an edited model do at any coefficient, and which coefficient is best?
+
+What edited models do at any coefficients, from what was measured once.
 
 A source is `Products` or `Forward` of `analysis.products`, over one data set with labels; it answers
 `edited_features(coefficients)` with one coefficient for each of its vectors.

@@ -1,4 +1,7 @@
-"""Figures: from tidy tables to plotly. A task keeps its colour in all of them."""
+"""How is a table shown, and which colour has a task?
+
+Figures: from tidy tables to plotly. A task keeps its colour in all of them.
+"""
 
 import numpy as np
 import pandas as pd

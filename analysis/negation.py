@@ -1,4 +1,6 @@
-"""Task negation: a model that has unlearnt a task, θ₀ − α·τ, and what that costs on the control.
+"""How far can a task be unlearnt, and what does that cost?
+
+Task negation: a model that has unlearnt a task, θ₀ − α·τ, and what that costs on the control.
 
 Protocol (Ilharco et al. 2023, sec. 3; Ortiz-Jimenez et al. 2023, sec. 5): every vector is negated alone. Its tuned
 coefficient is the one with the lowest accuracy on the task among those that keep 95 % of the pre-trained model's

@@ -1,4 +1,7 @@
-"""What `interference.reduce_tau_jp` buys for one-shot addition, against the vectors as they were trained."""
+"""What does lowering τJp without training buy?
+
+What `interference.reduce_tau_jp` buys for one-shot addition, against the vectors as they were trained.
+"""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""τJp of many vectors on many data sets: who will interfere with whom, before anything is merged."""
+"""Who will interfere with whom, before anything is merged?
+
+τJp of many vectors on many data sets: who will interfere with whom, before anything is merged.
+"""
 
 from collections.abc import Sequence
 

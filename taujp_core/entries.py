@@ -1,4 +1,7 @@
-"""A task from what a suite file says about it, or from what Python gives."""
+"""Which task does an entry of a suite file, or a call in Python, describe?
+
+A task from what a suite file says about it, or from what Python gives.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,11 @@
-"""Reading and writing files so that a reader never sees half of one, and a bad one is named in a sentence."""
+"""How is a file written so that nobody ever reads half of it?
+
+Reading and writing files so that a reader never sees half of one, and a bad one is named in a sentence.
+"""
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +14,7 @@ import safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-UNFINISHED = ".part"  # ends the names of files that are being written
+UNFINISHED = ".part"  # ends the names of folders in which a file is being written
 
 
 def cache_folder() -> Path:
@@ -20,29 +24,27 @@ def cache_folder() -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then rename it: after a kill the old file stands."""
+    """Let `write` fill a temporary file, then rename it to `path`: after a kill the old file stands.
+
+    It lies in a folder of its own beside `path`, for writers may leave temporary files of their own (safetensors does).
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
-    os.close(handle)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED))
     try:
-        write(Path(temporary))
-        with Path(temporary).open("rb") as file:
+        temporary = folder / path.name
+        write(temporary)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; give them the permissions that any new file here gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(folder)
 
 
 def remove_temporaries(folder: Path) -> None:
     """What processes left that were killed while they wrote; nobody else may be writing into the folder."""
     for path in Path(folder).glob(f".*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
+        shutil.rmtree(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,6 @@
-"""PyTorch's forward-mode differentiation, with faster rules for the functions a transformer spends its time in.
+"""How is a forward-mode pass through a transformer made fast?
+
+PyTorch's forward-mode differentiation, with faster rules for the functions a transformer spends its time in.
 
 A dual number carries a primal x and a tangent ẋ; every operation maps (x, ẋ) to (g(x), ∂g/∂x·ẋ). Under `vmap`
 over T tangents PyTorch's own rules copy weights and recompute what depends on x alone. The rules below

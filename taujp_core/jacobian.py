@@ -1,4 +1,6 @@
-"""Products with the encoder's Jacobian J = ∂f(x; θ)/∂θ at θ₀.
+"""What are J·τ, Jᵀ·u and JᵀJ·v, without ever forming the encoder's Jacobian?
+
+Products with the encoder's Jacobian J = ∂f(x; θ)/∂θ at θ₀.
 
 f maps a batch of n images to features [n, d]. τ is a dict of tensors like θ₀; J(x)τ is [d] an image. The encoder
 is any `nn.Module` in eval mode with parameters θ₀. At fixed θ₀, Jτ is linear in τ, so nothing here ever

@@ -1,4 +1,7 @@
-"""CLIP models: loading by name, the image encoder f(x; θ), zero-shot heads, fingerprints."""
+"""Which CLIP is edited, and what are its θ₀ and its zero-shot heads?
+
+CLIP models: loading by name, the image encoder f(x; θ), zero-shot heads, fingerprints.
+"""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Contrastive pre-training of the small CLIP on rendered image-caption pairs."""
+"""Where do the weights of the small CLIP come from?
+
+Contrastive pre-training of the small CLIP on rendered image-caption pairs.
+"""
 
 import hashlib
 import json

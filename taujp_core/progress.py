@@ -1,4 +1,7 @@
-"""One line that shows how far long work is; silent where nobody watches (papermill, CI, a redirected log)."""
+"""How far is long work?
+
+One line that shows how far long work is; silent where nobody watches (papermill, CI, a redirected log).
+"""
 
 import sys
 

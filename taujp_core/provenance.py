@@ -1,4 +1,7 @@
-"""Where a number comes from: hardware, package versions, git commit."""
+"""Where does a number come from?
+
+Where a number comes from: hardware, package versions, git commit.
+"""
 
 import platform
 import resource

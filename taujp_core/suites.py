@@ -1,4 +1,7 @@
-"""Suites: a model, its tasks, the control that negation must not hurt, and the recipe; from YAML or from Python."""
+"""What belongs together in a suite, and is it complete?
+
+Suites: a model, its tasks, the control that negation must not hurt, and the recipe; from YAML or from Python.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

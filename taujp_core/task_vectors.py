@@ -1,4 +1,7 @@
-"""Task vectors τ = θ − θ₀: arithmetic, files, and the check that a vector meets its own θ₀."""
+"""What is a task vector, and does it belong to this θ₀?
+
+Task vectors τ = θ − θ₀: arithmetic, files, and the check that a vector meets its own θ₀.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

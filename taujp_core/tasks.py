@@ -1,4 +1,7 @@
-"""A task: a data set with the names and templates that make its head, and where its pictures are from."""
+"""What is a task?
+
+A task: a data set with the names and templates that make its head, and where its pictures are from.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

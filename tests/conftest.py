@@ -14,6 +14,9 @@ from torch import nn
 
 from taujp_core.models import Clip, fingerprint, load_clip
 
+# Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def mini() -> Clip:

@@ -2,11 +2,14 @@
 
 import multiprocessing
 import random
+import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 import taujp_core.training_state as training_state
 from taujp_core.config import run_config
@@ -34,12 +37,15 @@ class Report:
     different: list[str] = field(default_factory=list)
 
 
-def trained(method: str, started: bool, steps: int, store: Path, sooner: bool = False) -> Run:
-    """The run of a case; `sooner`: a state is saved as often as saving allows."""
+def trained(method: str, started: bool, steps: int, store: Path, begun: Path | None = None) -> Run:
+    """The run of a case. `begun` is a file that is made when the training begins; a state is then saved as often as
+    saving allows."""
     torch.set_num_threads(1)
-    if sooner:
-        training_state.SAVE_SECONDS, training_state.SAVE_SHARE = 0.0, 1.0
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore between processes, which a kill would leave behind
     clip = load_clip("mini", device="cpu")
+    if begun:
+        training_state.SAVE_SECONDS, training_state.SAVE_SHARE = 0.0, 1.0
+        begun.touch()
     changes = {"steps": steps, "batch_size": 8, **CASES[method]}
     if method.startswith("taujp"):
         changes["penalty_batch_size"] = 4
@@ -75,20 +81,23 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
     while report.kills < kills:
         case = cases[report.trainings % len(cases)]
         if case not in expected:
-            began = time.perf_counter()
-            whole = outcome(trained(*case, steps, folder / "whole"))
-            expected[case] = whole, time.perf_counter() - began
+            run = trained(*case, steps, folder / "whole")
+            expected[case] = outcome(run), run.record["seconds"]
         whole, seconds = expected[case]
         store = folder / f"killed-{report.trainings}"
         while True:
-            process = context.Process(target=trained, args=(*case, steps, store, True))
+            begun = folder / f"begun-{report.trainings}-{report.kills}"
+            process = context.Process(target=trained, args=(*case, steps, store, begun))
             process.start()
-            process.join(moments.uniform(0, 1.5 * seconds + 1) if report.kills < kills else None)
-            if process.exitcode is not None:
-                break
-            process.kill()
+            if report.kills < kills:
+                while not begun.exists() and process.exitcode is None:
+                    time.sleep(0.005)
+                process.join(moments.uniform(0, 0.7 * seconds))
+                process.kill()
+                report.kills += process.exitcode is None
             process.join()
-            report.kills += 1
+            if process.exitcode != -signal.SIGKILL:
+                break
         if process.exitcode != 0:
             report.different.append(f"{case}: ended with exit code {process.exitcode}")
         else:
@@ -97,6 +106,8 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
             found = outcome(run)
             parts = [name for name in whole if found[name] != whole[name]]
             if parts:
-                report.different.append(f"{case}, resumed at {run.record['resumed_at']}: other {', '.join(parts)}")
+                report.different.append(
+                    f"{case}, resumed at {run.record['resumed_at']}: other {', '.join(parts)}; files {found['files']}"
+                )
         report.trainings += 1
     return report

@@ -1,9 +1,11 @@
 """Files: whole or not at all, and damaged ones named."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 
-from taujp_core.files import read_json, read_tensors, write_atomically, write_json, write_tensors
+from taujp_core.files import read_json, read_tensors, remove_temporaries, write_atomically, write_json, write_tensors
 
 
 def test_tensors_and_metadata_come_back(tmp_path):
@@ -25,6 +27,22 @@ def test_a_writer_that_dies_leaves_the_old_file_and_no_other(tmp_path):
         write_atomically(tmp_path / "record.json", die)
     assert read_json(tmp_path / "record.json") == {"good": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_what_killed_writers_left_can_be_removed(tmp_path):
+    write_json(tmp_path / "record.json", {"good": 1})
+    (tmp_path / ".lock").touch()
+
+    def die(temporary):
+        temporary.with_name(".tmpAbCd").write_text("a writer's own temporary file")
+        raise KeyboardInterrupt
+
+    with patch("shutil.rmtree"), pytest.raises(KeyboardInterrupt):  # a kill runs no clean-up
+        write_atomically(tmp_path / "record.json", die)
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_temporaries(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "record.json"]
+    assert read_json(tmp_path / "record.json") == {"good": 1}
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])

@@ -1,4 +1,7 @@
-"""Figures of analogies between domains: from tidy tables to plotly."""
+"""When do analogies work, as pictures?
+
+Figures of analogies between domains: from tidy tables to plotly.
+"""
 
 import numpy as np
 import pandas as pd

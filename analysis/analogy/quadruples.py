@@ -1,4 +1,6 @@
-"""Analogies between domains: a model for a task in a domain from which no labelled images of it were trained on.
+"""Can a task in another domain be made by vector arithmetic?
+
+Analogies between domains: a model for a task in a domain from which no labelled images of it were trained on.
 
     θ₀ + α·(τ(target domain, other task) + τ(source domain, task) − τ(source domain, other task))
 

@@ -1,4 +1,7 @@
-"""Figures of the causal probe: from the table of `analysis.causal.arms` and the statistics of `analysis.causal.statistics`."""
+"""What did the interventions change, as pictures?
+
+Figures of the causal probe: from the table of `analysis.causal.arms` and the statistics of `analysis.causal.statistics`.
+"""
 
 import numpy as np
 import pandas as pd

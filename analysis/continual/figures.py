@@ -1,4 +1,7 @@
-"""Figures of continual learning: from tidy tables to plotly."""
+"""How do tasks fare that arrive one by one, as pictures?
+
+Figures of continual learning: from tidy tables to plotly.
+"""
 
 import pandas as pd
 import plotly.graph_objects as go

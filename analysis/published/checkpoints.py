@@ -1,4 +1,6 @@
-"""Finished vectors that others published: who will interfere with whom, and what can be done about it.
+"""What can be known and done before published models are merged?
+
+Finished vectors that others published: who will interfere with whom, and what can be done about it.
 
 Everything is measured in both applications of `analysis.causal.arms`: added to the encoder's weights as they are
 (`non-linear`), which is what a merged checkpoint does, and in the linearised model.

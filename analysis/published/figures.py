@@ -1,4 +1,7 @@
-"""Figures of published checkpoints: from the tables of `analysis.published.checkpoints` to plotly."""
+"""What was foreseen of published vectors, and what came, as pictures?
+
+Figures of published checkpoints: from the tables of `analysis.published.checkpoints` to plotly.
+"""
 
 import pandas as pd
 import plotly.graph_objects as go

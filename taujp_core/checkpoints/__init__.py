@@ -1,4 +1,6 @@
-"""Checkpoints of others to task vectors, and edited models to formats that others read.
+"""How do checkpoints of others come in, and edited models go out?
+
+Checkpoints of others to task vectors, and edited models to formats that others read.
 
 | read | as published by |
 |---|---|

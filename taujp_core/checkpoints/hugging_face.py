@@ -1,4 +1,7 @@
-"""What transformers' CLIPVisionModel must be told of an open_clip image tower, beside its weights."""
+"""Which configuration does transformers need for an image tower of open_clip?
+
+What transformers' CLIPVisionModel must be told of an open_clip image tower, beside its weights.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Tensors out of the pickles that `torch.save` and `pickle.dump` write, without executing any of them.
+"""Which tensors are in a pickle, without running anything that it says?
+
+Tensors out of the pickles that `torch.save` and `pickle.dump` write, without executing any of them.
 
 A pickle is a program for a stack machine; what makes it dangerous are globals, which it imports and calls.
 `interpret` is that machine with nothing dangerous in it: `pickletools.genops` (standard library) splits the bytes

@@ -1,4 +1,7 @@
-"""Published checkpoints to task vectors of an open_clip model. The package's docstring lists the formats."""
+"""Which task vector is a published checkpoint?
+
+Published checkpoints to task vectors of an open_clip model. The package's docstring lists the formats.
+"""
 
 import re
 from contextlib import suppress

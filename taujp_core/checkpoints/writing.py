@@ -1,4 +1,7 @@
-"""Edited models to formats that other programs read."""
+"""How does an edited model get into another program?
+
+Edited models to formats that other programs read.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Images and labels of a task: train, validation and test splits.
+"""Which images and labels are a task's training, validation and test split?
+
+Images and labels of a task: train, validation and test splits.
 
 The tasks of `mini` are shipped or rendered (`rendered`); the benchmark's are in folders or copies of Hugging Face
 repositories below TAUJP_DATA (`published`, `hub`); one's own in class folders, on the hub, in tables or in memory

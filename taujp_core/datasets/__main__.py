@@ -1,4 +1,7 @@
-"""python -m taujp_core.datasets check | download: are the data sets there and right, and get those that are not."""
+"""Are the data sets there and right, and can what is missing be had?
+
+python -m taujp_core.datasets check | download: are the data sets there and right, and get those that are not.
+"""
 
 import argparse
 import os

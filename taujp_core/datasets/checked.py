@@ -1,4 +1,7 @@
-"""Data of one's own at the door: whole before anything is trained on them."""
+"""Are data of one's own whole, before anything is trained on them?
+
+Data of one's own at the door: whole before anything is trained on them.
+"""
 
 import hashlib
 import json

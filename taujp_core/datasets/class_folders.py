@@ -1,4 +1,7 @@
-"""Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are."""
+"""How are class folders of one's own read?
+
+Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

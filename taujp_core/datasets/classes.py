@@ -1,4 +1,6 @@
-"""Labels by the names of classes: those of folders, and those that a table's label column has.
+"""Which label belongs to the name of a class?
+
+Labels by the names of classes: those of folders, and those that a table's label column has.
 
 The benchmark's sorted folders are not in the order of the published labels: 143 of the 196 cars and two scenes of
 SUN397 (jail cell, jail indoor) would get others.

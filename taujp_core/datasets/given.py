@@ -1,4 +1,7 @@
-"""Pictures that are given in Python: tensors, or a torch Dataset of images and labels."""
+"""How are pictures read that somebody has in Python?
+
+Pictures that are given in Python: tensors, or a torch Dataset of images and labels.
+"""
 
 import hashlib
 from collections.abc import Sequence

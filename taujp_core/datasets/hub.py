@@ -1,4 +1,6 @@
-"""Copies of data sets from the Hugging Face hub: parquet files of one revision, read by the library `datasets`.
+"""How does a data set come from the Hugging Face hub?
+
+Copies of data sets from the Hugging Face hub: parquet files of one revision, read by the library `datasets`.
 
 A copy lies in hub/REPO/REVISION below the data folder. Its `taujp.json` holds the commit, and whether the copy is
 complete. `datasets` keeps the tables in its own format, which is mapped into memory, in hub/cache.

@@ -1,4 +1,7 @@
-"""What decides which pictures a run sees, as plain data that a run's digest covers."""
+"""Does a run see the same pictures as another?
+
+What decides which pictures a run sees, as plain data that a run's digest covers.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Picture files in folders, a folder a class."""
+"""Which picture files are in a folder?
+
+Picture files in folders, a folder a class.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Pictures that are decoded when they are asked for, and batches of them made ahead by worker processes.
+"""How do encoded pictures become batches in time?
+
+Pictures that are decoded when they are asked for, and batches of them made ahead by worker processes.
 
 A split is a `TensorDataset` of images that are in memory, or `Pictures`. Both know their length, give
 `split[indices]` (images as bytes [b, 3, s, s], labels [b]), and hold `split.tensors`, all of them.

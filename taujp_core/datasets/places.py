@@ -1,4 +1,7 @@
-"""Where data sets lie, and what a reader of one gives."""
+"""Where do data sets lie?
+
+Where data sets lie, and what a reader of one gives.
+"""
 
 import os
 from collections.abc import Callable, Sequence

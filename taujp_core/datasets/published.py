@@ -1,4 +1,6 @@
-"""The benchmark's data sets in folders that people already have: torchvision's, those of task_vectors' users, and
+"""How are the benchmark's data sets read as people already have them?
+
+The benchmark's data sets in folders that people already have: torchvision's, those of task_vectors' users, and
 class folders; else as a copy from the hub.
 
 A reader takes a task, a folder and a part, and gives the sources of `Pictures` and their labels; pictures are not

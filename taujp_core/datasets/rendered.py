@@ -1,4 +1,6 @@
-"""The pictures of `mini`: scans that ship with the package, the same inverted, and tasks that are rendered.
+"""Where are the pictures of `mini`?
+
+The pictures of `mini`: scans that ship with the package, the same inverted, and tasks that are rendered.
 
 What is rendered is cached in TAUJP_CACHE (by default the user's cache folder) under a name that contains the digest
 of the code that renders it.

@@ -1,4 +1,7 @@
-"""From a task to its pictures, whatever its source."""
+"""Who reads a task's pictures?
+
+From a task to its pictures, whatever its source.
+"""
 
 import torch
 from torch import Tensor

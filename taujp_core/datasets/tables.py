@@ -1,4 +1,6 @@
-"""Tables of the library `datasets`: those of a local folder, and what all tables have, pictures in one column and labels
+"""How are pictures and labels read from a table?
+
+Tables of the library `datasets`: those of a local folder, and what all tables have, pictures in one column and labels
 in another.
 """
 

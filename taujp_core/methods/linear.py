@@ -1,4 +1,7 @@
-"""Fine-tuning of the linearised model: CE(f₀ + Jτ) (Ortiz-Jimenez et al. 2023, eq. 4)."""
+"""What is fine-tuning in the tangent space?
+
+Fine-tuning of the linearised model: CE(f₀ + Jτ) (Ortiz-Jimenez et al. 2023, eq. 4).
+"""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,4 +1,7 @@
-"""Vectors of `standard`, applied to the model linearised at θ₀ (Ortiz-Jimenez et al. 2023, sec. 4)."""
+"""What if an ordinary vector is applied in the tangent space?
+
+Vectors of `standard`, applied to the model linearised at θ₀ (Ortiz-Jimenez et al. 2023, sec. 4).
+"""
 
 from .method import Method
 

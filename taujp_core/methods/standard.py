@@ -1,4 +1,7 @@
-"""Ordinary fine-tuning: CE(f(x; θ₀ + τ)) (Ilharco et al. 2023)."""
+"""What is ordinary fine-tuning?
+
+Ordinary fine-tuning: CE(f(x; θ₀ + τ)) (Ilharco et al. 2023).
+"""
 
 import torch
 from jaxtyping import Float

@@ -1,4 +1,7 @@
-"""The τJp penalty on one other data set a step, in turn (Yoshida et al. 2025): the objective of `taujp-strict`."""
+"""What does the penalty cost if a step sees one other data set only?
+
+The τJp penalty on one other data set a step, in turn (Yoshida et al. 2025): the objective of `taujp-strict`.
+"""
 
 from .method import Method, Parameter
 from .taujp_strict import gradient

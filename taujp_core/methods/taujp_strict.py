@@ -1,4 +1,6 @@
-"""The τJp penalty on every other data set at each step (Yoshida et al. 2025).
+"""How is a vector kept from moving any other data set's features?
+
+The τJp penalty on every other data set at each step (Yoshida et al. 2025).
 
 CE(f₀ + Jτ) + λ · mean over all other data sets of mean ‖J(x')τ‖₂, on a batch of each.
 """
