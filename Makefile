@@ -39,7 +39,7 @@ test: $(STAMP)
 
 # make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
 test-clip8: $(STAMP)
-	$(BIN)/python -m pytest -q -m clip8 tests/test_clip8.py
+	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

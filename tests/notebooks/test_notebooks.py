@@ -11,9 +11,14 @@ import nbformat
 import pytest
 import yaml
 
+from analysis.batches import run_configs
 from analysis.notebook import in_project, show_table
+from taujp_core.config import run_config
+from taujp_core.methods import METHODS
+from taujp_core.runs import run_folder
+from taujp_core.suites import load_suite
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
 
@@ -112,6 +117,24 @@ def test_results_were_made_by_make_results():
         found: dict = {}
         exec(injected, {}, found)
         assert found == given[path.name], path.name
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("task", ["mnist", "signs"])
+def test_what_10_trains_is_not_trained_again_by_30(task, method, tmp_path):
+    """With the same recipe and known tasks they name the same run; by default too, for one has the other's parameters."""
+    cells = {name: code_cells(ROOT / "notebooks" / f"{name}.ipynb") for name in ("10_train", "30_addition")}
+    ours, theirs = {}, {}
+    exec(cells["30_addition"][0].source, theirs)
+    exec(cells["10_train"][0].source, ours)
+    ours |= {"task": task, "method": method, "known": theirs["tasks"], "recipe": theirs["recipe"]}
+    statement = next(s for s in ast.parse(cells["10_train"][2].source).body if "run_config(" in ast.unparse(s))
+    names = ours | {"run_config": run_config, "tasks_and_control": load_suite(ours["suite"])}
+    exec(ast.unparse(statement), names)
+    (config,) = run_configs(
+        load_suite(theirs["suite"]), theirs["tasks"], [method], theirs["seeds"], **theirs["recipe"]
+    )[theirs["tasks"].index(task) :][:1]
+    assert run_folder(tmp_path, names["config"], "θ₀") == run_folder(tmp_path, config, "θ₀")
 
 
 def test_every_notebook_is_in_the_makefile():

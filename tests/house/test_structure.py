@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("taujp_core", "analysis") for path in (ROOT / folder).rglob("*.py"))
 DOOR = "door"  # above the studies: it knows what each notebook will train
 

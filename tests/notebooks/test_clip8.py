@@ -18,7 +18,7 @@ from taujp_core.config import run_config
 from taujp_core.finetune import finetune
 from taujp_core.models import load_clip
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLASSES = [str(digit) for digit in range(10)]
 HUB = {"repo": "nobody/nothing", "revision": "0" * 40, "train": "train-*.parquet", "test": "test-*.parquet"}
 

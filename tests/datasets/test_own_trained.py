@@ -21,7 +21,7 @@ from taujp_core.datasets import load_images
 from taujp_core.finetune import finetune
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RECIPE = {"steps": 2, "batch_size": 4, "penalty_batch_size": 2}
 
 

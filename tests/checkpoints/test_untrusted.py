@@ -20,7 +20,7 @@ from torch import nn
 
 from taujp_core.checkpoints import load_checkpoint
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "jacobian.py"
+PATH = Path(__file__).parents[2] / "benchmarks" / "jacobian.py"
 BENCHMARK = runpy.run_path(str(PATH))
 
 

@@ -8,7 +8,7 @@ from foreign import FORMATS, finetuned
 
 from taujp_core.checkpoints import load_checkpoint
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_readmes_examples_run(mini, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ from taujp_core.config import run_config
 from taujp_core.finetune import finetune
 from taujp_core.pretrain import PretrainConfig, pretrain
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAN, INFINITY = float("nan"), float("inf")
 

@@ -13,7 +13,7 @@ import pytest
 from nbval.plugin import IPyNbCell
 from nbval_numbers import PLOTLY, Tolerance, figure_differences, read_tolerance, text_differences
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGES = Tolerance(absolute=2 / 100)
 SHARE = Tolerance(relative=0.02)
 TABLE = "task      mnist  signs\nmethod\nstandard   0.89   0.93\nlinear     0.86 -14.20\n"
