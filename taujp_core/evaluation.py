@@ -12,13 +12,15 @@ from .jacobian import jacobian_products
 from .memory import device_of, to_device
 from .models import Clip, Parameters, logits
 
+# Images at once: on one core, the small CLIP took 1.3 times as long with 500 as with 125, for they left its caches.
+ON_CPU, ON_GPU = 125, 500
+
 
 @torch.no_grad()
-def features(
-    encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], chunk: int = 500
-) -> Float[Tensor, "n d"]:
+def features(encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
     """f(x; θ) for all images, which are moved to θ's device in chunks."""
     device = device_of(theta)
+    chunk = ON_CPU if device.type == "cpu" else ON_GPU
     parts = [functional_call(encoder, theta, (to_device(part, device),)) for part in images.split(chunk)]
     return torch.cat(parts).to(next(iter(theta.values())).dtype)
 

@@ -64,8 +64,9 @@ def finetune(
                 check_snapshots(folder, config, snapshot_steps, training.step)
                 train(training, snapshot_steps)
                 finish(training)
-    for name in (STATE, RESUMPTIONS):  # here, for a kill may have come just after the record
-        (folder / name).unlink(missing_ok=True)
+    for name in (STATE, RESUMPTIONS):
+        if (folder / name).exists():  # here, for a kill may have come just after the record
+            (folder / name).unlink(missing_ok=True)
     run = load_run(folder, config)
     return replace(run, vector=run.vector.like(clip.theta0))
 
@@ -127,8 +128,10 @@ def begin(config: RunConfig, method: Method, folder: Path, clip: Clip, start: Ta
         training.step, training.seconds = state["step"], state["seconds"]
         training.history, training.curve = state["history"], state["curve"]
         training.resumed = note_resumption(folder, training.step)
-    else:
+    elif start:
         validate(training)
+    else:
+        training.curve.append({"step": 0, "validation_accuracy": zero_shot})
     return training
 
 
