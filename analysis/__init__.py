@@ -1,1 +1,4 @@
-"""What is computed from runs: products, addition, figures, batches; and what notebooks need."""
+"""What is computed from runs?
+
+Products, coefficients, interference, figures, batches; a folder a study; and the door of the notebooks.
+"""

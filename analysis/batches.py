@@ -92,6 +92,7 @@ def run_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def cost(runs: Sequence[Run]) -> str:
     """A sentence about what the training of these runs took, and on what."""
+    runs = list({run.folder: run for run in runs}.values())  # two methods may apply the vectors of one training
     seconds = pd.Series([run.record["seconds"] for run in runs], index=[run.config.method for run in runs])
     each = ", ".join(f"{method} {mean:.1f} s" for method, mean in seconds.groupby(level=0, sort=False).mean().items())
     hardware, versions = runs[-1].record["hardware"], runs[-1].record["versions"]

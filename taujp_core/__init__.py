@@ -1,4 +1,7 @@
-"""Models, Jacobian products, task vectors, data sets, fine-tuning and the run store."""
+"""What does everything else stand on?
+
+Models, Jacobian products, task vectors, data sets, fine-tuning and the run store.
+"""
 
 import warnings
 

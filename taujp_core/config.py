@@ -1,4 +1,7 @@
-"""What decides a run: the suite's recipe for a task and a method, with changes, checked before anything is done."""
+"""What decides a run?
+
+The suite's recipe for a task and a method, with changes, checked before anything is done.
+"""
 
 import dataclasses
 import math
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .datasets import steps_of_epochs
-from .methods import Method, find_method
+from .methods import METHODS, Method, find_method
 from .precision import PRECISIONS
 from .suites import Suite, as_suite, one_of
 
@@ -38,7 +41,7 @@ class RunConfig:
 
     def names(self) -> dict:
         """The same as plain data, the suite by its name: what a record holds."""
-        return {name: getattr(self, name) for name in FIELDS} | {"suite": self.suite.name}
+        return {name: getattr(self, name) for name in [*FIELDS, "options"]} | {"suite": self.suite.name}
 
     def method_parameters(self) -> dict[str, int | float]:
         """What the method's gradient takes by name."""
@@ -46,7 +49,7 @@ class RunConfig:
         return {name: self.options[name] if name in self.options else getattr(self, name) for name in ours}
 
 
-FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
+FIELDS = [field.name for field in dataclasses.fields(RunConfig) if field.name != "options"]
 
 
 def run_config(
@@ -61,17 +64,25 @@ def run_config(
     suite, chosen = as_suite(suite), find_method(method)
     trained = find_method(chosen.vector_of or method)
     one = suite.task(task)
-    unknown = changes.keys() - set(FIELDS) - trained.parameters.keys()
+    of_others = {name for other in METHODS.values() for name in other.parameters} - trained.parameters.keys()
+    unknown = changes.keys() - set(FIELDS) - trained.parameters.keys() - of_others
     if unknown:
         raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
     for other in tasks or []:
         suite.task(other)
     values = {"penalty_start": 0, "penalty_reservoir": 0, "accumulation": 1, "precision": "float32", "start": ""}
     values |= {name: parameter.default for name, parameter in trained.parameters.items()} | suite.recipe
+    # Parameters that only other methods have are nothing to this one, as λ is nothing to a method without a penalty.
+    values, changes = (
+        {name: value for name, value in given.items() if name in FIELDS or name not in of_others}
+        for given in (values, changes)
+    )
     values["peak_lr"] = peak_lr(suite.recipe["peak_lr"], trained)
     epochs = values.pop("epochs", None)
     if "steps" not in values:
-        values["steps"] = steps_of_epochs(epochs, one, values["batch_size"])
+        changed = changes.get("batch_size")
+        batch_size = changed if isinstance(changed, int) and changed > 0 else values["batch_size"]
+        values["steps"] = steps_of_epochs(epochs, one, batch_size)
     values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
     recipe_steps, values = values["steps"], values | changes
     if "warmup_steps" not in changes and isinstance(values["steps"], int):
@@ -90,7 +101,10 @@ def peak_lr(rates: object, method: Method) -> object:
     """The recipe's, one for all or by method; a method that it does not know learns as the one it is applied like."""
     if not isinstance(rates, dict):
         return rates
-    return rates.get(method.name, rates[{"encoder": "standard", "linearised": "linear"}[method.application]])
+    like = {"encoder": "standard", "linearised": "linear"}[method.application]
+    if method.name not in rates and like not in rates:
+        raise ValueError(f"peak_lr of the recipe is not said for {method.name}, only for {', '.join(rates)}")
+    return rates.get(method.name) or rates[like]
 
 
 def check_values(values: dict, method: Method) -> None:
@@ -125,10 +139,19 @@ def check_values(values: dict, method: Method) -> None:
     for part in (values["batch_size"], values["penalty_batch_size"]):
         if part % values["accumulation"]:
             raise ValueError(f"accumulation {values['accumulation']} does not divide the batch of {part} images")
-    for other in values["penalty_tasks"]:
-        values["suite"].task(other)
+    check_penalty_tasks(values["penalty_tasks"], values["task"], values["suite"])
+    values["penalty_tasks"] = tuple(values["penalty_tasks"])
     if method.penalised and not values["penalty_tasks"]:
         raise ValueError(f"{values['method']} needs at least one data set to penalise")
+
+
+def check_penalty_tasks(names: object, task: str, suite: Suite) -> None:
+    if not isinstance(names, tuple | list):
+        raise TypeError(f"penalty_tasks must be a list of data sets, not {names!r}")
+    for place, name in enumerate(names):
+        suite.task(name)
+        if name == task or name in names[:place]:
+            raise ValueError(f"penalty_tasks of {task} must be other data sets, each once, not {', '.join(names)}")
 
 
 def check_integer(name: str, value: object, least: int | float) -> None:

@@ -1,4 +1,7 @@
-"""What does an edited model answer: its features, and their loss and accuracy."""
+"""What does an edited model answer?
+
+Its features, and their loss and accuracy.
+"""
 
 from collections.abc import Sequence
 

@@ -22,7 +22,7 @@ from .optimisation import cosine_lr
 from .precision import check_precision, precision
 from .progress import Progress
 from .provenance import peak_memory_mib, provenance
-from .runs import Run, is_finished, load_run, only_process, open_run, snapshot_file
+from .runs import Run, is_finished, load_run, only_process, open_run, run_folder, snapshot_file
 from .step_images import parts_of, penalised_splits, penalty_images, step_batches
 from .task_vectors import TaskVector, check_theta0
 from .training_state import is_due, restore_state, save_state
@@ -55,15 +55,18 @@ def finetune(
         return applied_by(trained, config, clip)
     check_start(config, clip, start)
     check_precision(config.precision, device_of(clip.theta0))
-    folder = open_run(store, config, clip.fingerprint)
-    check_snapshots(folder, config, snapshot_steps, config.steps if is_finished(folder) else 0)
+    check_steps(config, snapshot_steps)
+    folder = run_folder(store, config, clip.fingerprint)
     if not is_finished(folder):
         with only_process(folder):
+            open_run(store, config, clip.fingerprint)
             if not is_finished(folder):  # by the process that was waited for
                 training = begin(config, method, folder, clip, start)
-                check_snapshots(folder, config, snapshot_steps, training.step)
+                check_snapshots(folder, snapshot_steps, training.step)
                 train(training, snapshot_steps)
                 finish(training)
+    open_run(store, config, clip.fingerprint)
+    check_snapshots(folder, snapshot_steps, config.steps)
     for name in (STATE, RESUMPTIONS):
         if (folder / name).exists():  # here, for a kill may have come just after the record
             (folder / name).unlink(missing_ok=True)
@@ -127,7 +130,6 @@ def begin(config: RunConfig, method: Method, folder: Path, clip: Clip, start: Ta
         state = restore_state(training.state_file, tau, training.optimizer)
         training.step, training.seconds = state["step"], state["seconds"]
         training.history, training.curve = state["history"], state["curve"]
-        training.resumed = note_resumption(folder, training.step)
     elif start:
         validate(training)
     else:
@@ -140,6 +142,8 @@ def train(training: Training, snapshot_steps: Sequence[int]) -> None:
     config, method, clip, tau = training.config, training.method, training.clip, training.tau
     device, parameters = training.head.device, config.method_parameters()
     moving = {name: value for name, value in tau.items() if method.moves(name)}
+    if training.step:
+        training.resumed = note_resumption(training.folder, training.step)
 
     def gradient(batch: Batch) -> tuple[Parameters, Tensor, Tensor]:
         return method.gradient(clip, training.head, tau, batch, training.prepared, **parameters)
@@ -267,9 +271,12 @@ def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:
         zero_shot_head(clip, task.classes, task.templates),
         load_split(task, "validation").tensors,
     )
+    # The trained method's curve is of another model; of this one the ends are known.
     metrics = run.record["metrics"] | {"validation_accuracy": found}
-    vector = replace(run.vector, method=config.method)
-    return replace(run, config=config, record=run.record | {"metrics": metrics}, vector=vector)
+    ends = [(0, metrics["zero_shot_validation_accuracy"]), (config.steps, found)]
+    curve = [{"step": step, "validation_accuracy": accuracy} for step, accuracy in ends]
+    record = run.record | {"config": config.names(), "metrics": metrics, "curve": curve}
+    return replace(run, config=config, record=record, vector=replace(run.vector, method=config.method))
 
 
 def note_resumption(folder: Path, step: int) -> list[int]:
@@ -292,11 +299,16 @@ def check_start(config: RunConfig, clip: Clip, start: TaskVector | None) -> None
         check_theta0([start], clip.theta0, clip.fingerprint)
 
 
-def check_snapshots(folder: Path, config: RunConfig, snapshot_steps: Sequence[int], done: int) -> None:
-    """Raises ValueError for a step that the run does not have, or that it passed without leaving a snapshot."""
+def check_steps(config: RunConfig, snapshot_steps: Sequence[int]) -> None:
+    """Raises ValueError for a step that the run does not have."""
     for step in snapshot_steps:
         if not 1 <= step <= config.steps:
             raise ValueError(f"a snapshot is taken after a step from 1 to {config.steps}, not after {step}")
+
+
+def check_snapshots(folder: Path, snapshot_steps: Sequence[int], done: int) -> None:
+    """Raises ValueError for a step that the run has passed without leaving a snapshot."""
+    for step in snapshot_steps:
         if step <= done and not snapshot_file(folder, step).is_file():
             raise ValueError(
                 f"{folder} passed step {step} without leaving a snapshot: move it away or use another store"

@@ -1,4 +1,7 @@
-"""How much fits: chunk sizes from a memory budget, and a smaller budget when the device runs out."""
+"""How much fits?
+
+Chunk sizes from a memory budget, and a smaller budget when the device runs out.
+"""
 
 import warnings
 from collections.abc import Callable

@@ -24,6 +24,7 @@ from .models import ASSETS, Clip, wrap_clip, zero_shot_head
 from .optimisation import cosine_lr
 from .progress import Progress
 from .provenance import provenance
+from .runs import only_process
 from .suites import Suite
 from .training_state import read_progress, restore_state, save_state
 
@@ -72,6 +73,12 @@ def fresh_mini(seed: int) -> Clip:
 
 
 def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
+    """The same for whoever comes first: see `pretrain_alone`. If another process is at it, it is waited for."""
+    with only_process(Path(folder)):
+        return pretrain_alone(config, folder)
+
+
+def pretrain_alone(config: PretrainConfig, folder: Path) -> list[dict]:
     """Train, and write weights (half precision) with their SHA-256 and the record into `folder`.
 
     Returns the history: one row {step, loss, accuracy, lr, seconds} for every tenth step, where accuracy is

@@ -77,7 +77,8 @@ def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Nobody else trains this run meanwhile: a second process waits, until the first has finished or died."""
+    """Nobody else writes into this folder meanwhile: a second process waits, until the first has finished or died."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -112,6 +112,7 @@ def merged_recipe(base: dict, own: Mapping) -> dict:
 
 def default_recipe(model: str) -> dict:
     """Of the package's suite that has the model's name; else the benchmark's, with as many steps as its epochs make."""
-    if model in suite_files():
-        return read_suite(suite_files()[model])["recipe"]
+    own = shared_files()
+    if model in own:
+        return read_suite(own[model])["recipe"]
     return merged_recipe(read_suite(shared_files()["clip8"])["recipe"], {"steps": BENCHMARK_STEPS})

@@ -75,7 +75,7 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
     """Cases in turn, each killed until it is through, until so many kills have been made."""
     moments, report = random.Random(seed), Report()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kills"])  # torch is imported once
+    context.set_forkserver_preload(["taujp_core.finetune"])  # torch is imported once
     cases = [(method, started) for started in (False, True) for method in CASES]
     expected: dict[tuple, tuple[dict, float]] = {}
     while report.kills < kills:

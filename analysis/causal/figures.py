@@ -1,6 +1,6 @@
 """What did the interventions change, as pictures?
 
-Figures of the causal probe: from the table of `analysis.causal.arms` and the statistics of `analysis.causal.statistics`.
+Figures of the causal probe: from the table of `analysis.causal.arms`, whose columns `analysis.pairs` lists, and the statistics of `analysis.causal.statistics`.
 """
 
 import numpy as np

@@ -78,7 +78,7 @@ def check_saved(clip: Clip, configs: list[RunConfig], values: dict) -> None:
     for config in configs:
         folder = run_folder(in_project(values["store"]) / "onset", config, clip.fingerprint)
         if is_finished(folder):
-            check_snapshots(folder, config, values["onset_snapshots"], config.steps)
+            check_snapshots(folder, values["onset_snapshots"], config.steps)
 
 
 def quickstart(suite: Suite, values: dict) -> list[RunConfig]:

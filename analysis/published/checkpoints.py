@@ -2,7 +2,7 @@
 
 Finished vectors that others published: who will interfere with whom, and what can be done about it.
 
-Everything is measured in both applications of `analysis.causal.arms`: added to the encoder's weights as they are
+Everything is measured in both applications of `analysis.pairs`: added to the encoder's weights as they are
 (`non-linear`), which is what a merged checkpoint does, and in the linearised model.
 """
 
@@ -79,7 +79,7 @@ def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str
 
 
 def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
-    """τJp and interference of every ordered pair: the table of `analysis.causal.arms`, a row a pair and application."""
+    """τJp and interference of every ordered pair: the table of `analysis.pairs`, a row a pair and application."""
     tables = []
     for vector in vectors:
         targets = [other for other in vectors if other is not vector]
@@ -93,7 +93,7 @@ def prediction_table(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """How well τJp, known before merging, orders the pairs by the harm that is seen after it.
 
     Spearman's ρ by application and outcome, with its interval (bootstrap over tasks; missing for fewer than
-    causality.FEWEST).
+    resampling.FEWEST).
     """
     rows = []
     for application, ours in points.groupby("application", sort=False):

@@ -20,6 +20,7 @@ from ..tasks import Task, one_of
 from .identity import pictures_identity
 from .image_files import load_images
 from .pictures import Pictures
+from .published import validation_is_published
 from .sources import find, locate
 
 __all__ = ["load_images", "load_split", "pictures_identity", "reservoir", "steps_of_epochs"]
@@ -112,4 +113,4 @@ def training_images(task: Task) -> int:
     """Without those for validation."""
     if task.train_images is None:
         return len(load_split(task, "train"))
-    return task.train_images - (0 if task.validation_images else validation_images(task.train_images))
+    return task.train_images - (0 if validation_is_published(task) else validation_images(task.train_images))

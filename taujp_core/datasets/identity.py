@@ -15,6 +15,7 @@ from ..tasks import ClassFolders, Hub, InMemory, Package, Published, Table, Task
 from .hub import commit
 from .image_files import class_images
 from .places import PARTS, below_data
+from .published import validation_is_published
 from .rendered import renderer_digest
 
 TAIL = 4096  # bytes
@@ -44,7 +45,7 @@ def task_identity(task: Task) -> dict:
         "train_images": task.train_images,
         "test_images": task.test_images,
     }
-    if task.validation_images is not None:  # a published validation split, of which nothing is trained on
+    if validation_is_published(task):  # then nothing of train is held out
         found["validation_images"] = task.validation_images
     if isinstance(source, Package | Published):
         return found if source.data == task.name else {**found, "data": source.data}

@@ -49,6 +49,19 @@ def locate(task: Task) -> Place:
     raise FileNotFoundError(hub.missing(task, task.source.hub, f"neither as {', '.join(names)} nor"))
 
 
+def validation_is_published(task: Task) -> bool:
+    """Whether the validation images are those that were published, of which nothing is trained on.
+
+    Copies from the hub are without them; a data set that is not there yet is taken to come with them.
+    """
+    if not task.validation_images:
+        return False
+    try:
+        return "val" in locate(task).parts
+    except FileNotFoundError:
+        return True
+
+
 def layouts(task: Task) -> list[tuple[str, str, Reader]]:
     """Folders that may hold the data set, what tells that they do, and who reads them; the best ones first."""
     return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", class_folders)]

@@ -202,6 +202,10 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
         (dict(start=5), "start must be the digest of a vector, not 5"),
         (dict(accumulation=3), "accumulation 3 does not divide the batch of 64 images"),
         (dict(lambda_=1.0), "unknown run parameter lambda_"),
+        (dict(options={"a": 1}), "unknown run parameter options"),
+        (dict(penalty_tasks=5), "penalty_tasks must be a list of data sets, not 5"),
+        (dict(penalty_tasks=["uci"]), "penalty_tasks of uci must be other data sets, each once, not uci"),
+        (dict(penalty_tasks=["mnist", "mnist"]), "must be other data sets, each once, not mnist, mnist"),
         (dict(method="taujp-strict", penalty_tasks=()), "needs at least one data set to penalise"),
     ],
 )

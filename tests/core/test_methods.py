@@ -80,8 +80,10 @@ def test_a_method_that_is_registered_works_everywhere(biased, mini, tmp_path):
     assert len(folders) == 2
     with pytest.raises(ValueError, match=r"pull must be at least 0.1, not 0.05"):
         run_config("mini", "uci", "bias-only", pull=0.05)
-    with pytest.raises(ValueError, match="unknown run parameter pull"):
-        run_config("mini", "uci", "linear", pull=0.2)
+    # Methods of one batch share its parameters; what a method does not have is nothing to it.
+    assert run_config("mini", "uci", "linear", pull=0.2) == run_config("mini", "uci", "linear")
+    both = train_all(clip, "mini", ["uci"], ["linear", "bias-only"], [0], tmp_path, steps=3, batch_size=8, pull=0.2)
+    assert [run.config.options for run in both] == [{}, {"pull": 0.2}]
     with pytest.raises(ValueError, match="there is a method bias-only already"):
         register(biased)
 

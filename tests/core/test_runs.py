@@ -2,10 +2,16 @@
 
 import multiprocessing
 import time
+from unittest.mock import patch
 
 import pytest
+from conftest import tiny_clip
+from kills import outcome, trained
 
+import taujp_core.finetune as finetuning
+from taujp_core.config import run_config
 from taujp_core.files import write_json
+from taujp_core.finetune import finetune
 from taujp_core.runs import is_finished, only_process
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -53,6 +59,39 @@ def test_the_second_process_waits_and_finds_the_run(folder, tmp_path):
     assert (first.exitcode, second.exitcode) == (0, 0)
     assert (folder / "trained").read_text() == "once\n"
     assert not (tmp_path / "second began").exists()
+
+
+def train_at_once(barrier, store):
+    barrier.wait()
+    trained("standard", False, 8, store)
+
+
+def test_processes_that_begin_a_new_run_at_the_same_moment_train_it_once(tmp_path):
+    """The folder, its config.json and what is cleared away are made under the lock, too."""
+    for number in range(3):
+        store, barrier = tmp_path / str(number), CONTEXT.Barrier(3)
+        processes = [CONTEXT.Process(target=train_at_once, args=(barrier, store)) for _ in range(3)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0, 0, 0]
+        run = trained("standard", False, 8, store)
+        assert outcome(run)["files"] == sorted(
+            ["config.json", "record.json", "vector.safetensors", "step-3.safetensors", "step-7.safetensors"]
+        )
+
+
+def test_a_process_that_waited_for_a_run_without_snapshots_says_so(mini, tmp_path):
+    config = run_config("mini", "uci", "standard", tasks=["uci", "mnist"], steps=2, batch_size=8)
+    clip = tiny_clip(mini)
+    finetune(config, tmp_path, clip)
+    calls = iter([False, True])
+    with (
+        patch.object(finetuning, "is_finished", lambda folder: next(calls)),
+        pytest.raises(ValueError, match="passed step 1 without leaving a snapshot"),
+    ):
+        finetune(config, tmp_path, clip, [1])
 
 
 def test_a_death_frees_the_run(folder, tmp_path):

@@ -11,6 +11,10 @@ from taujp_core.checkpoints import load_checkpoint
 ROOT = Path(__file__).parents[2]
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.search(r"\b(TESTTIME|KILLS|TODO)\b", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
 def test_the_readmes_examples_run(mini, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "published").mkdir()

@@ -16,6 +16,7 @@ from analysis.causal.arms import DOSES, SHARES
 from analysis.causal.statistics import conclusion, effects
 from analysis.interference import exposure, interference
 from analysis.products import Products
+from analysis.resampling import cluster_bootstrap
 
 TASKS = ["a", "b", "c", "d", "e", "f"]
 WEIGHTS = (0.0, 0.02, 0.06, 0.2, 0.6, 2.0)
@@ -165,6 +166,29 @@ def test_the_bootstrap_is_wider_where_tasks_differ_than_where_pairs_do():
         assert low < estimate < high
         widths.append(high - low)
     assert widths[0] > 1.3 * widths[1]
+
+
+def test_a_draw_of_tasks_weighs_a_pair_by_both_of_them():
+    """Pair (s, t) has the weight m_s·m_t·m_seed: the same both ways round, and products of whole multiplicities."""
+    pairs = [(s, t, seed) for s, t in itertools.permutations("abcd", 2) for seed in (0, 1)]
+    frame = pd.DataFrame(pairs, columns=["source", "target", "seed"])
+    seen = []
+
+    def statistic(weights: np.ndarray) -> float:
+        seen.append(weights)
+        return 0.0
+
+    cluster_bootstrap(frame, statistic, 200)
+    places = {pair: k for k, pair in enumerate(pairs)}
+    assert len({tuple(weights) for weights in seen}) > 50
+    for weights in seen:
+        for s, t, seed in pairs:
+            assert weights[places[s, t, seed]] == weights[places[t, s, seed]]
+        # m_a·m_b · m_c·m_d = m_a·m_c · m_b·m_d, for every draw
+        both = [weights[places["a", "b", k]] * weights[places["c", "d", k]] for k in (0, 1)]
+        assert both == [weights[places["a", "c", k]] * weights[places["b", "d", k]] for k in (0, 1)]
+        drawn = sum(weights[places[s, t, 0]] + weights[places[s, t, 1]] for s, t in itertools.permutations("abcd", 2))
+        assert drawn <= 2 * (4 * 4 - 4)  # two seeds; (Σm)² − Σm² pairs, with Σm = 4
 
 
 def test_slopes_are_within_pairs():
