@@ -31,7 +31,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@began=$$(date +%s); home=$$(mktemp -d); trap 'rm -rf '$$home EXIT; set -ex; \
-	$(BIN)/python -m pytest -q -n auto --durations=10; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --durations=10; \
 	export TAUJP_HOME=$$home TAUJP_CACHE=$$home/cache PLOTLY_RENDERER=plotly_mimetype $(ON_CPU); \
 	$(BIN)/python -m pytest -q -n auto --dist loadscope --durations=10 $(NBVAL) $(NOTEBOOKS:%=notebooks/%.ipynb); \
 	$(BIN)/python -m pytest -q $(NBVAL) notebooks/$(REPORT).ipynb; \

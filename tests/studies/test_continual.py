@@ -85,7 +85,7 @@ def test_no_penalty_sees_the_future(method, order):
 
 def test_a_leak_of_the_future_is_caught():
     with pytest.raises(ValueError, match="penalty of signs in taujp-efficient would see images of uci before they"):
-        sequence_configs("mini", ["signs", "mnist", "uci"], "taujp-efficient", 0, penalty_tasks=("signs", "uci"))
+        sequence_configs("mini", ["signs", "mnist", "uci"], "taujp-efficient", 0, penalty_tasks=("uci",))
 
 
 @pytest.mark.parametrize("method", ["taujp-strict", "taujp-memory"])
