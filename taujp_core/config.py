@@ -58,8 +58,8 @@ def run_config(
     """The suite's recipe for this task and method, with `changes` to its fields and to the method's own parameters.
 
     `tasks` are the tasks that the vector shall live with (all of the suite by default); their images and the
-    control's, without this task's own, are what the penalty sees. Raises ValueError or TypeError for
-    whatever is not accepted.
+    control's, without this task's own, are what the penalty sees. For a method over environments they are the
+    environments, of which this task is one. Raises ValueError or TypeError for whatever is not accepted.
     """
     suite, chosen = as_suite(suite), find_method(method)
     trained = find_method(chosen.vector_of or method)
@@ -83,12 +83,13 @@ def run_config(
         changed = changes.get("batch_size")
         batch_size = changed if isinstance(changed, int) and changed > 0 else values["batch_size"]
         values["steps"] = steps_of_epochs(epochs, one, batch_size)
-    values["penalty_tasks"] = tuple(n for n in (*(tasks or suite.tasks), suite.control.name) if n != task)
+    known = list(tasks or suite.tasks) + [suite.control.name] * (trained.others != "environments")
+    values["penalty_tasks"] = tuple(name for name in known if name != task)
     recipe_steps, values = values["steps"], values | changes
     if "warmup_steps" not in changes and isinstance(values["steps"], int):
         # Short trials keep the recipe's share of warm-up.
         values["warmup_steps"] = round(values["warmup_steps"] * max(values["steps"], 0) / recipe_steps)
-    if not trained.penalised:
+    if trained.others == "none":
         values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_tasks": ()}
         values["penalty_reservoir"] = 0
     values = {"suite": suite, "task": task, "method": method, "seed": seed, **values}
@@ -117,7 +118,7 @@ def check_values(values: dict, method: Method) -> None:
         "warmup_steps": 0,
         "accumulation": 1,
         "penalty_start": 0,
-        "penalty_batch_size": int(method.penalised),
+        "penalty_batch_size": int(method.others != "none"),
         "penalty_reservoir": 0,
     }
     for name, minimum in least.items():
@@ -141,8 +142,10 @@ def check_values(values: dict, method: Method) -> None:
             raise ValueError(f"accumulation {values['accumulation']} does not divide the batch of {part} images")
     check_penalty_tasks(values["penalty_tasks"], values["task"], values["suite"])
     values["penalty_tasks"] = tuple(values["penalty_tasks"])
-    if method.penalised and not values["penalty_tasks"]:
-        raise ValueError(f"{values['method']} needs at least one data set to penalise")
+    if method.others != "none" and not values["penalty_tasks"]:
+        raise ValueError(f"{values['method']} needs at least one other data set")
+    if method.others == "environments":
+        check_environments(values)
 
 
 def check_penalty_tasks(names: object, task: str, suite: Suite) -> None:
@@ -152,6 +155,19 @@ def check_penalty_tasks(names: object, task: str, suite: Suite) -> None:
         suite.task(name)
         if name == task or name in names[:place]:
             raise ValueError(f"penalty_tasks of {task} must be other data sets, each once, not {', '.join(names)}")
+
+
+def check_environments(values: dict) -> None:
+    """Raises ValueError for environments with other classes than the task's, and for a step that is not one batch of each."""
+    suite, classes = values["suite"], values["suite"].task(values["task"]).classes
+    for name in values["penalty_tasks"]:
+        if suite.task(name).classes != classes:
+            raise ValueError(f"{name} is no environment of {values['task']}: its classes are others")
+    for name, accepted in (("accumulation", 1), ("penalty_start", 0)):
+        if values[name] != accepted:
+            raise ValueError(
+                f"{values['method']} takes a batch of every environment at each step: {name} must be {accepted}"
+            )
 
 
 def check_integer(name: str, value: object, least: int | float) -> None:

@@ -163,9 +163,10 @@ def train(training: Training, snapshot_steps: Sequence[int]) -> None:
         *training.others,
     )
     for step, (images, labels, others) in zip(steps, batches, strict=True):
-        images, labels, *others = (to_device(tensor, device) for tensor in (images, labels, *others))
+        images, labels = to_device(images, device), to_device(labels, device)
+        others = [(to_device(batch, device), to_device(theirs, device)) for batch, theirs in others]
         with precision(config.precision, device):
-            slope, loss, penalty = mean_gradient(gradient, parts_of(images, labels, others, config.accumulation))
+            slope, loss, penalty = mean_gradient(gradient, parts_of(images, labels, others, config, step))
         unread.append(torch.stack([loss, penalty]))
 
         for name, value in moving.items():

@@ -10,16 +10,22 @@ from torch import Tensor
 from ..models import Parameters
 
 APPLICATIONS = ("encoder", "linearised")
-OTHERS = ("none", "in turn", "all")
+OTHERS = ("none", "in turn", "all", "environments")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step, or of a part of it; `others` are of other data sets, without labels (m may be 0)."""
+    """The images of one step, or of a part of it.
+
+    others: of other data sets, without labels (m may be 0); environments: the other environments of the task, images and
+    labels of each, for methods over environments; step: its number, for weights that start late and for draws.
+    """
 
     images: Shaped[Tensor, "n ..."]
     labels: Int[Tensor, "n"]
     others: Shaped[Tensor, "m ..."]
+    environments: tuple[tuple[Tensor, Tensor], ...] = ()
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class Method:
     gradient: (clip, head [d, classes], tau, batch, prepared, **parameters) gives the objective's gradient with respect
         to τ, the task's loss and the penalty without its weight. None if nothing is trained: see vector_of.
     moves: for the name of a parameter of θ₀, whether it moves; τ stays zero elsewhere.
-    others: images of which other data sets a step wants: `none`, one data set a step `in turn`, or `all`.
+    others: images of which other data sets a step wants: `none`, one data set a step `in turn`, `all`, or, with their
+        labels, those that are `environments` of the same task.
     prepare: (clip, data sets of the others) gives what the gradient is handed as `prepared`, once before the training.
     parameters: what the gradient takes by name. Those that RunConfig has as fields have their defaults in the suite's
         recipe, the others here.
@@ -60,8 +67,8 @@ class Method:
 
     @property
     def penalised(self) -> bool:
-        """Whether a step sees images of other data sets."""
-        return self.others != "none"
+        """Whether the vector is kept from moving other data sets' features."""
+        return self.others in ("in turn", "all")
 
 
 def no_penalty(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:

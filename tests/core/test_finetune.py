@@ -22,7 +22,8 @@ from taujp_core.step_images import parts_of, step_batches
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
-TRAINED = [name for name, method in METHODS.items() if not method.vector_of]
+# Those over environments: test_over_environments.py.
+TRAINED = [name for name, method in METHODS.items() if not method.vector_of and method.others != "environments"]
 SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
 
 
@@ -63,13 +64,17 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 10, (8,), generator=generator)
-    others = [images.flip(0)[:4], images.roll(1, 2)[:4]] if METHODS[method].penalised else []
+    others = (
+        [(images.flip(0)[:4], labels[:4]), (images.roll(1, 2)[:4], labels[:4])] if METHODS[method].penalised else []
+    )
     tau = {name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()}
 
     def gradient(batch):
         return METHODS[method].gradient(mini64, head, tau, batch, None, **config(method).method_parameters())
 
-    whole, parts = (mean_gradient(gradient, parts_of(images, labels, others, n)) for n in (1, 4))
+    whole, parts = (
+        mean_gradient(gradient, parts_of(images, labels, others, config(method, accumulation=n), 0)) for n in (1, 4)
+    )
     assert [value.item() for value in parts[1:]] == pytest.approx([value.item() for value in whole[1:]], rel=1e-10)
     for name, value in whole[0].items():
         assert torch.allclose(parts[0][name], value, rtol=1e-8, atol=1e-10 * value.abs().max().item() + 1e-14), name
@@ -95,10 +100,10 @@ def test_efficient_takes_the_other_data_sets_in_turn_and_strict_all_of_them():
     images, _, none = step_batches(efficient, train, others, 0)
     assert (images[0, 0, 0, 0].item(), none) == (9, [])  # before its start
     seen = [step_batches(efficient, train, others, step)[2] for step in range(1, 7)]
-    assert [[batch[0, 0, 0, 0].item() for batch in batches] for batches in seen] == [[1], [2], [0], [1], [2], [0]]
+    assert [[batch[0, 0, 0, 0].item() for batch, _ in batches] for batches in seen] == [[1], [2], [0], [1], [2], [0]]
     penalised = step_batches(strict, train, others, 5)[2]
-    assert [batch[0, 0, 0, 0].item() for batch in penalised] == [0, 1, 2]
-    assert all(len(batch) == 4 for batch in penalised)
+    assert [batch[0, 0, 0, 0].item() for batch, _ in penalised] == [0, 1, 2]
+    assert all(len(batch) == 4 for batch, _ in penalised)
 
 
 def test_the_penalty_sees_the_other_tasks_and_the_control():
@@ -129,12 +134,12 @@ def test_bf16_steps_follow_those_in_float32(method, mini):
     task = suite.task("uci")
     head = zero_shot_head(mini, task.classes, task.templates)
     images, labels = load_split(task, "train")[:16]
-    others = [images.flip(0)[:4]] if method == "taujp-strict" else []
+    others = [(images.flip(0)[:4], labels[:4])] if method == "taujp-strict" else []
     tau = random_like(mini.theta0, 1, 0.002)
     results = []
     for name in ("float32", "bf16"):
         with precision(name, torch.device("cpu")):
-            (batch,) = parts_of(images, labels, others, 1)
+            (batch,) = parts_of(images, labels, others, config(method), 0)
             parameters = config(method).method_parameters()
             results.append(METHODS[method].gradient(mini, head, tau, batch, None, **parameters))
     (exact, loss, penalty), (ours, our_loss, our_penalty) = results
@@ -191,7 +196,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     [
         (dict(suite="maxi"), "unknown suite 'maxi': accepted are "),
         (dict(task="mnits"), "unknown task 'mnits': accepted are mnist, fashion"),
-        (dict(method="lora"), "unknown method 'lora': accepted are linear, "),
+        (dict(method="lora"), "unknown method 'lora': accepted are bayesian-irm, "),
         (dict(tasks=["mnist", "cars"]), "unknown task 'cars'"),
         (dict(penalty_weight=-0.1), "penalty_weight must be finite and not negative, not -0.1"),
         (dict(penalty_weight=float("nan")), "penalty_weight must be finite"),
@@ -206,7 +211,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
         (dict(penalty_tasks=5), "penalty_tasks must be a list of data sets, not 5"),
         (dict(penalty_tasks=["uci"]), "penalty_tasks of uci must be other data sets, each once, not uci"),
         (dict(penalty_tasks=["mnist", "mnist"]), "must be other data sets, each once, not mnist, mnist"),
-        (dict(method="taujp-strict", penalty_tasks=()), "needs at least one data set to penalise"),
+        (dict(method="taujp-strict", penalty_tasks=()), "needs at least one other data set"),
     ],
 )
 def test_wrong_parameters_get_a_sentence(arguments, sentence):

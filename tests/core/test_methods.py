@@ -24,7 +24,7 @@ SHORT = {"steps": 3, "batch_size": 8, "penalty_batch_size": 4}
 
 def test_each_method_is_a_file():
     folder = Path(taujp_core.__file__).parent / "methods"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "method"}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "method", "over_environments"}
     assert files == {name.replace("-", "_") for name in METHODS}
 
 
@@ -93,7 +93,9 @@ def test_wrong_methods_are_refused():
         find_method("lora")
     with pytest.raises(ValueError, match="unknown application of odd 'sideways': accepted are encoder, linearised"):
         register(Method("odd", "sideways", None))
-    with pytest.raises(ValueError, match="unknown kind of other images of odd 'some': accepted are none, in turn, all"):
+    with pytest.raises(
+        ValueError, match="unknown kind of other images of odd 'some': accepted are none, in turn, all, env"
+    ):
         register(Method("odd", "encoder", None, others="some"))
     assert "odd" not in METHODS
 

@@ -28,7 +28,12 @@ from taujp_core.training_state import restore_state, save_state
 SHORT = {"steps": 7, "batch_size": 8}
 CLIP = tiny_clip(load_clip("mini", device="cpu"))
 SNAPSHOTS = [2, 5]
-TRAINED = [name for name, method in METHODS.items() if not method.vector_of]
+# Of the methods over environments, which share what they hold, the one that draws.
+TRAINED = [
+    name
+    for name, method in METHODS.items()
+    if not method.vector_of and (method.others != "environments" or name == "bayesian-irm")
+]
 
 
 class Killed(BaseException):
@@ -70,8 +75,10 @@ def case(method: str, accumulation: int, started: bool):
     if started:
         start = TaskVector({n: v * 0.001 for n, v in CLIP.theta0.items()}, CLIP.fingerprint, "uci", method)
         changes["start"] = start.digest()
-    if METHODS[method].penalised:
+    if METHODS[method].others != "none":
         changes["penalty_batch_size"] = 4
+    if METHODS[method].others == "environments":
+        changes["accumulation"] = 1
     return run_config("mini", "uci", method, tasks=["uci", "mnist"], **changes), start
 
 

@@ -124,7 +124,7 @@ def test_the_reservoir_is_drawn_once_and_no_step_sees_more():
         others = penalised_splits(config)
         assert [len(split) for split in others] == [12, len(load_split(SUITE.control, "train"))]
         batches = [step_batches(config, load_split(SUITE.task("signs"), "train"), others, step) for step in range(8)]
-        seen.append({image.numpy().tobytes() for step in (0, 2, 4, 6) for image in batches[step][2][0]})
+        seen.append({image.numpy().tobytes() for step in (0, 2, 4, 6) for image in batches[step][2][0][0]})
     kept = reservoir(load_split(SUITE.task("uci"), "train"), 12)
     expected = {image.numpy().tobytes() for image in kept.tensors[0]}
     assert len(expected) == 12

@@ -1,0 +1,31 @@
+"""Which invariant objectives are there? One a file of this folder, each a function of the environments' logits.
+
+    objective = find_objective("irmv1")
+    loss = objective([Environment(logits, labels), …], Step(number), penalty_weight=1000.0)
+
+They know no model. `fit` trains a small network by one of them; CLIP takes its logits at their scale.
+"""
+
+from ..tasks import one_of
+from . import bayesian_irm, erm, ib_irm, irm_games, irmv1, pair
+from .objective import Environment, Objective, Step
+
+__all__ = ["OBJECTIVES", "Environment", "Objective", "Step", "find_objective"]
+
+OBJECTIVES: dict[str, Objective] = {
+    one.name: one
+    for one in (
+        erm.OBJECTIVE,
+        irmv1.OBJECTIVE,
+        ib_irm.OBJECTIVE,
+        pair.OBJECTIVE,
+        irm_games.FIXED,
+        irm_games.VARIABLE,
+        bayesian_irm.OBJECTIVE,
+    )
+}
+
+
+def find_objective(name: str) -> Objective:
+    """Raises ValueError for an unknown name."""
+    return OBJECTIVES[one_of("objective", name, OBJECTIVES)]

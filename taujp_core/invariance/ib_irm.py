@@ -1,0 +1,51 @@
+"""Does squeezing the features as well help where colour and label are both predictive? Ahuja et al. 2021."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .objective import (
+    Environment,
+    Objective,
+    Step,
+    check_environments,
+    check_not_negative,
+    invariance_penalty,
+    losses,
+    rescaled,
+    weight_at,
+)
+
+
+def value(
+    environments: Sequence[Environment], step: Step, penalty_weight: float, anneal_steps: int, variance_weight: float
+) -> Float[Tensor, ""]:
+    """mean_e CE_e + l2·‖θ‖² + γ·mean_e V_e + λ·mean_e g_e², the whole divided by λ once λ > 1.
+
+    V_e: the variance of the features within environment e (n − 1 below), averaged over their dimensions. Ahuja et al.
+    2021, eq. (9) and the authors' code for Colored MNIST (AC-CMNIST), which has it per environment and in the divided
+    sum; λ comes in at `anneal_steps` as in IRMv1 here, from 1 and not from 0. Their code for CS-CMNIST, and the public
+    code of Yoshida & Naganuma 2024, take the variance of all environments' features pooled, which also pulls the
+    environments' means together, and do not divide it: another quantity. Raises ValueError for environments without
+    features or with a single image, for fewer than two, and for λ < 0 or γ < 0.
+    """
+    check_environments(environments)
+    check_not_negative(penalty_weight=penalty_weight, variance_weight=variance_weight)
+    weight = weight_at(step.number, penalty_weight, anneal_steps)
+    loss = losses(environments).mean() + step.decay + variance_weight * feature_variance(environments)
+    return rescaled(loss + weight * invariance_penalty(environments), weight)
+
+
+def feature_variance(environments: Sequence[Environment]) -> Float[Tensor, ""]:
+    """mean_e of the mean over dimensions of the features' variance within e."""
+    for number, environment in enumerate(environments):
+        if environment.features is None:
+            raise ValueError(f"environment {number} is without features, whose variance the bottleneck weighs")
+        if len(environment.features) < 2:
+            raise ValueError(f"environment {number} has one image: a variance takes at least two")
+    return torch.stack([one.features.var(0).mean() for one in environments]).mean()
+
+
+OBJECTIVE = Objective("ib-irm", value, {"penalty_weight": 91257.0, "anneal_steps": 190, "variance_weight": 100.0})

@@ -1,0 +1,9 @@
+"""What do the environments' mean risks train?
+
+mean_e CE_e, the rival of every invariant objective. The encoder itself is fine-tuned.
+"""
+
+from ..invariance import erm
+from .over_environments import over_environments
+
+METHOD = over_environments("erm", "encoder", erm.OBJECTIVE, {})

@@ -1,0 +1,6 @@
+"""And in the tangent space? erm of the linearised model, f₀ + Jτ."""
+
+from ..invariance import erm
+from .over_environments import over_environments
+
+METHOD = over_environments("erm-linear", "linearised", erm.OBJECTIVE, {})

@@ -1,0 +1,11 @@
+"""Which mix of risk and penalties trains a vector without one of them going up?
+
+PAIR (Chen et al. 2022), from `anneal_steps` on. The encoder itself is fine-tuned.
+"""
+
+from ..invariance import pair
+from .over_environments import over_environments
+
+PARAMETERS = {"anneal_steps": 10}
+
+METHOD = over_environments("pair", "encoder", pair.OBJECTIVE, PARAMETERS)
