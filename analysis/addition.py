@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from taujp_core.datasets import load_split
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
@@ -22,6 +21,7 @@ from taujp_core.task_vectors import TaskVector, total
 
 from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
+from .images import first_images
 from .products import edited_source, measure_products
 
 
@@ -29,7 +29,7 @@ from .products import edited_source, measure_products
 class Addition:
     """Tidy tables; every row has its method and seed.
 
-    curves: task, split, coefficient, accuracy, loss, normalised; single: task, split, accuracy;
+    curves: task, split, coefficient, accuracy, loss, ece, ace, normalised; single: task, split, accuracy;
     tau_jp: vector, data_set, tau_jp (validation images, for it needs no labels and test images
     are for accuracies; the control is among the data sets);
     per_task: task, coefficient (of its vector, found on validation images), accuracy, normalised (test images of
@@ -42,16 +42,16 @@ class Addition:
     per_task: pd.DataFrame
 
 
-def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Addition:
-    """Measure the sum of each method's and seed's vectors, over COEFFICIENTS."""
+def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Addition:
+    """Measure the sum of each method's and seed's vectors, over COEFFICIENTS; on the first `images` of each split, all for 0."""
     tables = []
     for (method, seed), group in by_method_and_seed(runs).items():
-        found = measure_sum(clip, suite, [run.vector for run in group])
+        found = measure_sum(clip, suite, [run.vector for run in group], images)
         tables.append([table.assign(method=method, seed=seed) for table in found])
     return Addition(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 
-def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.DataFrame, ...]:
+def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 0) -> tuple[pd.DataFrame, ...]:
     """The four tables for vectors of one method, one a task.
 
     They are applied to the encoder itself or to its linearisation, as their method is. τJp is measured at θ₀ for all.
@@ -60,7 +60,8 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
-        task.name: measure_products(clip, vectors, load_split(task, "validation")) for task in (*tasks, suite.control)
+        name: measure_products(clip, vectors, first_images(suite, name, "validation", images))
+        for name in (*(task.name for task in tasks), suite.control.name)
     }
     tau_jp = [
         {"vector": vector.task, "data_set": name, "tau_jp": value}
@@ -79,7 +80,10 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
 
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         own = [float(k == t) for t in range(len(vectors))]
-        source = products[task.name] if linearised else edited_source(clip, vectors, load_split(task, "validation"))
+        if linearised:
+            source = products[task.name]
+        else:
+            source = edited_source(clip, vectors, first_images(suite, task.name, "validation", images))
         add(task, "validation", scores(source, head, [own, *([alpha] * len(vectors) for alpha in COEFFICIENTS)]))
     if linearised:
         start = tuned_coefficient(pd.concat(curves))
@@ -87,7 +91,8 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tupl
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         # Two or three directions answer all that is asked of test images.
         directions = [vectors[k], total(vectors), *([total(vectors, best)] if linearised else [])]
-        source, rest = edited_source(clip, directions, load_split(task, "test")), [0.0] * (len(directions) - 2)
+        source = edited_source(clip, directions, first_images(suite, task.name, "test", images))
+        rest = [0.0] * (len(directions) - 2)
         found = scores(source, head, [[1.0, 0.0, *rest], *([0.0, alpha, *rest] for alpha in COEFFICIENTS)])
         add(task, "test", found)
         if linearised:

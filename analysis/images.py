@@ -10,9 +10,14 @@ from taujp_core.optimisation import epoch_order
 from taujp_core.suites import Suite
 
 
-def first_images(suite: Suite, task: str, split: str, count: int) -> TensorDataset:
-    """Training and validation images are in random order already, test pictures as published, often by class."""
+def first_images(suite: Suite, task: str, split: str, count: int) -> TensorDataset | Pictures:
+    """The first `count` of a split, all for 0.
+
+    Training and validation images are in random order already, test pictures as published, often by class.
+    """
     images = load_split(suite.task(task), split)
+    if not count:
+        return images
     if split == "test" and isinstance(images, Pictures):
         images = subset(images, torch.from_numpy(epoch_order(len(images), 0)[:count]))
     return TensorDataset(*images[:count])

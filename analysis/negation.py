@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite
@@ -21,6 +20,7 @@ from taujp_core.task_vectors import TaskVector
 
 from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import scores
+from .images import first_images
 from .products import edited_source
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
@@ -41,17 +41,22 @@ class Negation:
     test: pd.DataFrame
 
 
-def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run]) -> Negation:
-    """Negate each run's vector, in the encoder itself or in its linearisation, as its method is applied."""
+def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Negation:
+    """Negate each run's vector, in the encoder itself or in its linearisation, as its method is applied.
+
+    Measured on the first `images` of each split, on all for 0.
+    """
     curves, tests = [], []
     for (method, seed), group in by_method_and_seed(runs).items():
-        found = negate(clip, suite, [run.vector for run in group])
+        found = negate(clip, suite, [run.vector for run in group], images)
         for table, rows in zip((curves, tests), found, strict=True):
             table.append(rows.assign(method=method, seed=seed))
     return Negation(pd.concat(curves, ignore_index=True), pd.concat(tests, ignore_index=True))
 
 
-def negate(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def negate(
+    clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables for vectors of one method, one a task."""
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
@@ -59,10 +64,10 @@ def negate(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> tuple[pd.
 
     def accuracies(split: str, coefficients: Sequence[Sequence[float]]) -> list[pd.DataFrame]:
         """target and control, a table a vector, at its coefficients; the control's images are read once for all."""
-        control = edited_source(clip, vectors, load_split(suite.control, split))
+        control = edited_source(clip, vectors, first_images(suite, suite.control.name, split, images))
         tables = []
         for k, (task, head, alphas) in enumerate(zip(tasks, heads, coefficients, strict=True)):
-            target = edited_source(clip, [vectors[k]], load_split(task, split))
+            target = edited_source(clip, [vectors[k]], first_images(suite, task.name, split, images))
             negated = [[-alpha * (t == k) for t in range(len(vectors))] for alpha in alphas]
             tables.append(
                 pd.DataFrame(

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from taujp_core.datasets import load_split
 from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
@@ -23,6 +22,8 @@ from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, check_theta0, edited
+
+from .images import first_images
 
 
 @dataclass(frozen=True)
@@ -97,5 +98,5 @@ def pair_sources(
 ) -> tuple[list[Products | Forward], list[Tensor]]:
     """For each vector's task: its first validation images with all vectors, as the method is applied, and its head."""
     tasks = [suite.task(vector.task) for vector in vectors]
-    sources = [edited_source(clip, vectors, TensorDataset(*load_split(task, "validation")[:images])) for task in tasks]
+    sources = [edited_source(clip, vectors, first_images(suite, task.name, "validation", images)) for task in tasks]
     return sources, [zero_shot_head(clip, task.classes, task.templates) for task in tasks]

@@ -28,7 +28,7 @@ from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
-from analysis.coefficients import COEFFICIENTS, scores
+from analysis.coefficients import COEFFICIENTS, predictions
 from analysis.products import Products
 from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
@@ -110,7 +110,8 @@ class Sides:
         products = Products(
             *jacobian_products(self.encoder, self.theta0, self.vectors[:1], self.measured), self.answers
         )
-        return scores(products, self.head, [[alpha] for alpha in COEFFICIENTS]).accuracy.tolist()
+        found = [predictions(products, self.head, [alpha]) for alpha in COEFFICIENTS]
+        return [(one == self.answers).double().mean().item() for one in found]
 
     # The other side.
     def ordinary_step(self) -> Parameters:

@@ -4,7 +4,7 @@ A task from what a suite file says about it, or from what Python gives.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import open_clip
@@ -49,7 +49,7 @@ def make_task(name: object, entry: object, image_size: int, complete: bool = Tru
         return task
 
 
-def given_task(name: str, source: InMemory, classes: list[str], templates: list[str] | None, image_size: int) -> Task:
+def given_task(name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int) -> Task:
     """A task of pictures that Python gives."""
     what = f"the task {name}"
     check_name("task", name)

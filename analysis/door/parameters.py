@@ -22,7 +22,7 @@ LARGEST = 2**32 - 1
 # The least and the largest of whole numbers; those of a list's elements stand under the list's name.
 BOUNDS = {
     "iterations": (1, LARGEST),
-    "images": (1, LARGEST),
+    "images": (0, LARGEST),  # 0: all of them
     "solve_images": (1, LARGEST),
     "batch_size": (1, LARGEST),
     "orders": (1, 1000),  # each is a training of all tasks
@@ -33,7 +33,7 @@ BOUNDS = {
     "points": (5, 401),
 }
 MAY_BE_EMPTY = ("tasks", "known", "quadruples")  # where it means all; plans refuse it elsewhere
-OF_THE_SUITE = ("tasks", "known", "pair", "new_task")
+OF_THE_SUITE = ("tasks", "known", "pair", "new_task", "others")
 WRITTEN, READ = ("store", "output"), ("published", "base")
 NO_CHANGES = ("suite", "task", "method", "seed", "start", "options")  # what a recipe's changes cannot set
 

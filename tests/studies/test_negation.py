@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 from conftest import random_like
-from torch.utils.data import TensorDataset
 
 import analysis.negation
 from analysis.negation import Negation, findings, negate, summary_table, tuned_coefficient
@@ -16,24 +15,19 @@ from taujp_core.task_vectors import TaskVector, edited
 SUITE = load_suite("mini")
 
 
-def few(task, split: str) -> TensorDataset:
-    return TensorDataset(*load_split(task, split)[:60])
-
-
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_accuracies_are_those_of_the_model_with_one_vector_taken_away(method, mini, monkeypatch):
     monkeypatch.setattr(analysis.negation, "COEFFICIENTS", (0.0, 0.6, 1.0))
-    monkeypatch.setattr(analysis.negation, "load_split", few)
     pair = [
         TaskVector(random_like(mini.theta0, k, 0.02), mini.fingerprint, task, method)
         for k, task in enumerate(("uci", "signs"))
     ]
-    curves, test = negate(mini, SUITE, pair)
+    curves, test = negate(mini, SUITE, pair, 60)
     assert list(test.choice) == ["pre-trained", "one-shot", "tuned"] * 2
 
     def expected(vector, data, split, alpha):
         task = SUITE.task(data)
-        images, labels = few(task, split).tensors
+        images, labels = load_split(task, split)[:60]
         if method == "standard":
             found = features(mini.encoder, edited(mini.theta0, [vector], [-alpha]), images)
         else:

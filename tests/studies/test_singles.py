@@ -8,6 +8,7 @@ from conftest import random_like
 
 import analysis.addition
 import analysis.continual.sequences
+import analysis.images
 import analysis.negation
 import taujp_core.finetune
 from analysis import addition, figures, negation
@@ -34,10 +35,9 @@ NOTHING = "There is nothing to compare: "
 def few_images(monkeypatch):
     """Every split is its first 12 images."""
     for module in (
-        analysis.addition,
         analysis.analogy.quadruples,
         analysis.continual.sequences,
-        analysis.negation,
+        analysis.images,
         taujp_core.finetune,
     ):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))

@@ -1,0 +1,1 @@
+"""Can a merged model's confidence be trusted, and does a temperature survive the merge?"""

@@ -1,0 +1,1 @@
+"""Does invariance keep task vectors apart, or does it only make them short?"""

@@ -1,0 +1,88 @@
+"""Which vectors are compared? Those of every objective, and the controls that tell invariance from shrinkage.
+
+For each coloured task, seed and way of application: ERM; the invariant objectives; the oracle, ERM on grey pictures; an
+invariant objective whose environments were dealt anew (`shuffled`); and, in the tangent space, ERM with the τJp penalty on
+the other tasks' grey pictures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from taujp_core.config import RunConfig, run_config
+from taujp_core.finetune import finetune
+from taujp_core.methods import application
+from taujp_core.models import Clip
+from taujp_core.runs import snapshot_file
+from taujp_core.suites import Suite
+from taujp_core.task_vectors import TaskVector
+
+ERM = {"encoder": "erm", "linearised": "erm-linear"}
+PARTNER = {"encoder": "standard", "linearised": "linear"}  # which trains the other tasks' vectors
+PENALISED = "taujp-efficient"
+STOPS = 6  # snapshots of an ERM training, of which one is its vector stopped early
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A vector and what it stands for: kind is a method's name, `oracle`, `shuffled METHOD` or `erm + τJp`."""
+
+    kind: str
+    task: str
+    seed: int
+    vector: TaskVector
+    stopped: tuple[TaskVector, ...] = ()  # of ERM: the vector at earlier steps
+
+
+def plan(
+    suite: Suite,
+    tasks: Sequence[str],
+    others: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    environments: int,
+    **changes,
+) -> dict[tuple[str, str, int], RunConfig]:
+    """Configurations by kind, task and seed; suite: `coloured_suite`. A step has as many images for every kind."""
+    applications = list(dict.fromkeys(application(method) for method in methods))
+    configs = {}
+    for task in tasks:
+        for seed in seeds:
+
+            def over(method: str, kind: str, at: str, task: str = task, seed: int = seed) -> None:
+                names = [f"{task}{at}-{e}" for e in range(environments)]
+                configs[kind, task, seed] = run_config(suite, names[0], method, seed, names, **changes)
+
+            for way in applications:
+                over(ERM[way], ERM[way], "")
+                over(ERM[way], f"oracle, {way}", "-grey")
+            for method in methods:
+                over(method, method, "")
+            for way in applications:
+                first = next(method for method in methods if application(method) == way)
+                over(first, f"{first}, shuffled", "-shuffled")
+            if "linearised" in applications:
+                pooled = {name: value for name, value in changes.items() if name != "penalty_weight"}
+                pooled |= {"batch_size": environments * configs[ERM["linearised"], task, seed].batch_size}
+                configs["erm-linear + τJp", task, seed] = run_config(
+                    suite,
+                    f"{task}-pooled",
+                    PENALISED,
+                    seed,
+                    [f"{task}-pooled", *(other for other in others if other != task)],
+                    **pooled,
+                )
+    return configs
+
+
+def train(clip: Clip, configs: dict[tuple[str, str, int], RunConfig], store: Path) -> list[Trained]:
+    """Train or load them all, in order."""
+    found = []
+    for (kind, task, seed), config in configs.items():
+        stops = []
+        if kind in ERM.values():
+            stops = sorted({max(1, config.steps * k // STOPS) for k in range(1, STOPS)})
+        run = finetune(config, store, clip, stops)
+        stopped = tuple(TaskVector.load(snapshot_file(run.folder, step)) for step in stops)
+        found.append(Trained(kind, task, seed, run.vector, stopped))
+    return found
