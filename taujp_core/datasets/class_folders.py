@@ -1,6 +1,7 @@
 """How are class folders of one's own read?
 
-Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are.
+Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are; or PATH/CLASS/picture,
+as DomainBed lays out a domain of PACS or VLCS, all of which is train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,9 +40,12 @@ def read(task: Task, folder: Path) -> Split:
 def part_folders(task: Task, folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} of {task.name} does not exist")
-    if not (folder / "train").is_dir():
+    parts = {part: folder / part for part in PARTS if (folder / part).is_dir()}
+    if not parts and any(class_images(folder).values()):
+        return {"train": folder}
+    if "train" not in parts:
         raise FileNotFoundError(f"{folder / 'train'} does not exist: it should hold a folder for each class")
-    return {part: folder / part for part in PARTS if (folder / part).is_dir()}
+    return parts
 
 
 def with_classes(task: Task, classes: Sequence[str] | Mapping[str, str] | None) -> Task:

@@ -30,10 +30,11 @@ def value(
     """mean_e CE_e + l2·‖θ‖² + λ·mean over samples s and environments e of g_e(w_se)², divided by λ once λ > 1;
     w_se ~ N(1, σ²).
 
-    Lin et al. 2022, sec. 4: the penalty's expectation over a Gaussian posterior of the scale w, by `samples` draws for
-    each environment, as in the authors' code (`bayes_fullbatch`; ten draws, σ a constant over the number of images). The
-    risk is taken at w = 1, as in IRMv1, where that code has it at the last draw, and λ is annealed as in IRMv1. Draws are
-    of `step.generator`. Raises ValueError for λ < 0, σ < 0, no samples, fewer than two environments or an empty one.
+    Lin et al. 2022, the objective of BIRM: the penalty's expectation over a Gaussian posterior of the scale w, by
+    `samples` draws for each environment, as in the authors' code (`bayes_fullbatch`; ten draws, σ a constant over the
+    number of images). The risk is taken at w = 1, as in IRMv1, where that code has it at the last draw, and λ is
+    annealed as in IRMv1. Draws are of `step.generator`. Raises ValueError for λ < 0, σ < 0, no samples, fewer than two
+    environments or an empty one.
     """
     check_environments(environments)
     check_not_negative(penalty_weight=penalty_weight, sigma=sigma)
@@ -47,7 +48,8 @@ def value(
 def posterior_penalty(
     environments: Sequence[Environment], sigma: float, samples: int, generator: torch.Generator | None
 ) -> Float[Tensor, ""]:
-    """mean over samples and environments of g_e(w)², w ~ N(1, σ²) anew for each; one draw is [samples, environments]."""
+    """mean over samples and environments of g_e(w)², w ~ N(1, σ²) anew for each; one draw is [samples,
+    environments]."""
     draws = 1 + sigma * torch.randn(samples, len(environments), generator=generator)
     draws = draws.to(environments[0].logits)
     gradients = [

@@ -1,9 +1,9 @@
 """Does a classifier that all environments agree on come out of a game? Ahuja et al. 2020.
 
 A player an environment: the model's logits are the mean of the players', and player e minimises its own environment's
-risk over its own weights only (Ahuja et al. 2020, eq. (7), algorithm 1: best response by one step each, in turn). In the
-game with a *fixed* representation a player reads the image; with a *variable* one it reads a shared representation,
-which takes its own turn on the pooled risk.
+risk over its own weights only (Ahuja et al. 2020, the ensemble invariant risk minimisation game, by algorithm 1: best
+responses of one step each, in turn). In the game with a *fixed* representation a player reads the image; with a
+*variable* one it reads a shared representation, which takes its own turn on the pooled risk.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,14 @@ def fixed_mover(number: int, environments: int) -> int:
 
 
 def variable_mover(number: int, environments: int) -> int:
-    """First the representation, which is called `environments`, then the players from the last one on (the authors' order)."""
+    """First the representation, which is called `environments`, then the players from the last one on (the authors'
+    order)."""
     return environments - number % (environments + 1)
 
 
 def fixed_value(environments: Sequence[Environment], step: Step) -> Float[Tensor, ""]:
-    """CE_e + l2·‖θ‖² of the environment e whose player moves; logits are the ensemble's. The step is to move that player's
-    weights alone. Raises ValueError for fewer than two environments or an empty one."""
+    """CE_e + l2·‖θ‖² of the environment e whose player moves; logits are the ensemble's. The step is to move that
+    player's weights alone. Raises ValueError for fewer than two environments or an empty one."""
     check_environments(environments)
     return turn(environments, fixed_mover(step.number, len(environments)), step)
 

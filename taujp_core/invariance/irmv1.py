@@ -24,10 +24,10 @@ def value(
     """mean_e CE_e + l2·‖θ‖² + λ·mean_e g_e², the whole divided by λ once λ > 1.
 
     Arjovsky et al. 2019, eq. (IRMv1), with the mean over environments where the equation has the sum, λ = 1 before
-    step `anneal_steps`, and the division, as in the authors' code for Colored MNIST; its λ = 91257.19, from step 190, were
-    found there by a search on the test environment. DomainBed's penalty, the product of the gradients of two halves of
-    a batch, estimates g_e² without bias, but may be negative, and so be pushed to −∞: it is not used here. Raises
-    ValueError for fewer than two environments, an empty one, λ < 0.
+    step `anneal_steps`, and the division, as in the authors' code for Colored MNIST; its λ = 91257.19, from step 190,
+    were found there by a search on the test environment. DomainBed's penalty, the product of the gradients of two
+    halves of a batch, estimates g_e² without bias, but may be negative, and so be pushed to −∞: it is not used here.
+    Raises ValueError for fewer than two environments, an empty one, λ < 0.
     """
     check_environments(environments)
     check_not_negative(penalty_weight=penalty_weight)

@@ -4,8 +4,8 @@ Notation of this folder: environments e with logits z_e [n, classes] and labels 
 
     g_e(w) = ∂/∂w CE(w·z_e, y_e) = mean over images of Σ_k softmax(w·z)_k·z_k − z_y,    g_e = g_e(1),
 
-the derivative with respect to a scale w on the logits, Arjovsky et al. 2019's dummy classifier (eq. IRMv1). It stands in
-closed form, so that an objective's gradient is an ordinary one and no graph of a gradient is kept.
+the derivative with respect to a scale w on the logits, Arjovsky et al. 2019's dummy classifier (eq. IRMv1). It stands
+in closed form, so that an objective's gradient is an ordinary one and no graph of a gradient is kept.
 """
 
 import math
@@ -67,7 +67,8 @@ class Objective:
     moves: Callable[[int, int], int] = one_part
 
     def __call__(self, environments: Sequence[Environment], step: Step, **changes: object) -> Float[Tensor, ""]:
-        """The value, with changes to the parameters. Raises ValueError for an unknown one and for what `value` refuses."""
+        """The value, with changes to the parameters. Raises ValueError for an unknown one and for what `value`
+        refuses."""
         for name in changes.keys() - self.parameters.keys():
             accepted = ", ".join(self.parameters) or "none"
             raise ValueError(f"unknown parameter {name!r} of {self.name}: accepted are {accepted}")

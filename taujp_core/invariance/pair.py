@@ -30,11 +30,12 @@ def value(
     epsilon: float,
     anneal_steps: int,
 ) -> Float[Tensor, ""]:
-    """Σ_k α_k·L_k, α held fixed, so that its gradient is the step's direction; before step `anneal_steps` the risk of ERM.
+    """Σ_k α_k·L_k, α held fixed, so that its gradient is the step's direction; before step `anneal_steps` the risk of
+    ERM.
 
     Chen et al. 2022, sec. 4 (PAIR-o, with IRMX's penalties) and the authors' code: Var_e with E − 1 below, gradients of
-    the last layer alone, preference (1e-12, 0.01, 0.99), ε = 0.1 for how far r∘L may be from equal (the code of Yoshida &
-    Naganuma passes the optimiser's 1e-8 instead), no l2 from then on, where the authors change from Adam to SGD. A
+    the last layer alone, preference (1e-12, 0.01, 0.99), ε = 0.1 for how far r∘L may be from equal (the code of Yoshida
+    & Naganuma passes the optimiser's 1e-8 instead), no l2 from then on, where the authors change from Adam to SGD. A
     gradient is taken with respect to `step.last_layer`. Raises ValueError for fewer than two environments or an empty
     one, no last layer, a preference that is not three positive numbers, and ε < 0.
     """
@@ -71,7 +72,7 @@ def check_preference(preference: tuple[float, ...]) -> None:
 def adjustments(
     values: Float[np.ndarray, "m"], preference: Float[np.ndarray, "m"]
 ) -> tuple[Float[np.ndarray, "m"], float]:
-    """The anchor a and the non-uniformity μ (nats, 0 to log m) of r∘L (Mahapatra & Rajan 2020, eq. 11 and 15).
+    """The anchor a and the non-uniformity μ (nats, 0 to log m) of r∘L of Mahapatra & Rajan 2020.
 
     With shares l̂ = r∘L/Σ(r∘L): μ = Σ l̂·log(m·l̂), a = r∘(log(m·l̂) − μ). A loss of zero has a share of zero, whose
     logarithm would make a infinite: shares are at least the rounding of a float. All losses zero: μ = 0, a = 0.
@@ -94,10 +95,10 @@ def pareto_weights(
     """α ≥ 0, Σα = 1 from losses L [m], inner products C [m, m] of their gradients and the preference r [m].
 
     r is divided by its sum. Balancing, where μ > ε: maximise αᵀCa such that (Cα)_j ≥ 0 for the largest r_j·L_j, and
-    (Cα)_j ≥ (Ca)_j for every other j with (Ca)_j ≤ 0; if no (Ca)_j is positive, Cα ≥ 0. Descending, where μ ≤ ε: maximise
-    Σ_j (Cα)_j such that Cα ≥ 0 and αᵀCa ≥ min(0, max_j (Ca)_j), the last given up if there is no such α (Mahapatra & Rajan
-    2020, eq. 24 and algorithm 2, and their code). The point nearest to 0 among the gradients' mixtures keeps Cα ≥ 0, so
-    there always is a solution.
+    (Cα)_j ≥ (Ca)_j for every other j with (Ca)_j ≤ 0; if no (Ca)_j is positive, Cα ≥ 0. Descending, where μ ≤ ε:
+    maximise Σ_j (Cα)_j such that Cα ≥ 0 and αᵀCa ≥ min(0, max_j (Ca)_j), the last given up if there is no such α
+    (Mahapatra & Rajan 2020, their linear programme and its relaxation as their code has them). The point nearest to 0
+    among the gradients' mixtures keeps Cα ≥ 0, so there always is a solution.
     """
     preference = preference / preference.sum()
     anchor, nonuniformity = adjustments(values, preference)

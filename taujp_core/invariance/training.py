@@ -22,9 +22,10 @@ EVERY, EVERY_LAST = 50, 10  # steps between evaluations, and between the last on
 
 @dataclass(frozen=True)
 class Recipe:
-    """images: of a step, over all environments; l2: of l2·‖θ‖² in the loss; last: evaluations that are averaged, EVERY_LAST
-    steps apart; sgd_from, sgd_lr: from this step on SGD with momentum 0.9 instead of Adam (PAIR); stop_below: training
-    accuracy that ends a game; dropout: of a game's players; parameters: changes to the objective's.
+    """images: of a step, over all environments; l2: of l2·‖θ‖² in the loss; last: evaluations that are averaged,
+    EVERY_LAST steps apart; sgd_from, sgd_lr: from this step on SGD with momentum 0.9 instead of Adam (PAIR);
+    stop_below: training accuracy that ends a game; dropout: of a game's players; parameters: changes to the
+    objective's.
     """
 
     steps: int = 501
@@ -34,7 +35,7 @@ class Recipe:
     hidden: int = 390
     last: int = 5
     sgd_from: int | None = None
-    sgd_lr: float = 0.1
+    sgd_lr: float = 0.05
     stop_below: float = 0.0
     dropout: float = 0.0
     parameters: dict = field(default_factory=dict)
@@ -42,10 +43,12 @@ class Recipe:
 
 CLASSICAL = Recipe()
 RECIPES = {
-    # The authors' change of optimiser; the more images, the less noise is in the penalties that its weights follow.
-    "pair": replace(CLASSICAL, steps=351, images=2400, hidden=256, lr=1e-3, sgd_from=150, parameters={"start": 150}),
-    # No l2, and no dropout: the authors' code has both in its layers, but calls these in a way that leaves both out, and
-    # with a dropout of 0.75 the game does not swing. Their learning rate, 2.5e-4, reaches the same moment more slowly.
+    # The authors' network and change of optimiser, at half their learning rate of 0.1; the more images, the less noise
+    # is in the penalties that the weights follow, and 2400 are nearly all that ship.
+    "pair": replace(CLASSICAL, steps=401, images=2400, hidden=256, sgd_from=190, sgd_lr=0.05),
+    # No l2, and no dropout: the authors' code has both in its layers, but calls these in a way that leaves both out,
+    # and with a dropout of 0.75 the game does not swing. Their learning rate, 2.5e-4, reaches the same moment more
+    # slowly.
     "irm-game-fixed": replace(CLASSICAL, lr=1e-3, l2=0.0, stop_below=0.6),
     "irm-game-variable": replace(CLASSICAL, lr=1e-3, l2=0.0, stop_below=0.55),
 }

@@ -228,7 +228,8 @@ def corners(gain, rows, bounds) -> tuple[np.ndarray, float] | None:
 
 @pytest.mark.parametrize("epsilon", [0.1, 2.0])  # balancing mostly; descending always, for μ ≤ log 3
 def test_pairs_weights_are_those_of_another_solver(epsilon):
-    """All corners of the feasible part, and SLSQP from the best of a grid; where the optimum is not unique, its value."""
+    """All corners of the feasible part, and SLSQP from the best of a grid; where the optimum is not unique, its
+    value."""
     compared = 0
     for seed in range(60):
         losses, products, preference = random_case(seed)
@@ -348,9 +349,7 @@ def test_a_players_gradient_is_that_of_the_ensemble():
 def test_games_are_evaluated_without_dropout():
     """The public code's models never leave the training mode."""
     domains = coloured("mnist")
-    fitted = fit(
-        "irm-game-fixed", domains, 0, recipe_of("irm-game-fixed", steps=2, images=20, hidden=8, dropout=0.75)
-    )
+    fitted = fit("irm-game-fixed", domains, 0, recipe_of("irm-game-fixed", steps=2, images=20, hidden=8, dropout=0.75))
     pictures = domains.evaluations["test"][0][:50]
     assert torch.equal(fitted.probabilities(pictures), fitted.probabilities(pictures))
     torch.testing.assert_close(fitted.logits["test"][-1][:50].softmax(-1), fitted.probabilities(pictures))

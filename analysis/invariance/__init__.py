@@ -1,0 +1,1 @@
+"""Which objective is invariant and calibrated, on environments that are known?"""

@@ -1,0 +1,102 @@
+"""Which method is invariant and calibrated?"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .benchmark import ORACLE
+
+QUANTITIES = ("accuracy", "loss", "ece", "ace")
+MOST_MOVED = 0.05  # accuracy from training to test, either way, of what counts as invariant here
+MOST_ECE = 0.05  # beyond the oracle's, of what counts as calibrated
+
+
+def with_intervals(measured: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds and half the width of their 95 % interval (Student's t), a row an arm and environment.
+
+    Columns QUANTITIES and QUANTITY_half; NaN where there is one seed.
+    """
+    rows = []
+    for (data, arm, environment), group in measured.groupby(["data", "arm", "environment"], sort=False):
+        row = {"data": data, "arm": arm, "environment": environment, "seeds": len(group), "steps": group.steps.mean()}
+        for quantity in QUANTITIES:
+            row[quantity] = group[quantity].mean()
+            row[f"{quantity}_half"] = half_width(group[quantity].to_numpy())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def half_width(values: np.ndarray) -> float:
+    if len(values) < 2:
+        return np.nan
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def shown(summary: pd.DataFrame, data: str) -> pd.DataFrame:
+    """A row an arm: each quantity in the training environments and in the test environment, `mean ± half`."""
+    columns = {}
+    for quantity in QUANTITIES:
+        for environment in ("training", "test"):
+            rows = summary[(summary.data == data) & (summary.environment == environment)].set_index("arm")
+            columns[f"{quantity}, {environment}"] = [
+                f"{mean:.3f}" if np.isnan(half) else f"{mean:.3f} ± {half:.3f}"
+                for mean, half in zip(rows[quantity], rows[f"{quantity}_half"], strict=True)
+            ]
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def invariance_table(summary: pd.DataFrame, data: str) -> pd.DataFrame:
+    """A row an arm: accuracy at test, and by how much it is lower than in training (who uses the colour the other way
+    round loses less than nothing); ece at test; the standard deviation of ECE over training, validation environment and
+    test: Yoshida & Naganuma 2024 take calibration that is the same in all environments for invariance."""
+    ours = summary[summary.data == data]
+    accuracy, ece = (
+        ours.pivot_table(index="arm", columns="environment", values=q, sort=False) for q in ("accuracy", "ece")
+    )
+    places = ["training", "validation environment", "test"]
+    return pd.DataFrame(
+        {
+            "test accuracy": accuracy["test"],
+            "accuracy lost": accuracy["training"] - accuracy["test"],
+            "ece at test": ece["test"],
+            "spread of ece": ece[places].std(axis=1, ddof=0),
+        }
+    )
+
+
+def verdict(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Of `invariance_table`: arms but the oracle that are invariant, those that are calibrated as well, and that with
+    the least spread of ECE.
+
+    Invariant: accuracy moves by at most MOST_MOVED from training to test. Calibrated: ECE at test at most MOST_ECE
+    above the oracle's, or above 0 where there is none.
+    """
+    bound = MOST_ECE + (table["ece at test"][ORACLE] if ORACLE in table.index else 0.0)
+    rivals = table.drop(index=ORACLE, errors="ignore")
+    invariant = rivals[rivals["accuracy lost"].abs() <= MOST_MOVED]
+    both = invariant[invariant["ece at test"] <= bound]
+    return {
+        "invariant": list(invariant.index),
+        "invariant and calibrated": list(both.sort_values("ece at test").index),
+        "least spread of ece": [] if rivals.empty else [rivals["spread of ece"].idxmin()],
+    }
+
+
+def sentence(data: str, found: dict[str, list[str]]) -> str:
+    invariant, both, (*least,) = found.values()
+    parts = [
+        f"on {data}, {listed(invariant)} {verb(invariant)} invariant (accuracy moves by at most {MOST_MOVED})",
+        f"{listed(both)} {verb(both)} calibrated as well (ECE at most {MOST_ECE} above the oracle's)",
+    ]
+    if least:
+        parts.append(f"the least spread of ECE over environments has {listed(least)}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def verb(names: list[str]) -> str:
+    return "are" if len(names) > 1 else "is"
+
+
+def listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names or ["none"])
