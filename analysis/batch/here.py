@@ -1,0 +1,36 @@
+"""How are points run without an engine, one after the other in this process?"""
+
+import queue
+import threading
+from pathlib import Path
+
+import psutil
+
+from .points import Outcome, Point, run_point
+
+
+class Here:
+    """One point at a time. It runs in a thread, for in the main thread nbclient takes Ctrl-C for itself."""
+
+    ahead = slots = 1
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+
+    def start(self, point: Point) -> None:
+        run = lambda: self.outcomes.put(run_point(str(self.folder), point))  # noqa: E731
+        threading.Thread(target=run, daemon=True).start()
+
+    def next(self, seconds: float) -> Outcome | None:
+        """The next outcome; None if there is none within so many seconds."""
+        try:
+            return self.outcomes.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def close(self) -> None:
+        """Of a point that still runs the kernel ends here: its training goes on from its last saved state."""
+        for child in psutil.Process().children():
+            if "ipykernel_launcher" in child.cmdline():
+                child.kill()

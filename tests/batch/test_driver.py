@@ -1,0 +1,128 @@
+"""The driver's decisions, with an engine that only says what came of a point."""
+
+import re
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from analysis.batch.driver import RETRIES, Tally, drive, finished
+from analysis.batch.line import described, duration
+from analysis.batch.page import Page
+from analysis.batch.points import Outcome, Point, failed_files, finished_file
+from analysis.batch.study import Study
+from taujp_core.files import write_json
+
+
+class Told:
+    """Points end in the order in which they were begun; `errors` are those of each point's attempts, in turn."""
+
+    def __init__(self, folder: Path, errors: dict[str, list[str]] | None = None, ahead: int = 3):
+        self.folder, self.errors, self.ahead, self.slots = folder, errors or {}, ahead, 2
+        self.begun: deque[str] = deque()
+        self.order: list[str] = []
+        self.most = 0
+
+    def start(self, point: Point) -> None:
+        self.begun.append(point.key)
+        self.order.append(point.key)
+        self.most = max(self.most, len(self.begun))
+
+    def next(self, seconds: float) -> Outcome | None:
+        key = self.begun.popleft()
+        error = self.errors[key].pop(0) if self.errors.get(key) else ""
+        if not error:
+            finished_file(self.folder, key).write_text("{}")
+        return Outcome(key, 10.0, error, f"traceback of {error}")
+
+    def close(self) -> None: ...
+
+
+def point(key: str, *after: str, run: str = "") -> Point:
+    return Point(key, f"{key}.ipynb", {}, after, run)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "points").mkdir()
+    return tmp_path
+
+
+def driven(folder: Path, points: list[Point], errors: dict | None = None) -> tuple[Tally, Told]:
+    tally, engine = finished(folder, points), Told(folder, errors)
+    drive(folder, tally, engine, lambda tally, ended: None)
+    return tally, engine
+
+
+def test_a_point_comes_after_what_it_reads(folder):
+    points = [point("e", "a", "b"), point("f", "e"), *map(point, "abcd")]
+    tally, engine = driven(folder, points)
+    assert engine.order == ["a", "b", "c", "d", "e", "f"]
+    assert tally.complete()
+    assert engine.most == engine.ahead
+
+
+def test_a_failing_point_is_tried_again_and_does_not_stop_the_others(folder):
+    points = [point("a"), point("b"), point("c"), point("e", "a"), point("f", "b"), point("g", "e")]
+    tally, engine = driven(folder, points, {"a": ["no"] * (RETRIES + 1), "b": ["no"] * RETRIES})
+    assert [engine.order.count(key) for key in "abc"] == [RETRIES + 1, RETRIES + 1, 1]
+    assert (tally.done, set(tally.failed), tally.blocked) == ({"b", "c", "f"}, {"a"}, {"e", "g"})
+    assert not tally.complete()
+    assert failed_files(folder, "a")[1].read_text() == "traceback of no"
+    again, engine = driven(folder, points)
+    assert engine.order == ["a", "e", "g"]
+    assert again.complete()
+    assert not list((folder / "points").glob("*.failed.*"))
+
+
+def test_the_line_tells_the_time_left_from_what_was_measured(folder):
+    tally = Tally({p.key: p for p in [point("a", run="x"), point("b", run="x"), point("e", "a", "b"), point("f", "e")]})
+    tally.open, tally.slots = {"a": 1, "b": 1}, 2
+    assert described(tally) == "0 of 4 points done, 2 running"
+    tally.done, tally.open, tally.seconds[True] = {"a"}, {"b": 1}, [600.0]
+    assert tally.seconds_left() is None  # how long a notebook takes is not known yet
+    tally.seconds[False] = [1200.0, 2400.0]
+    assert tally.seconds_left() == (600 + 2 * 1800) / 2
+    assert described(tally) == "1 of 4 points done, 1 running, about 35 min left"
+    tally.slots = 0
+    assert described(tally).endswith("waiting for workers")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(59, "59 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (360000, "100 h")]
+)
+def test_durations_are_told_in_the_largest_unit(seconds, text):
+    assert duration(seconds) == text
+
+
+def record(task: str, seed: int, accuracy: float) -> dict:
+    return {
+        "config": {"suite": "mini", "method": "linear", "penalty_weight": 0.0, "seed": seed, "task": task, "steps": 3},
+        "metrics": {"zero_shot_validation_accuracy": 0.1, "validation_accuracy": accuracy, "tau_norm": 1.0},
+        "hardware": {"accelerator": None, "processor": "one"}, "seconds": 7.0, "images_per_second": 1.0,
+        "peak_memory_mib": 1.0, "commit": None,
+    }  # fmt: skip
+
+
+def test_the_page_shows_where_the_study_stands(folder):
+    points = [point(f"uci-{seed}", run=str(folder / f"run{seed}")) for seed in (0, 1)] + [
+        point("bad"),
+        point("e", "bad"),
+    ]
+    for seed, accuracy in enumerate((0.25, 0.5)):
+        write_json(folder / f"run{seed}" / "record.json", record("uci", seed, accuracy))
+    tally, _ = driven(folder, points, {"bad": ["<Oh> & no"] * 3})
+    Page(folder, Study("grid", "Is 1 < 2?"), ["a note"]).write(tally)
+    page = (folder / "report.html").read_text()
+    for text in (
+        "Is 1 &lt; 2?",
+        "2 of 4 points done",
+        "1 failed",
+        "1 not run",
+        "a note",
+        "&lt;Oh&gt; &amp; no",
+        ">0.375<",
+    ):
+        assert text in page, text
+    links = set(re.findall("href='(.*?)'", page))
+    assert links == {"points/uci-0.ipynb", "points/uci-1.ipynb", "points/bad.failed.ipynb", "points/bad.failed.txt"}

@@ -1,0 +1,66 @@
+"""The repository's own studies: their files are accepted, their trainings are those that the notebooks read, and the
+committed full versions have the parameters that they give."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from analysis.batch.plan import code_cells, points_of, theta0_of
+from analysis.batch.study import read_study
+from analysis.door.plans import PLANS
+from analysis.paths import in_project
+from taujp_core.runs import run_folder
+from taujp_core.suites import load_suite
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "notebooks" / "experiments").glob("*.yaml"))
+RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
+READ = {path: read_study(path) for path in STUDIES}
+
+
+def values_of(evaluation) -> dict:
+    """All parameters of a notebook, those that the study does not give at their defaults."""
+    names: dict = {}
+    exec(code_cells(evaluation.path)[0], names)
+    return {name: names[name] for name in names["__annotations__"]} | evaluation.parameters
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_its_head_says_what_it_costs_and_what_to_expect(path):
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any(line.startswith("# Costs: ") for line in head)
+    assert any(line.startswith("# Expect: ") for line in head)
+    assert READ[path].answers.endswith("?") and READ[path].costs
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_what_it_trains_is_what_its_notebooks_read(path, tmp_path, monkeypatch):
+    """A training that no notebook reads costs hours for nothing, and shows that the recipe or the known tasks differ."""
+    monkeypatch.setenv("TAUJP_HOME", str(tmp_path))
+    points = points_of(READ[path])
+    read = set()
+    for evaluation in READ[path].notebooks:
+        values = values_of(evaluation)
+        plan = next(plan for parameter, plan in PLANS.items() if parameter in values)
+        suite = load_suite(values["suite"]) if "suite" in values else None
+        for config in plan(suite, values) if suite else ():
+            clip = theta0_of(suite.model, suite.pretrained)
+            read.add(str(run_folder(in_project(values["store"]), config, clip.fingerprint)))
+    assert {point.run for point in points if point.run} <= read
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_full_versions_were_made_by_a_study(path):
+    """One study has the notebook, with the parameters that the committed file was run with."""
+    (given,) = [
+        evaluation.parameters
+        for study in READ.values()
+        if study.results == path.parent
+        for evaluation in study.notebooks
+        if evaluation.path.name == path.name
+    ]
+    cells = nbformat.read(path, 4).cells
+    injected: dict = {}
+    exec(next(cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])), {}, injected)
+    assert injected == given

@@ -1,0 +1,38 @@
+"""One point: its notebook is there only if it came to its end; what is published of it names no folder."""
+
+import nbformat
+
+from analysis.batch.__main__ import main
+from analysis.batch.points import Point, finished_file, run_point
+
+
+def test_a_finished_notebook_has_its_time_and_no_folders(here, counting):
+    (here.folder / "study/points").mkdir(parents=True)
+    here.home.mkdir()
+    point = Point("one", str(here.folder / counting(0)[0]["notebook"]), {"number": 3})
+    outcome = run_point(str(here.folder / "study"), point)
+    assert (outcome.key, outcome.error, outcome.left) == ("one", "", "")
+    notebook = nbformat.read(finished_file(here.folder / "study", "one"), 4)
+    assert notebook.cells[-1].outputs[0].text == "9\n"
+    assert notebook.metadata.batch.key == "one"
+    cells = sum(cell.metadata.papermill.duration for cell in notebook.cells)
+    assert cells < notebook.metadata.batch.seconds <= outcome.seconds
+    assert str(here.folder) not in finished_file(here.folder / "study", "one").read_text()
+    assert run_point(str(here.folder / "study"), point).seconds < cells  # it is there
+
+
+def test_a_failing_notebook_leaves_its_cells_and_its_reason(here, counting, capsys):
+    assert main([str(here.study("grid", notebooks=counting(5, fails=True))), "--workers", "1"]) == 1
+    (notebook,) = (here.home / "runs/grid/points").glob("*.failed.ipynb")
+    assert "AssertionError: as it was told" in capsys.readouterr().out
+    assert "as it was told" in notebook.with_suffix(".txt").read_text()
+    assert "as it was told" in notebook.read_text()
+    assert not list((here.home / "runs/grid/points").glob(".*"))
+
+
+def test_finished_notebooks_go_where_the_study_wants_them(here, counting):
+    study = here.study("grid", notebooks=counting(2), results="shown/here")
+    assert main([str(study), "--workers", "1"]) == 0
+    copied = here.folder / "shown/here/counting.ipynb"
+    (point,) = (here.home / "runs/grid/points").glob("*.ipynb")
+    assert copied.read_bytes() == point.read_bytes()
