@@ -8,11 +8,13 @@ STAMP := .venv/.installed
 # A thread each, for as many run at once as there are cores, and share the store: one trains, the others wait for it.
 ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 NBVAL := --nbval --nbval-cell-timeout=1800
-NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy 33_disentanglement 40_continual 50_public_checkpoints
+NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition 31_negation 32_analogy \
+    33_disentanglement 36_explore 40_continual 50_public_checkpoints 51_merge 52_arena 60_calibration 61_invariance \
+    62_invariant_vectors
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 
-.PHONY: quickstart test test-clip8 lab notebooks results clip8 clean
+.PHONY: quickstart test test-clip8 lab notebooks results batch clip8 docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -51,32 +53,18 @@ notebooks: $(STAMP)
 	        $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done
 
-# The full runs, about six hours on two cores; finished trainings in runs/ are not done again.
+# The full runs, about six hours on two cores, as studies: what is done in runs/ is not done again.
+STUDIES := mini-pretraining mini-cause mini-tables mini-analogy mini-disentanglement mini-continual mini-published \
+    mini-calibration mini-invariance
 results: $(STAMP)
-	mkdir -p results/mini
-	$(BIN)/papermill notebooks/05_pretrain_mini.ipynb results/mini/05_pretrain_mini.ipynb \
-	    -p steps 3000 -p batch_size 256 -p warmup_steps 100 -p output runs/pretrain-full
-	$(BIN)/papermill notebooks/20_causal_probe.ipynb results/mini/20_causal_probe.ipynb \
-	    -y '{tasks: [mnist, fashion, street, signs, terrain], known: [], edited: [linear, standard], steps: 0}' \
-	    -y '{penalty_weights: [0.0, 0.02, 0.06, 0.2, 0.6, 2.0], seeds: [0, 1], onset_starts: [20, 40, 80]}' \
-	    -y '{onset_snapshots: [10, 20, 30, 40, 50, 60, 70, 80], onset_weight: 0.6, images: 120, solve_images: 24}' \
-	    -y '{iterations: 12, resamples: 499, output: runs/full/causal-probe}'
+	for study in $(STUDIES); do $(BIN)/python -m analysis.batch notebooks/experiments/$$study.yaml || exit 1; done
 	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe
-	$(BIN)/papermill notebooks/30_addition.ipynb results/mini/30_addition.ipynb \
-	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-addition}'
-	$(BIN)/papermill notebooks/31_negation.ipynb results/mini/31_negation.ipynb \
-	    -y '{tasks: [], seeds: [0, 1, 2], recipe: {}, output: runs/full/mini-negation}'
-	$(BIN)/papermill notebooks/32_analogy.ipynb results/mini/32_analogy.ipynb \
-	    -y '{quadruples: [], recipe: {}, output: runs/full/mini-analogy}'
-	$(BIN)/papermill notebooks/33_disentanglement.ipynb results/mini/33_disentanglement.ipynb \
-	    -y '{pair: [street, terrain], tasks: [], steps: 0, points: 21, images: 400, output: runs/disentanglement-full}'
-	$(BIN)/papermill notebooks/40_continual.ipynb results/mini/40_continual.ipynb \
-	    -y '{tasks: [mnist, fashion, street, textures, signs], orders: 3, recipe: {}, output: runs/full/mini-continual}' \
-	    -y '{methods: [standard, linear, sequential, taujp-strict, taujp-efficient, taujp-memory, taujp-joint]}'
-	$(BIN)/papermill notebooks/50_public_checkpoints.ipynb results/mini/50_public_checkpoints.ipynb \
-	    -y '{tasks: [mnist, fashion, uci, letters, textures, signs, terrain], further: {steps: 20, peak_lr: 0.0001}}' \
-	    -y '{recipe: {}, images: 100, solve_images: 24, iterations: 12, resamples: 499, output: runs/full/public-checkpoints}'
-	$(BIN)/papermill notebooks/90_report.ipynb results/mini/90_report.ipynb -p folder runs/full -p output runs/full/report
+
+# A study: its trainings, then the notebooks that read them, by all cores or GPUs; docs/batch.md. A second call goes on
+# where the first was stopped.
+STUDY ?= notebooks/experiments/mini-tables.yaml
+batch: $(STAMP)
+	$(BIN)/python -m analysis.batch $(STUDY)
 
 # The paper's tables for CLIP ViT-B/32 (MODEL=b32), B/16 (b16) or L/14 (l14): data, training, addition, negation,
 # report. A second call goes on where the first was stopped. RECIPE='precision: tf32' is faster on an NVIDIA GPU.
@@ -95,6 +83,16 @@ clip8: $(STAMP)
 	    -y '{$(RUN), output: $(RUNS)/$(SUITE)-negation}'
 	$(BIN)/papermill notebooks/90_report.ipynb $(RUNS)/$(SUITE)-report/90_report.ipynb \
 	    -y '{suites: [$(SUITE)], folder: $(RUNS), output: $(RUNS)/$(SUITE)-report}'
+
+# The site from docs/, the executed notebooks and the docstrings; warnings are errors, links inside are followed.
+DOCS_STAMP := .venv/.installed-docs
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py
+	@echo "The site: docs/_build/html/index.html"
 
 clean:
 	rm -rf .venv

@@ -49,7 +49,9 @@ def make_task(name: object, entry: object, image_size: int, complete: bool = Tru
         return task
 
 
-def given_task(name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int) -> Task:
+def given_task(
+    name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int
+) -> Task:
     """A task of pictures that Python gives."""
     what = f"the task {name}"
     check_name("task", name)

@@ -8,7 +8,6 @@ complete. `datasets` keeps the tables in its own format, which is mapped into me
 
 import errno
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -19,6 +18,7 @@ import huggingface_hub
 from huggingface_hub import errors
 
 from ..files import read_json, write_json
+from ..progress import Progress, quiet_downloads
 from ..tasks import Hub, Task
 from . import tables
 from .places import Place, data_folder
@@ -116,8 +116,7 @@ def download(name: str, hub: Hub, root: Path) -> Path:
     if record["complete"]:
         return folder
     api = huggingface_hub.HfApi()
-    if sys.stderr is None or not sys.stderr.isatty():
-        huggingface_hub.utils.disable_progress_bars()
+    quiet_downloads()
     with explained(name, hub, api.endpoint):
         # The commit of a download that was stopped: a branch may have moved since.
         info = api.dataset_info(hub.repo, revision=record["commit"] or hub.revision)
@@ -129,10 +128,14 @@ def download(name: str, hub: Hub, root: Path) -> Path:
                 + (": try `revision: refs/convert/parquet`, the hub's own conversion" if pattern == Hub.train else "")
             )
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": False})
-    for path in names:
-        if any(fnmatch(path, pattern) for pattern in (hub.train, hub.test, hub.validation, "README.md")):
-            with explained(name, hub, api.endpoint):
-                api.hf_hub_download(hub.repo, path, repo_type="dataset", revision=info.sha, local_dir=folder)
+    patterns = (hub.train, hub.test, hub.validation, "README.md")
+    wanted = [path for path in names if any(fnmatch(path, pattern) for pattern in patterns)]
+    progress = Progress(f"{name} from {hub.repo}", len(wanted), unit="file", terminal=False)
+    for path in wanted:
+        with explained(name, hub, api.endpoint):
+            api.hf_hub_download(hub.repo, path, repo_type="dataset", revision=info.sha, local_dir=folder)
+        progress.advance(1)
+    progress.close()
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": True})
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # huggingface_hub's notes, and parts of files after a kill
     return folder
@@ -158,5 +161,5 @@ def explained(name: str, hub: Hub, endpoint: str) -> Iterator[None]:
         reason = first_line(error.__cause__ or error)
         raise ConnectionError(
             f"{name} needs {repo} from {endpoint}, which cannot be reached ({reason}): connect to the "
-            "network, or lay the data set into a folder of a layout that the README names"
+            "network, or lay the data set into a folder of a layout that docs/reproduce.md names"
         ) from None

@@ -4,13 +4,13 @@ Tables of the library `datasets`: those of a local folder, and what all tables h
 in another.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import datasets
 
+from ..progress import watched_terminal
 from ..tasks import Published, Task
 from .classes import check_spellings, class_labels, in_order_of
 from .places import Place, Split, below_data, data_folder
@@ -65,7 +65,7 @@ def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
 
 
 def quietly() -> None:
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not watched_terminal():
         datasets.disable_progress_bars()
 
 

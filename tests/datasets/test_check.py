@@ -191,7 +191,7 @@ def test_without_a_network_one_sentence_says_what_is_needed_and_from_where(root,
     assert main(["download", "--suite", "formats"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pets needs someone/pets from http://127.0.0.1:9, which cannot be reached (")
-    assert line.endswith("of a layout that the README names; missing too: flowers")
+    assert line.endswith("of a layout that docs/reproduce.md names; missing too: flowers")
 
 
 @pytest.mark.parametrize("name", ["uci", "signs"])
