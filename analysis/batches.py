@@ -12,7 +12,7 @@ from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import finetune
 from taujp_core.methods import find_method
 from taujp_core.models import Clip
-from taujp_core.progress import say
+from taujp_core.progress import doing
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, as_suite
 
@@ -35,8 +35,8 @@ def train_all(
     """
     configs, runs = run_configs(suite, tasks, methods, seeds, known, **changes), []
     for number, config in enumerate(configs, 1):
-        say(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}")
-        runs.append(finetune(config, store, clip))
+        with doing(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
+            runs.append(finetune(config, store, clip))
     return runs
 
 

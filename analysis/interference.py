@@ -20,6 +20,7 @@ from taujp_core.evaluation import check_finite
 from taujp_core.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.memory import device_of
 from taujp_core.models import Clip, Parameters, logits
+from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_theta0
 
 from .products import Forward, Products
@@ -124,10 +125,16 @@ def edit_direction(
         images = torch.cat([moved, kept])
         weights = torch.cat([weights, right.new_full((len(kept),), kept_weight / len(kept))])
 
-    def product(v: Tensor) -> Tensor:
-        return flat(weighted_gauss_newton_product(encoder, theta0, named(v, theta0), images, weights)) + rho * v
+    progress = Progress("solving for less interference", iterations * len(images))
 
-    return named(conjugate_gradients(product, right, iterations), theta0)
+    def product(v: Tensor) -> Tensor:
+        found = flat(weighted_gauss_newton_product(encoder, theta0, named(v, theta0), images, weights)) + rho * v
+        progress.advance(len(images))
+        return found
+
+    solved = conjugate_gradients(product, right, iterations)
+    progress.close()
+    return named(solved, theta0)
 
 
 def weighted_gauss_newton_product(

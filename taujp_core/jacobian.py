@@ -21,6 +21,7 @@ from torch.func import functional_call, jvp, vmap
 from .forward_mode import forward_mode
 from .memory import activation_bytes, bytes_of, chunk_size, device_of, to_device, within_memory
 from .models import Parameters
+from .progress import Progress
 
 Details = TypeVar("Details")
 
@@ -45,12 +46,17 @@ def jacobian_products(
         # A layer's input and output, an activation function's, and the residual, for the primal and each tangent.
         chunk = chunk_size(budget - group * theta_bytes, 4 * (1 + group) * largest, theta0)
         products = []
-        for start in range(0, len(vectors), group):
-            taus = vectors[start : start + group]
+        groups = [vectors[start : start + group] for start in range(0, len(vectors), group)]
+        progress = Progress("Jacobian products", len(images) * len(groups))
+        for taus in groups:
             stacked = {name: torch.stack([tau[name] for tau in taus]) for name in theta0}
-            parts = [products_of(encoder, theta0, stacked, to_device(part, device)) for part in images.split(chunk)]
+            parts = []
+            for part in images.split(chunk):
+                parts.append(products_of(encoder, theta0, stacked, to_device(part, device)))
+                progress.advance(len(part))
             features, group_products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
             products.append(group_products)
+        progress.close()
         return features, torch.cat(products)
 
     return within_memory(compute, device)

@@ -14,8 +14,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from .files import cache_folder, read_tensors, write_tensors
+from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "assets"
+CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
 
 Parameters = dict[str, Tensor]
 
@@ -84,6 +86,7 @@ def load_clip(name: str, pretrained: str | None = None, device: str | None = Non
         raise ValueError(f"unknown pretrained tag {pretrained!r} for {name}: accepted are {tags}")
     elif pretrained is not None:
         check_activation(name, pretrained)
+    quiet_downloads()
     try:
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -150,11 +153,18 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
     try:
         tensors, _ = read_tensors(file)
     except (FileNotFoundError, ValueError):  # not built yet, or damaged: a cache is made again
-        weights = open_clip.build_zero_shot_classifier(
-            clip.model, clip.tokenizer, class_names, templates, device=device
-        )
+        progress, parts = Progress(f"zero-shot head of {clip.name}", len(class_names), unit="class"), []
+        for start in range(0, len(class_names), CLASSES):
+            part = class_names[start : start + CLASSES]
+            parts.append(
+                open_clip.build_zero_shot_classifier(
+                    clip.model, clip.tokenizer, part, templates, num_classes_per_batch=CLASSES, device=device
+                )
+            )
+            progress.advance(len(part))
+        progress.close()
         # As it will be read from the file: another layout in memory would round otherwise.
-        tensors = {"head": (clip.logit_scale * weights).contiguous()}
+        tensors = {"head": (clip.logit_scale * torch.cat(parts, 1)).contiguous()}
         write_tensors(file, tensors, {})
     return tensors["head"].to(device)
 

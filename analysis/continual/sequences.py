@@ -29,7 +29,7 @@ from taujp_core.config import RunConfig, run_config
 from taujp_core.datasets import load_split
 from taujp_core.finetune import finetune
 from taujp_core.models import Clip, fingerprint, zero_shot_head
-from taujp_core.progress import say
+from taujp_core.progress import doing
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, as_suite, one_of
 from taujp_core.task_vectors import TaskVector, edited, total
@@ -108,9 +108,9 @@ def train_sequence(clip: Clip, method: str, configs: Sequence[RunConfig], store:
     """
     runs = []
     for number, config in enumerate(configs, 1):
-        say(f"{method}, arrival {number} of {len(configs)}: {config.task}")
         start = model_after(clip, [run.vector for run in runs]) if method == "sequential" else clip
-        run = finetune(config, store, start)
+        with doing(f"{method}, arrival {number} of {len(configs)}: {config.task}"):
+            run = finetune(config, store, start)
         runs.append(replace(run, vector=replace(run.vector, theta0_fingerprint=clip.fingerprint)))
     return runs
 

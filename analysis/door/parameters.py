@@ -24,6 +24,8 @@ BOUNDS = {
     "iterations": (1, LARGEST),
     "images": (0, LARGEST),  # 0: all of them
     "solve_images": (1, LARGEST),
+    "merge_images": (1, LARGEST),
+    "rounds": (1, LARGEST),
     "batch_size": (1, LARGEST),
     "orders": (1, 1000),  # each is a training of all tasks
     "onset_snapshots": (1, LARGEST),
@@ -32,7 +34,7 @@ BOUNDS = {
     # 401 are 0.01 apart: finer than a picture of the map can show.
     "points": (5, 401),
 }
-MAY_BE_EMPTY = ("tasks", "known", "quadruples")  # where it means all; plans refuse it elsewhere
+MAY_BE_EMPTY = ("tasks", "known", "quadruples", "once")  # where it means all, or none; plans refuse it elsewhere
 OF_THE_SUITE = ("tasks", "known", "pair", "new_task", "others")
 WRITTEN, READ = ("store", "output"), ("published", "base")
 NO_CHANGES = ("suite", "task", "method", "seed", "start", "options")  # what a recipe's changes cannot set

@@ -14,14 +14,20 @@ from taujp_core.precision import check_precision
 from taujp_core.pretrain import PretrainConfig
 from taujp_core.runs import is_finished, run_folder
 from taujp_core.step_images import penalty_images
-from taujp_core.suites import Suite, load_suite
+from taujp_core.suites import Suite, load_suite, one_of
 from taujp_core.training_state import read_progress
 
 from ..analogy.quadruples import named_quadruples, tasks_of
 from ..batches import run_configs
 from ..causal.arms import onset_configs
 from ..continual.sequences import arrival_orders, sequence_configs
-from ..paths import in_project
+from ..explore.gather import check_linearised
+from ..invariance.benchmark import ARMS as invariance_arms
+from ..invariance.benchmark import DATA as invariance_data
+from ..invariant_vectors.coloured import coloured_suite
+from ..invariant_vectors.trained import PARTNER
+from ..invariant_vectors.trained import plan as plan_coloured
+from ..paths import check_readable, in_project
 from ..report import TABLES, load_summary
 
 
@@ -134,7 +140,7 @@ def probe(suite: Suite, values: dict) -> list[RunConfig]:
 
 
 def addition(suite: Suite, values: dict) -> list[RunConfig]:
-    """And negation."""
+    """And negation, and calibration."""
     tasks = values["tasks"] or list(suite.tasks)
     return run_configs(suite, tasks, values["methods"], values["seeds"], **values["recipe"])
 
@@ -142,6 +148,12 @@ def addition(suite: Suite, values: dict) -> list[RunConfig]:
 def analogy(suite: Suite, values: dict) -> list[RunConfig]:
     tasks = tasks_of(named_quadruples(suite, values["quadruples"]), suite)
     return run_configs(suite, tasks, values["methods"], values["seeds"], **values["recipe"])
+
+
+def explorer(suite: Suite, values: dict) -> list[RunConfig]:
+    check_linearised(values["methods"])
+    tasks = values["tasks"] or list(suite.tasks)
+    return run_configs(suite, tasks, values["methods"], [values["seed"]], **values["recipe"])
 
 
 def disentanglement(suite: Suite, values: dict) -> list[RunConfig]:
@@ -183,6 +195,51 @@ def public(suite: Suite, values: dict) -> list[RunConfig]:
     ]
 
 
+def invariance(suite: None, values: dict) -> list[RunConfig]:
+    """Small networks on the scans that ship: nothing of the run store."""
+    for name in values["objectives"]:
+        one_of("objective", name, invariance_arms)
+    for name in values["data"]:
+        one_of("data", name, invariance_data)
+    return []
+
+
+def invariant_vectors(suite: Suite, values: dict) -> list[RunConfig]:
+    """The coloured tasks' trainings are of a suite that is made here; the partners' are of this one."""
+    tasks, others = values["tasks"], values["others"]
+    need_tasks(tasks, 1)
+    for task in tasks:
+        if others == [task]:
+            raise ValueError(
+                f"parameter others: {task} is a coloured task itself, and is not merged with its own vector"
+            )
+    coloured = coloured_suite(suite, tasks, values["agreements"])
+    ours = plan_coloured(
+        coloured, tasks, others, values["methods"], values["seeds"], len(values["agreements"]), **values["recipe"]
+    )
+    known = values["known"] or None
+    return [
+        *ours.values(),
+        *run_configs(suite, others, list(PARTNER.values()), values["seeds"], known, **values["partner_recipe"]),
+    ]
+
+
+def merging(suite: Suite, values: dict) -> list[RunConfig]:
+    """Of finished checkpoints nothing is trained."""
+    for name in ("checkpoints", "images"):
+        if values[name]:
+            check_readable(values[name], folder=True)
+    if values["checkpoints"]:
+        return []
+    if values["base"]:
+        raise ValueError("parameter base: belongs to a folder of checkpoints, and checkpoints names none")
+    tasks = values["tasks"] or list(suite.tasks)
+    need_tasks(tasks, 2)
+    # Of the penalty a standard training knows nothing; a change to it that nobody accepts is refused here as well.
+    run_configs(suite, tasks[:1], ["taujp-efficient"], [values["seed"]], tasks, **values["recipe"])
+    return run_configs(suite, tasks, ["standard"], [values["seed"]], **values["recipe"])
+
+
 def report(suite: None, values: dict) -> list[RunConfig]:
     for name in values["suites"]:
         load_suite(name)
@@ -191,20 +248,40 @@ def report(suite: None, values: dict) -> list[RunConfig]:
     return []
 
 
+def arena(suite: Suite, values: dict) -> list[RunConfig]:
+    from ..merging.arena import check_merges
+
+    tasks = values["tasks"] or list(suite.tasks)
+    need_tasks(tasks, 2)
+    for name in ("merges", "once", "in_curves"):
+        check_merges(values[name])
+    if both := sorted({*values["merges"]} & {*values["once"]}):
+        raise ValueError(f"parameter once: {', '.join(both)} is among the merges already")
+    for count in values["task_counts"]:
+        if not 2 <= count <= len(tasks):
+            raise ValueError(f"parameter task_counts: must be from 2 to {len(tasks)}, the number of tasks, not {count}")
+    return run_configs(suite, tasks, values["methods"], values["seeds"], **values["recipe"])
+
+
 def need_tasks(tasks: list[str], least: int) -> None:
     if len(tasks) < least:
         number = "one task is" if least == 1 else f"{least} tasks are"
         raise ValueError(f"parameter tasks: at least {number} needed, not {tasks}")
 
 
-# By a parameter of each kind of notebook, the first that is there; `methods` alone are addition and negation.
+# By a parameter of each kind of notebook, the first that is there; `methods` alone are addition, negation and calibration.
 PLANS = {
     "suites": report,
+    "objectives": invariance,
     "published": public,
+    "checkpoints": merging,
+    "agreements": invariant_vectors,
+    "task_counts": arena,
     "quadruples": analogy,
     "pair": disentanglement,
     "orders": continual,
     "penalty_weights": probe,
+    "train": explorer,
     "task": one_run,
     "methods": addition,
     "tasks": quickstart,

@@ -27,12 +27,12 @@ def tau_jp_of_kinds(measured: Measured) -> go.Figure:
                 x=means[pictures].round(4), y=means.index, mode="markers", name=f"{pictures} pictures",
                 marker=dict(color=colour, size=11, symbol="diamond"), showlegend=column == 1, row=1, col=column,
             )  # fmt: skip
-        figure.update_xaxes(title="τJp on other tasks' pictures", type="log", dtick="D2", row=1, col=column)
+        figure.update_xaxes(title="τJp on other tasks' pictures", rangemode="tozero", row=1, col=column)
         figure.update_yaxes(autorange="reversed", row=1, col=column)
     rows = measured.effects.groupby("application").kind.nunique().max()
     styled(figure, "What each vector does to other tasks", 190 + 22 * rows, 1150)
     return figure.update_layout(
-        margin_l=250, legend=dict(orientation="h", y=1.02, yanchor="bottom", x=1, xanchor="right")
+        margin_l=250, legend=dict(orientation="h", yref="container", y=0.99, yanchor="top", x=1, xanchor="right")
     )
 
 
@@ -54,5 +54,5 @@ def accuracy_of_kinds(answers: pd.DataFrame) -> go.Figure:
     rows = max(len(answers.loc[way]) for way in ways)
     styled(figure, "What each vector has learnt", 190 + 22 * rows, 1150)
     return figure.update_layout(
-        margin_l=250, legend=dict(orientation="h", y=1.02, yanchor="bottom", x=1, xanchor="right")
+        margin_l=250, legend=dict(orientation="h", yref="container", y=0.99, yanchor="top", x=1, xanchor="right")
     )

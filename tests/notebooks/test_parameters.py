@@ -88,6 +88,43 @@ BY_NAME = {
         ([["uci", "cars", "mnist", "fashion"]], "unknown task 'cars': accepted are"),
         (["uci"], "parameter quadruples must be list[list[str]], not list ['uci']"),
     ],
+    "others": [
+        (["mnist"], "parameter others: mnist is a coloured task itself, and is not merged with its own vector"),
+        (["uci", "cars"], "parameter others: unknown task 'cars': accepted are mnist"),
+        ([], "parameter others: at least one is needed, not []"),
+    ],
+    "agreements": [
+        ([0.9], "agreements must be at least two shares from 0 to 1, one an environment, not [0.9]"),
+        ([0.9, 1.2], "agreements must be at least two shares from 0 to 1, one an environment, not [0.9, 1.2]"),
+        ([0.9, -0.1], "parameter agreements: must be finite and not negative, not -0.1"),
+        ([0.9, 0.9], "parameter agreements: 0.9 stands there twice"),
+    ],
+    "partner_recipe": [({"stepz": 3}, "parameter partner_recipe: unknown run parameter 'stepz'")],
+    "objectives": [
+        (["irm"], "unknown objective 'irm': accepted are erm, irmv1"),
+        ([], "parameter objectives: at least one is needed, not []"),
+    ],
+    "data": [(["coloured uci"], "unknown data 'coloured uci': accepted are coloured mnist")],
+    "train": [("yes", "parameter train must be bool, not str 'yes'")],
+    "checkpoints": [("not-there", "not-there does not exist"), (str(ROOT / "README.md"), "README.md is not a folder")],
+    "pictures": [("not-there", "not-there does not exist"), (3, "parameter images must be str, not int 3")],
+    "judge_images": [(-1, "parameter judge_images: must be from 0 to")],
+    "test_images": [(-1, "parameter test_images: must be from 0 to")],
+    "merge_images": [(0, "parameter merge_images: must be from 1 to")],
+    "tuning_images": [(-1, "parameter tuning_images: must be from 0 to")],
+    "rounds": [(0, "parameter rounds: must be from 1 to")],
+    "merges": [
+        (["lora"], "unknown merging method 'lora': accepted are ours"),
+        ([], "parameter merges: at least one is needed, not []"),
+    ],
+    "in_curves": [(["lora"], "unknown merging method 'lora': accepted are ours")],
+    "once": [(["TIES"], "parameter once: TIES is among the merges already")],
+    "image_counts": [([-1], "parameter image_counts: must be from 0 to")],
+    "task_counts": [
+        ([1], "parameter task_counts: must be from 2 to 2, the number of tasks, not 1"),
+        ([3], "parameter task_counts: must be from 2 to 2, the number of tasks, not 3"),
+    ],
+    "sweep_seeds": [(-1, "parameter sweep_seeds: must be from 0 to 4294967295, not -1")],
     "method": [("lora", "unknown method 'lora': accepted are"), ("", "unknown method '': accepted are")],
     "methods": [
         ([], "parameter methods: at least one is needed, not []"),
@@ -117,7 +154,7 @@ BY_NAME = {
         (10**12, "parameter steps: must be from 0 to 4294967295, not 1000000000000"),
         ("20", "parameter steps must be int, not str '20'"),
     ],
-    "images": [(0, "parameter images: must be from 1 to"), (2**40, "parameter images: must be from 1 to 4294967295")],
+    "images": [(-1, "parameter images: must be from 0 to"), (2**40, "parameter images: must be from 0 to 4294967295")],
     "solve_images": [(0, "parameter solve_images: must be from 1 to")],
     "iterations": [(0, "parameter iterations: must be from 1 to")],
     "resamples": [
@@ -173,7 +210,7 @@ BY_NAME = {
         ([1, 2], "steps to save after must be from 1 to 4, the last of them after the start 2: not [1, 2]"),
     ],
     "recipe": [
-        ({"stepz": 3}, "parameter recipe: unknown run parameter 'stepz': accepted are accumulation, batch_size"),
+        ({"stepz": 3}, "parameter recipe: unknown run parameter 'stepz': accepted are accumulation, anneal_steps"),
         ({"seed": 3}, "parameter recipe: unknown run parameter 'seed': accepted are"),
         ({"start": "0123"}, "parameter recipe: unknown run parameter 'start': accepted are"),
         ({"options": {}}, "parameter recipe: unknown run parameter 'options': accepted are"),
@@ -182,7 +219,7 @@ BY_NAME = {
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"steps": "20"}, "steps must be an integer, not '20'"),
         ({"accumulation": 7}, "accumulation 7 does not divide the batch of"),
-        ({"penalty_weight": -1}, "penalty_weight must be finite and not negative, not -1"),
+        ({"peak_lr": -1}, "peak_lr must be finite and not negative, not -1"),
         ({"peak_lr": NAN}, "peak_lr must be finite and not negative, not nan"),
         ({"precision": "fp8"}, "unknown precision 'fp8': accepted are float32"),
         ({"precision": "tf32"}, "precision tf32 needs an NVIDIA GPU, not cpu"),
@@ -195,7 +232,7 @@ BY_NAME = {
         ({"batch_size": 100_000_000}, "GiB: a smaller batch_size is accepted"),
     ],
     "published": [("nowhere", "parameter published: "), (__file__, "is not a folder")],
-    "base": [("model.pt", "parameter base: "), (__file__, "belongs to a folder of checkpoints, and published names none")],
+    "base": [("model.pt", "parameter base: "), (__file__, "belongs to a folder of checkpoints, and ")],
     "continued": [("uci", "unknown published task to continue 'uci': accepted are mnist")],
     "folder": [],  # one that is not there holds nothing, and the report says how it is filled
     "store": [("", "parameter store: '' is no name of a folder"), (__file__, "cannot be a folder, for"), (3, "must be str")],
@@ -209,6 +246,7 @@ TOGETHER = [
     ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
     ("20_causal_probe", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
     ("20_causal_probe", {"known": ["uci"]}, "parameter known: at least two tasks are needed, for they are added, not uci"),
+    ("30_addition", {"recipe": {"penalty_weight": -1}}, "penalty_weight must be finite and not negative, not -1"),
     ("32_analogy", {"suite": "mini", "quadruples": []}, "name the quadruples yourself"),
     ("40_continual", {"tasks": ["uci"]}, "a sequence takes at least two different tasks, not uci"),
     ("40_continual", {"recipe": {"penalty_reservoir": 3}}, "the parameter reservoir sets it"),
@@ -221,8 +259,9 @@ TOGETHER = [
 EVERY = [
     (path.stem, {name: value}, sentence)
     for path in NOTEBOOKS
-    for name in annotations(notebook(path.stem))
-    for value, sentence in BY_NAME[name]
+    for name, hint in annotations(notebook(path.stem)).items()
+    # 51's images are a folder of them, for people call it so.
+    for value, sentence in BY_NAME["pictures" if (name, hint) == ("images", str) else name]
 ]
 
 
@@ -258,6 +297,11 @@ def test_every_parameter_has_rows():
         ("50_public_checkpoints", {"tasks": ["uci", "signs"], "continued": "signs", "iterations": 10**6}),
         # The names of published checkpoints come from their folder, whatever the suite.
         ("50_public_checkpoints", {"suite": "mini-domains", "published": str(ROOT), "new_task": "uci"}),
+        ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
+        ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
+        ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
+        ("61_invariance", {"objectives": ["pair", "irm-game-fixed"], "data": ["rotated mnist"], "sweep_seeds": 1}),
+        ("62_invariant_vectors", {"tasks": ["mnist", "uci"], "others": ["mnist", "uci"], "methods": ["pair"], "known": []}),
         ("90_report", {"folder": "not-there-yet"}),
     ],
 )  # fmt: skip

@@ -1,0 +1,136 @@
+"""Which runs are explored, and what is measured of them once?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from torch import Tensor
+
+from taujp_core.config import RunConfig
+from taujp_core.methods import METHODS, application, find_method
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.runs import is_finished, run_folder
+from taujp_core.suites import Suite, Task
+from taujp_core.task_vectors import TaskVector
+
+from ..addition import tuned_coefficient
+from ..batches import run_configs, train_all
+from ..coefficients import COEFFICIENTS, per_task_coefficients, scores
+from ..images import first_images
+from ..products import measure_products
+from .answers import Answers, project
+
+PICTURES = 8  # that change their minds, a method
+PAGE_IMAGES = 100  # of each task on the page: a few megabytes. Pictures are taken from these.
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """All that the panel, the page and the figure show.
+
+    missing: a sentence for each method without answers; pictures: by (task, image), of those that change their minds.
+    """
+
+    tasks: tuple[Task, ...]
+    colours: dict[str, str]
+    answers: tuple[Answers, ...]
+    missing: tuple[str, ...]
+    pictures: dict[tuple[int, int], UInt8[Tensor, "3 h w"]]
+
+
+def explore(
+    clip: Clip,
+    suite: Suite,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seed: int,
+    store: Path,
+    images: int,
+    colours: dict[str, str],
+    train: bool = True,
+    **changes,
+) -> Explorer:
+    """The first `images` validation images of each task (0: all), with the vectors of each method.
+
+    `train=False`: of runs that are finished in the store alone. `changes` go to `run_config`. Raises ValueError for a
+    method whose vectors are not applied to the linearised model, and what `train_all` raises.
+    """
+    check_linearised(methods)
+    answers, missing = [], []
+    for method in methods:
+        absent = [] if train else without_run(run_configs(suite, tasks, [method], [seed], **changes), store, clip)
+        if absent:
+            missing.append(
+                f"No finished run of {method}, seed {seed}, on {', '.join(absent)} with this recipe is in {store}: "
+                "set `train = True`, or train it in 10_train or 30_addition."
+            )
+            continue
+        runs = train_all(clip, suite, tasks, [method], [seed], store, **changes)
+        answers.append(answer(clip, suite, [run.vector for run in runs], images))
+    named = tuple(suite.task(task) for task in tasks)
+    return Explorer(named, colours, tuple(answers), tuple(missing), pictures(suite, answers, images))
+
+
+def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> Answers:
+    """One pass of Jacobian products a task. `tuned` and `optimum` are chosen on the same validation images."""
+    tasks = [suite.task(vector.task) for vector in vectors]
+    heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
+    sources = [measure_products(clip, vectors, first_images(suite, task.name, "validation", images)) for task in tasks]
+    curves = []
+    for source, head, own in zip(sources, heads, np.eye(len(tasks)).tolist(), strict=True):
+        alone, *curve = scores(source, head, [own, *([alpha] * len(tasks) for alpha in COEFFICIENTS)]).accuracy
+        frame = pd.DataFrame({"split": "validation", "coefficient": COEFFICIENTS, "accuracy": curve})
+        curves.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
+    tuned = tuned_coefficient(pd.concat(curves))
+    return Answers(
+        vectors[0].method,
+        tuple(task.name for task in tasks),
+        tuple(project(source, head) for source, head in zip(sources, heads, strict=True)),
+        tuned,
+        tuple(per_task_coefficients(sources, heads, tuned).tolist()),
+    )
+
+
+def pictures(suite: Suite, answers: Sequence[Answers], images: int) -> dict[tuple[int, int], Tensor]:
+    """Of each method those that are shown."""
+    wanted = sorted({place for each in answers for place in shown_pictures(each)})
+    splits = {task: first_images(suite, answers[0].tasks[task], "validation", images) for task, _ in wanted}
+    return {(task, image): splits[task][image : image + 1][0][0] for task, image in wanted}
+
+
+def shown_pictures(answers: Answers) -> list[tuple[int, int]]:
+    """(task, image) of the PICTURES that change their minds most often."""
+    return answers.first(PAGE_IMAGES).changing(PICTURES)
+
+
+def conclusion(summary: pd.DataFrame) -> str:
+    """What choosing coefficients is worth, from the summary of `summary_table`."""
+    if summary.empty:
+        return "There is nothing to explore: no method has a finished run of every task."
+    cost = (summary.tuned - summary.one_shot).round(2) + 0.0  # no -0.00
+    gain = (summary.per_task - summary.tuned).round(2) + 0.0
+    least, most = cost.idxmin(), gain.idxmax()
+    return (
+        f"All vectors at 1 instead of the tuned coefficient costs those of {least} least, {cost[least]:.2f} of accuracy; "
+        f"one coefficient a task instead gains most for those of {most}, {gain[most]:.2f} (validation images)."
+    )
+
+
+def check_linearised(methods: Sequence[str]) -> None:
+    """Raises ValueError for a method whose models have no products that answer all coefficients."""
+    linearised = [name for name, method in METHODS.items() if method.application == "linearised"]
+    for method in methods:
+        if application(method) != "linearised":
+            raise ValueError(
+                f"{method} vectors change the encoder itself, whose products do not answer for other coefficients: "
+                f"accepted are {', '.join(linearised)}"
+            )
+
+
+def without_run(configs: Sequence[RunConfig], store: Path, clip: Clip) -> list[str]:
+    """Tasks whose run is not finished in this store; a method that trains nothing has the runs of another."""
+    trained = [replace(config, method=find_method(config.method).vector_of or config.method) for config in configs]
+    return [c.task for c in trained if not is_finished(run_folder(store, c, clip.fingerprint))]

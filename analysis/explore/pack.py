@@ -1,0 +1,96 @@
+"""What does a browser need to answer by itself? Numbers as one block of bytes, and all else as JSON."""
+
+import base64
+import io
+import math
+
+import numpy as np
+import plotly.express as px
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+
+from .answers import HIGHEST, LOWEST, MAP, STEP, Answers
+from .gather import Explorer, shown_pictures
+
+LARGEST_PICTURE = 96  # pixels of a side
+
+
+def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
+    """(texts and small tables, numbers) for explore.js; of each task the first `images` images, all of them for None.
+
+    Numbers are float32, little-endian: for each method and task the numerators [1 + T, n, classes], then the Gram
+    matrices [n, 1 + T, 1 + T].
+    """
+    answers = [each.first(images) if images else each for each in explorer.answers]
+    numbers = [
+        tensor.numpy().astype("<f4").tobytes()
+        for each in answers
+        for projected in each.images
+        for tensor in (projected.numerators, projected.gram)
+    ]
+    return {
+        "range": {"lowest": LOWEST, "highest": HIGHEST, "step": STEP},
+        "map": list(MAP),
+        "colourscale": colour_scale(),
+        "missing": list(explorer.missing),
+        "tasks": [
+            {
+                "name": task.name,
+                "classes": list(task.classes),
+                "colour": explorer.colours[task.name],
+                "labels": answers[0].images[place].labels.tolist() if answers else [],
+            }
+            for place, task in enumerate(explorer.tasks)
+        ],
+        "methods": [described(each, explorer) for each in answers],
+    }, b"".join(numbers)
+
+
+def described(answers: Answers, explorer: Explorer) -> dict:
+    curve = answers.curve()
+    return {
+        "name": answers.method,
+        "tuned": answers.tuned,
+        "optimum": list(answers.optimum),
+        "marks": answers.marks().to_dict("list"),
+        "curve": {"coefficient": list(curve.index), "tasks": curve.T.to_numpy().tolist()},
+        "pictures": [
+            {"task": task, "image": image, "data": data_url(explorer.pictures[task, image])}
+            for task, image in shown_pictures(answers)
+            if (task, image) in explorer.pictures
+        ],
+    }
+
+
+def colour_scale() -> list[list]:
+    """That of `figures.disentanglement_maps`: plotly.js has another of the same name."""
+    colours = px.colors.sequential.Blues_r
+    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+
+
+def data_url(image: UInt8[Tensor, "3 h w"]) -> str:
+    picture = to_pil_image(image)
+    picture.thumbnail((LARGEST_PICTURE, LARGEST_PICTURE), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def unpacked(description: dict, numbers: bytes) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """By method and task, (numerators, Gram matrices): what explore.js reads."""
+    values, place, vectors = np.frombuffer(numbers, "<f4"), 0, 1 + len(description["tasks"])
+
+    def take(*shape: int) -> np.ndarray:
+        nonlocal place
+        begin, place = place, place + math.prod(shape)
+        return values[begin:place].reshape(shape)
+
+    found = []
+    for _ in description["methods"]:
+        found.append([])
+        for task in description["tasks"]:
+            n = len(task["labels"])
+            found[-1].append((take(vectors, n, len(task["classes"])), take(n, vectors, vectors)))
+    return found

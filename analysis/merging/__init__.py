@@ -1,0 +1,1 @@
+"""How are finished vectors merged into one, without training and without labels?"""

@@ -1,0 +1,97 @@
+"""What is to be expected of a merge, before it and after it, on images without labels?
+
+By how much a model disagrees with each expert on the expert's own images: `distance`, of features, in units of the
+pre-trained model's (mean ‖f − f_t‖² / mean ‖f₀ − f_t‖²: 0 is the expert, 1 as far from it as the model without any
+vector); and `changed`, the share of images with another answer than the expert's, where the classes are known.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from taujp_core.evaluation import accuracy, edited_features
+from taujp_core.methods import application
+from taujp_core.models import Clip, Parameters, logits, zero_shot_head
+from taujp_core.suites import Suite
+from taujp_core.task_vectors import TaskVector, check_theta0, total
+
+from ..images import first_images
+
+
+def disagreement(
+    clip: Clip,
+    vectors: Sequence[TaskVector],
+    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
+    heads: Mapping[str, Float[Tensor, "d _"]],
+    merged: TaskVector | None = None,
+) -> pd.DataFrame:
+    """task, model (`pre-trained`, `sum`, and `merged` where there is one), distance, changed; a row each.
+
+    heads: zero-shot heads by task, of as many tasks as have one. Raises ValueError for a vector of another θ₀.
+    """
+    check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
+    how = application(vectors[0].method)
+    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
+    if merged:
+        models["merged"] = merged.like(clip.theta0).tau
+    rows = []
+    for vector in vectors:
+        own, head = images[vector.task], heads.get(vector.task)
+        expert = edited_features(clip, how, vector.like(clip.theta0).tau, own)
+        found = {name: edited_features(clip, how, tau, own) for name, tau in models.items()}
+        size = (found["pre-trained"] - expert).square().sum(-1).mean()
+        for name, feature in found.items():
+            distance = (feature - expert).square().sum(-1).mean() / size
+            row = {"task": vector.task, "model": name, "distance": distance.item(), "changed": np.nan}
+            if head is not None:
+                other = logits(feature, head).argmax(-1) != logits(expert, head).argmax(-1)
+                row["changed"] = other.double().mean().item()
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def heads_of(clip: Clip, suite: Suite, vectors: Sequence[TaskVector]) -> dict[str, Float[Tensor, "d _"]]:
+    """Zero-shot heads of those vectors' tasks that the suite has."""
+    tasks = [suite.task(vector.task) for vector in vectors if vector.task in suite.tasks]
+    return {task.name: zero_shot_head(clip, task.classes, task.templates) for task in tasks}
+
+
+def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: TaskVector, count: int) -> pd.DataFrame:
+    """Accuracy on `count` test images of each vector's task that the suite has, and of its control.
+
+    A row each; pre-trained, sum, merged, and expert, which the control has none of.
+    """
+    how = application(vectors[0].method)
+    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
+    own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}
+    rows = {}
+    for name in [*own, *([suite.control.name] if own else [])]:
+        images, labels = first_images(suite, name, "test", count).tensors
+        head = zero_shot_head(clip, suite.task(name).classes, suite.task(name).templates)
+        taus = models | ({"expert": own[name]} if name in own else {})
+        rows[name] = {
+            model: accuracy(edited_features(clip, how, tau, images), head, labels) for model, tau in taus.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sentence(table: pd.DataFrame, model: str) -> str:
+    """What `disagreement` says of one of its models; answers where they are known, else features."""
+    ours = table[table.model == model].set_index("task")
+    if ours.changed.notna().all():
+        worst = ours.changed.idxmax()
+        return (
+            f"The {model} model answers otherwise than the expert on {ours.changed.mean():.0%} of the images "
+            f"(most on {worst}: {ours.changed[worst]:.0%})."
+        )
+    worst = ours.distance.idxmax()
+    return (
+        f"The {model} model's features are {ours.distance.mean():.2f} of the pre-trained model's distance from the "
+        f"experts' (most on {worst}: {ours.distance[worst]:.2f})."
+    )

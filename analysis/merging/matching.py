@@ -1,0 +1,96 @@
+"""How far is one model from each expert, on that expert's own images?
+
+Set t holds unlabelled images D_t and an expert τ_t; the control's expert is the pre-trained model, τ = 0. The distance
+of τ on a set is mean over x in D_t of ‖f(x; θ₀ + τ) − f(x; θ₀ + τ_t)‖² for the encoder itself, and of ‖J(x)(τ − τ_t)‖²
+for its linearisation at θ₀. The objective is the distances' sum, with weight 1 for each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from taujp_core.evaluation import features
+from taujp_core.jacobian import jacobian_products
+from taujp_core.models import Clip, Parameters
+from taujp_core.optimisation import batch_indices
+
+from .kept import KeptProducts
+from .solve import Residuals
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Sets of images with an expert each. application: `encoder` or `linearised`, as the vectors are applied."""
+
+    clip: Clip
+    application: str
+    experts: list[Parameters]
+    images: list[UInt8[Tensor, "_ 3 h w"]]
+
+    @cached_property
+    def targets(self) -> list[Float[Tensor, "_ d"]]:
+        """Each expert's features on its images; of a linearised one Jτ_t, for f₀ is the same for all."""
+        return [self.features(tau, images) for tau, images in zip(self.experts, self.images, strict=True)]
+
+    @cached_property
+    def weights(self) -> Float[Tensor, "n"]:
+        """What each image counts, so that each set counts 1."""
+        like = self.targets[0]
+        return torch.cat([like.new_full((len(images),), 1 / len(images)) for images in self.images])
+
+    def features(self, tau: Parameters, images: Tensor) -> Float[Tensor, "n d"]:
+        if self.application == "linearised":
+            return jacobian_products(self.clip.encoder, self.clip.theta0, [tau], images)[1][0]
+        return features(self.clip.encoder, self.theta(tau), images)
+
+    def theta(self, tau: Parameters) -> Parameters:
+        return {name: value + tau[name] for name, value in self.clip.theta0.items()}
+
+    def distances(self, tau: Parameters) -> Float[Tensor, "sets"]:
+        """Mean squared distance of the features from the expert's, for each set."""
+        found = self.features(tau, torch.cat(self.images)).split([len(images) for images in self.images])
+        pairs = zip(found, self.targets, strict=True)
+        return torch.stack([(ours - target).square().sum(-1).mean() for ours, target in pairs])
+
+    def objective(self, tau: Parameters) -> float:
+        return self.distances(tau).sum().item()
+
+    def residuals(self, tau: Parameters) -> Residuals:
+        """What is left to change, linearised at θ₀ + τ, or at θ₀ for the linearisation."""
+        linearised = self.application == "linearised"
+        at = self.clip.theta0 if linearised else self.theta(tau)
+        products = KeptProducts(self.clip.encoder, at, torch.cat(self.images))
+        found = products.forward(tau) if linearised else products.features
+        return Residuals(products, torch.cat(self.targets) - found, self.weights)
+
+    def part(self, number: int, count: int) -> "Matching":
+        """The sets with `count` images each, those of round `number`: all of them come, in another order each time.
+
+        This very object where no set has more.
+        """
+        if max(map(len, self.images)) <= count:
+            return self
+        images = []
+        for place, own in enumerate(self.images):
+            indices = batch_indices(len(own), min(count, len(own)), number, place)
+            images.append(own[torch.as_tensor(indices)])
+        return Matching(self.clip, self.application, self.experts, images)
+
+
+def held_out(images: Sequence[Tensor], share: int, most: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each set the images to solve on, and every `share`-th one, held out, but no more than `most`.
+
+    Of fewer than `share` images none is held out, and they judge themselves.
+    """
+    solved, held = [], []
+    for own in images:
+        number = torch.arange(len(own))
+        out = (number % share == share - 1) & (number < share * most)
+        enough = bool(out.any())
+        solved.append(own[~out] if enough else own)
+        held.append(own[out] if enough else own)
+    return solved, held

@@ -1,0 +1,220 @@
+"""How do finished vectors become one that does at coefficient 1 what each does, without labels and without training?
+
+On a few dozen to a few hundred unlabelled images a task the merged model's features are made those of each task's
+expert (`matching.py`). A round takes some of the images, linearises at the merged point (a linearised model is linear
+already) and solves the least squares problem for the change (`solve.py`); a line search holds the objective of the
+round's images from rising. Images that are held out decide where to start, ρ, the number of iterations and of rounds,
+and which round's vector is the result, so there is nothing to tune.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from taujp_core.evaluation import check_finite
+from taujp_core.files import write_tensors
+from taujp_core.methods import application
+from taujp_core.models import Clip, Parameters, fingerprint
+from taujp_core.progress import Progress
+from taujp_core.task_vectors import TaskVector, check_theta0, total
+from taujp_core.training_state import read_state, state_digest
+
+from .matching import Matching, held_out
+from .preconditioner import measure_preconditioner
+from .rivals.actmat import actmat
+from .solve import solve
+
+HELD_OUT, HELD_MOST = 8, 16  # one image in so many is held out, and no more of a set than that
+ROUND_IMAGES = 64  # of each set in a round
+ITERATIONS = 6  # of a round, at most: re-linearising soon brings more than solving on
+ROUNDS = 12
+PATIENCE = 2  # rounds in a row without an improvement on held-out images
+LEAST = 0.005  # share of the held-out objective that counts as one
+SUMS = (0.2, 0.3, 0.4, 0.6, 1.0)  # coefficients of Σ τ_t that are tried as the start, beside ActMat's vector
+HALVINGS = 6  # of the line search
+VECTORS = ("start", "tau", "best")  # that a state file holds
+
+
+@dataclass(frozen=True)
+class Merged:
+    """vector: the merged one, for α = 1.
+
+    history: a row for the start (round 0) and for each round, with `held` (the objective on held-out images, features'
+    squared units), `before` and `after` (on the round's own images), rho, iterations and length of the step.
+    distances: a row for each set, with its mean squared distance from the expert on held-out images of the pre-trained
+    model, of the plain sum Σ τ_t, at the start and of the result.
+    """
+
+    vector: TaskVector
+    history: pd.DataFrame
+    distances: pd.DataFrame
+
+
+def merge(
+    vectors: Sequence[TaskVector],
+    clip: Clip,
+    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
+    control: UInt8[Tensor, "n 3 h w"] | None = None,
+    state: Path | None = None,
+    rounds: int = ROUNDS,
+    round_images: int = ROUND_IMAGES,
+) -> Merged:
+    """One vector of several, by their experts' features on unlabelled images.
+
+    images: for each vector's task, by its name; a few dozen do, hundreds are better. control: images on which the
+    merged model shall stay what the pre-trained one is; they count as one task more. state: a file that the merge is
+    saved in after every round, and goes on from if it was killed; whoever asked for it removes it. Ends after `rounds`
+    rounds of `round_images` images a set, and earlier when held-out images say so.
+
+    Raises ValueError for fewer than two vectors, vectors of different θ₀ or applications, a task twice, a task without
+    images, and a state that is damaged or of another merge; FloatingPointError for vectors with NaN.
+    """
+    check(vectors, clip, images, control)
+    sets = [images[vector.task] for vector in vectors]
+    experts = [vector.like(clip.theta0).tau for vector in vectors]
+    names = [vector.task for vector in vectors]
+    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    if control is not None:
+        sets, experts, names = [*sets, control], [*experts, zero], [*names, "control"]
+    solved, held = held_out(sets, HELD_OUT, HELD_MOST)
+    how = application(vectors[0].method)
+    training, judge = Matching(clip, how, experts, solved), Matching(clip, how, experts, held)
+    this = identity(vectors, sets, round_images)
+    going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge)
+    each = sum(min(len(own), round_images) for own in solved)
+    progress = Progress("merging", rounds * each, going.rounds * each)
+    while going.rounds < rounds and not going.ended:
+        going = one_round(going, training.part(going.rounds, round_images), judge)
+        if state is not None:
+            save(going, state, this)
+        progress.advance(each, held=f"{going.least:.4g}")
+    progress.close()
+    everything = total(vectors)
+    found = {"pretrained": zero, "sum": everything.like(clip.theta0).tau, "start": going.start, "merged": going.best}
+    distances = pd.DataFrame({name: judge.distances(tau).tolist() for name, tau in found.items()})
+    distances.insert(0, "set", names)
+    vector = TaskVector(going.best, clip.fingerprint, everything.task, everything.method)
+    return Merged(vector, pd.DataFrame(going.history).astype(float), distances)
+
+
+@dataclass(frozen=True)
+class Going:
+    """What a merge carries from round to round. since: rounds in a row that brought nothing on held-out images."""
+
+    start: Parameters
+    tau: Parameters
+    best: Parameters
+    least: float
+    since: int
+    history: list[dict]
+
+    @property
+    def rounds(self) -> int:
+        return len(self.history) - 1
+
+    @property
+    def ended(self) -> bool:
+        return self.since >= PATIENCE
+
+
+def started(vectors: Sequence[TaskVector], judge: Matching) -> Going:
+    """At the best of some data-free merges: ActMat's, and the sum with some coefficients."""
+    everything = total(vectors).like(judge.clip.theta0).tau
+    tried = [actmat(judge.experts[: len(vectors)])]
+    tried += [{name: alpha * value for name, value in everything.items()} for alpha in SUMS]
+    objectives = [judge.objective(tau) for tau in tried]
+    least = min(objectives)
+    tau = tried[objectives.index(least)]
+    return Going(tau, tau, tau, least, 0, [row(least)])
+
+
+def one_round(going: Going, part: Matching, judge: Matching) -> Going:
+    """Linearise, solve, go as far as the objective of the round's images falls, and let held-out images judge."""
+    solved, held = part.residuals(going.tau), judge.residuals(going.tau)
+    preconditioner = measure_preconditioner(solved.products, solved.weights, going.rounds)
+    solution = solve(solved, held, preconditioner, ITERATIONS)
+    before = part.objective(going.tau)
+    tau, length, after = line_search(part, going.tau, solution.delta, before)
+    value = judge.objective(tau)
+    history = [*going.history, row(value, before, after, solution.rho, solution.iterations, length)]
+    if value < going.least:
+        since = 0 if value < (1 - LEAST) * going.least else going.since + 1
+        return Going(going.start, tau, tau, value, since, history)
+    return Going(going.start, tau, going.best, going.least, going.since + 1, history)
+
+
+def line_search(part: Matching, tau: Parameters, delta: Parameters, before: float) -> tuple[Parameters, float, float]:
+    """τ + s·δ, s and the objective for the first s of 1, ½, ¼, … that lowers it; s = 0 if none does."""
+    for halvings in range(HALVINGS):
+        length = 0.5**halvings
+        moved = {name: value + length * delta[name] for name, value in tau.items()}
+        after = part.objective(moved)
+        if after < before:
+            return moved, length, after
+    return tau, 0.0, before
+
+
+def row(
+    held: float,
+    before: float | None = None,
+    after: float | None = None,
+    rho: float | None = None,
+    iterations: int = 0,
+    length: float | None = None,
+) -> dict[str, float | int | None]:
+    """Of the history; the start has no images of its own, and no step."""
+    return {"held": held, "before": before, "after": after, "rho": rho, "iterations": iterations, "length": length}
+
+
+def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor], control: Tensor | None) -> None:
+    """Raises what `merge` raises for its arguments, before anything is computed."""
+    if len(vectors) < 2:
+        raise ValueError(f"a merge takes at least two vectors, not {len(vectors)}")
+    check_theta0(vectors, clip.theta0, clip.fingerprint)
+    names = [vector.task for vector in vectors]
+    for place, vector in enumerate(vectors):
+        if vector.task in names[:place]:
+            raise ValueError(f"a merge takes one vector a task, and {vector.task} has two")
+        if application(vector.method) != application(vectors[0].method):
+            raise ValueError(
+                f"a merge takes vectors that are applied alike: {vectors[0].method} vectors in the "
+                f"{application(vectors[0].method)}, {vector.method} ones in the {application(vector.method)}"
+            )
+        if vector.task not in images or not len(images[vector.task]):
+            raise ValueError(f"a merge takes at least one image a task, and {vector.task} has none")
+        check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
+    if control is not None and not len(control):
+        raise ValueError("a merge takes at least one control image, or None, not an empty set")
+
+
+def identity(vectors: Sequence[TaskVector], sets: Sequence[Tensor], round_images: int) -> str:
+    """A digest of all that decides the result."""
+    parts = fingerprint({str(number): images for number, images in enumerate(sets)})
+    text = json.dumps([[vector.digest() for vector in vectors], parts, round_images])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def save(going: Going, path: Path, this: str) -> None:
+    """Write the state atomically, with the merge that it is of and a digest of everything."""
+    # Copies, for two of the vectors may be one, and safetensors refuses tensors that share memory.
+    tensors = {f"{part}/{name}": value.clone() for part in VECTORS for name, value in getattr(going, part).items()}
+    progress = {"merge": this, "least": going.least, "since": going.since, "history": going.history}
+    write_tensors(path, tensors, {"progress": progress, "digest": state_digest(tensors, progress)})
+
+
+def resumed(path: Path, this: str, theta0: Parameters) -> Going:
+    """Raises ValueError for a damaged file and for the state of another merge."""
+    tensors, progress = read_state(path)
+    if progress.get("merge") != this:
+        raise ValueError(f"{path} is the state of another merge: delete it, or choose another file")
+    start, tau, best = (
+        {name: tensors[f"{part}/{name}"].to(value.device) for name, value in theta0.items()} for part in VECTORS
+    )
+    return Going(start, tau, best, progress["least"], progress["since"], progress["history"])

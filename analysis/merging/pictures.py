@@ -1,0 +1,45 @@
+"""Which unlabelled images does a merge look at? One's own, a folder a task, or the suite's training images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from taujp_core.datasets import load_images
+from taujp_core.models import Clip
+from taujp_core.suites import Suite, one_of
+
+from ..images import unlabelled
+
+CONTROL = "control"  # the folder of what must not be unlearnt
+
+
+def pictures_of(
+    folder: Path | None, suite: Suite, clip: Clip, tasks: Sequence[str], count: int
+) -> tuple[dict[str, UInt8[Tensor, "_ 3 h w"]], UInt8[Tensor, "n 3 h w"] | None]:
+    """At most `count` images of each task, by its name, and of the control; None if the folder has none.
+
+    folder: holds a folder of pictures for each task; None: training images of the suite and its control. Raises
+    FileNotFoundError for a task without a folder, ValueError for one without pictures and for an unknown task.
+    """
+    if folder is None:
+        for task in tasks:
+            one_of("task without a folder of images", task, suite.tasks)
+        found = {task: unlabelled(suite, task, count) for task in tasks}
+        return found, unlabelled(suite, suite.control.name, count)
+    found = {task: load_images(folder / task, clip.image_size, count) for task in tasks}
+    control = load_images(folder / CONTROL, clip.image_size, count) if (folder / CONTROL).is_dir() else None
+    return found, control
+
+
+def set_apart(
+    pictures: Mapping[str, UInt8[Tensor, "_ 3 h w"]], most: int
+) -> tuple[dict[str, UInt8[Tensor, "_ 3 h w"]], dict[str, UInt8[Tensor, "_ 3 h w"]]]:
+    """Of each task the images to merge on, and its last ones, at most `most` and at most half, to judge by.
+
+    A single image does both.
+    """
+    last = {task: min(most, len(own) // 2) for task, own in pictures.items()}
+    solved = {task: own[: len(own) - last[task]] for task, own in pictures.items()}
+    return solved, {task: own[len(own) - last[task] :] if last[task] else own for task, own in pictures.items()}

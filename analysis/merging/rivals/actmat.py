@@ -1,0 +1,30 @@
+"""What does ActMat merge? What each vector's own Gram matrix says about its task's activations.
+
+Hameed et al. 2026 (arXiv 2604.01329): a step of gradient descent on a layer is a sum of outer products with its
+inputs, so that τ_tᵀτ_t stands for the second moment of the inputs that task t brings. Per linear map, with queries,
+keys and values apart (as the authors' script has it, --mha=split):
+
+    τ = Σ_t τ_t C_t · (Σ_t C_t)⁺,   C_t = τ_tᵀτ_t.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from taujp_core.models import Parameters
+
+from .matrices import by_matrix, weighted_mean
+from .rival import Rival
+
+
+def one_map(stacked: Float[Tensor, "t out in"]) -> Float[Tensor, "out in"]:
+    return weighted_mean(stacked, stacked.mT @ stacked)
+
+
+def actmat(taus: Sequence[Parameters]) -> Parameters:
+    """The merged τ of τ₁ … τ_T; no data are needed."""
+    return by_matrix(taus, one_map, split=True)
+
+
+RIVAL = Rival("ActMat", actmat, "Hameed et al. 2026, arXiv 2604.01329")

@@ -1,0 +1,86 @@
+"""Which coefficients make the merged model most certain of its own predictions?
+
+AdaMerging (Yang et al. 2024, arXiv 2310.02575): one coefficient λ a task, or a task and parameter tensor ("layer" in
+the authors' code), from 0.3 and kept in [0, 1], by 500 steps of Adam (learning rate 1e-3) on the sum over tasks of the
+mean entropy of the predictions on 16 of the task's images. Published coefficients adapt to the *test* images; here
+they see training images, as all rivals do. The gradient with respect to λ_{t,l} is ⟨∂loss/∂τ_l, τ_{t,l}⟩, so that one
+backward pass a batch serves all; for linearised vectors the loss is that of f₀ + Jτ.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.func import functional_call
+
+from taujp_core.jacobian import linearised_gradient
+from taujp_core.memory import device_of, to_device
+from taujp_core.models import Parameters, logits
+
+from .rival import Evidence
+
+STEPS, LEARNING_RATE, START, BATCH = 500, 1e-3, 0.3, 16
+
+
+def adapted(taus: Sequence[Parameters], evidence: Evidence, by_layer: bool) -> Parameters:
+    """Σ_t λ_tτ_t with adapted coefficients, one for each parameter tensor if by_layer."""
+    names = list(taus[0])
+    raw = torch.full((len(taus), len(names) if by_layer else 1), START, dtype=torch.float64)
+    optimizer = torch.optim.Adam([raw], lr=LEARNING_RATE)
+    batches = [batches_of(images, seed) for seed, images in enumerate(evidence.images)]
+    for _ in range(STEPS):
+        merged = combined(taus, raw.clamp(0, 1))
+        slopes = [
+            entropy_gradient(evidence, merged, next(images), head)
+            for images, head in zip(batches, evidence.heads, strict=True)
+        ]
+        along = [[sum((slope[name] * tau[name]).sum() for slope in slopes) for name in names] for tau in taus]
+        slope = torch.tensor(along, dtype=torch.float64)
+        inside = (raw >= 0) & (raw <= 1)  # beyond its bounds a coefficient has no slope
+        raw.grad = (slope if by_layer else slope.sum(1, keepdim=True)) * inside
+        optimizer.step()
+    return combined(taus, raw.clamp(0, 1))
+
+
+def combined(taus: Sequence[Parameters], coefficients: Float[Tensor, "t _"]) -> Parameters:
+    """Σ_t λ_{t,l}·τ_{t,l}; a single column of λ is every tensor's."""
+    names = list(taus[0])
+    spread = coefficients.expand(len(taus), len(names)).tolist()
+    return {
+        name: sum(row[column] * tau[name] for row, tau in zip(spread, taus, strict=True))
+        for column, name in enumerate(names)
+    }
+
+
+def batches_of(images: Shaped[Tensor, "n ..."], seed: int) -> Iterator[Tensor]:
+    """BATCH images at a time, in a new order whenever fewer are left, without end; all of them if there are no more."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(images), generator=generator)
+        size = min(BATCH, len(images))
+        for start in range(0, len(images) - size + 1, size):
+            yield images[order[start : start + size]]
+
+
+def entropy(features: Float[Tensor, "n d"], head: Float[Tensor, "d classes"]) -> Float[Tensor, ""]:
+    """Mean over images of −Σ_c p_c·log p_c, in nats."""
+    log_p = logits(features, head).log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1).mean()
+
+
+def entropy_gradient(
+    evidence: Evidence, tau: Parameters, images: Shaped[Tensor, "n ..."], head: Float[Tensor, "d classes"]
+) -> Parameters:
+    """∂/∂τ of the entropy of the model with τ."""
+    clip = evidence.clip
+    images = to_device(images, device_of(clip.theta0))
+    if evidence.application == "linearised":
+        return linearised_gradient(
+            clip.encoder, clip.theta0, tau, images, lambda f0, products: (entropy(f0 + products, head), None)
+        )[0]
+    with torch.enable_grad():
+        theta = {name: (value + tau[name]).detach().requires_grad_() for name, value in clip.theta0.items()}
+        loss = entropy(functional_call(clip.encoder, theta, (images,)), head)
+        slopes = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
+    return dict(zip(theta, slopes, strict=True))

@@ -1,0 +1,85 @@
+"""Which directions of a map's output does each vector move most, on its own task's images?
+
+ESM (Li et al. 2026, arXiv 2602.20208), as the authors' code has it (ESM-ViT; its scalings stand there in full). With
+G the second moment of the activations that the expert's map meets on some of its task's images, the eigenvectors of
+τ_tGτ_tᵀ are the essential directions U_t of the map's output, and λ their eigenvalues. (The code takes the singular
+vectors of X·τ_tᵀ; those are the same, and a common factor of λ cancels.) The leading out/T are kept, and the factors
+(U_t, U_tᵀτ_t) of all tasks put side by side. Three levels of *polarised* scaling make what is large larger: a task's
+factor times ‖τ_t‖² over the square of the tasks' mean norm; both factors' directions times (λ/mean λ)^0.15, brought
+to mean 1; and the columns of the joint right factor times the square of their norm over the mean norm. Both joint
+factors become orthogonal with their mean singular value, and their product counts twice. `out_proj` has no essential
+directions there and is merged as in TSV-M. Last, every map is multiplied by the square of its norm over the mean norm
+of its kind over the blocks.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from taujp_core.models import Parameters
+
+from . import tsv_m
+from .activations import second_moments
+from .matrices import by_matrix, evened, is_linear_map
+from .rival import Evidence, Rival
+
+POWER, SPREAD, GAIN = 2, 0.15, 2
+
+
+def esm(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
+    moments = [
+        second_moments(evidence.clip.encoder, theta, images)
+        for theta, images in zip(evidence.activated_by(taus), evidence.images, strict=True)
+    ]
+    merged = by_matrix(taus, tsv_m.one_map)
+    for name in moments[0]:
+        if not name.endswith("out_proj.weight"):
+            stacked = torch.stack([tau[name] for tau in taus])
+            merged[name] = one_map(stacked.double(), torch.stack([moment[name] for moment in moments])).to(
+                stacked.dtype
+            )
+    return scaled_by_kind(merged)
+
+
+def one_map(stacked: Float[Tensor, "t out in"], moments: Float[Tensor, "t in in"]) -> Float[Tensor, "out in"]:
+    kept = stacked.shape[1] // len(stacked)
+    norms, lefts, rights = [], [], []
+    for tau, moment in zip(stacked, moments, strict=True):
+        eigenvalues, directions = essential(tau @ moment @ tau.mT, kept)
+        relative = (eigenvalues / eigenvalues.mean()) ** SPREAD
+        scale = relative / relative.mean()
+        norms.append(tau.norm())
+        lefts.append(directions * scale)
+        rights.append(scale[:, None] * (directions.mT @ tau) * tau.norm() ** POWER)
+    left, right = torch.cat(lefts, 1), torch.cat(rights) / torch.stack(norms).mean() ** POWER
+    columns = right.norm(dim=0)
+    right = right * (columns / columns.mean()) ** POWER
+    return GAIN * evened(left) @ evened(right)
+
+
+def essential(shifts: Float[Tensor, "out out"], kept: int) -> tuple[Float[Tensor, "k"], Float[Tensor, "out k"]]:
+    """The largest eigenvalues of the output's shifts and their directions; what rounding leaves of zeros is zero."""
+    values, vectors = torch.linalg.eigh(shifts)
+    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept]
+    least = values[0] * len(shifts) * torch.finfo(values.dtype).eps
+    return values.where(values > least, 0.0), vectors
+
+
+def scaled_by_kind(merged: Parameters) -> Parameters:
+    """Each linear map times (its norm / mean norm of the maps with its name in other blocks)²."""
+    norms = {name: value.norm() for name, value in merged.items() if is_linear_map(name, value)}
+
+    def kind(name: str) -> str:
+        return ".".join(name.split(".")[-2:])
+
+    def scale(name: str) -> Tensor:
+        return (
+            norms[name] / torch.stack([norms[other] for other in norms if kind(other) == kind(name)]).mean()
+        ) ** POWER
+
+    return {name: value * scale(name) if name in norms else value for name, value in merged.items()}
+
+
+RIVAL = Rival("ESM", esm, "Li et al. 2026, arXiv 2602.20208", images=True)

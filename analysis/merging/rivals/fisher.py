@@ -1,0 +1,83 @@
+"""Whose weight matters more, entry by entry?
+
+Fisher merging (Matena & Raffel 2022, arXiv 2111.09832, eq. 4): θ = Σ F_tθ_t / Σ F_t for every parameter alike, with the
+diagonal of the Fisher information of expert t's own predictions on its task's images,
+
+    F_t = mean over x of Σ_c p_t(c|x) · (∂ log p_t(c|x) / ∂θ)²,
+
+each example's gradient squared on its own; no labels. As in the authors' code each F_t is divided by its norm over
+all parameters, and not less than 1e-6 before that. The expectation over c is exact: the squares sum to the diagonal of
+JᵀMJ with M = Σ_c p_c·v_cv_cᵀ, v_c = ∂ log p_c / ∂f, so that M's eigenvectors (no more than there are classes) are
+pulled back, and those without weight need not be. The expression is the same in τ_t. For linearised vectors v_c is
+taken at f₀ + Jτ_t and J is that of θ₀.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.func import functional_call
+
+from taujp_core.evaluation import edited_features
+from taujp_core.forward_mode import forward_mode
+from taujp_core.memory import device_of, to_device
+from taujp_core.models import Parameters, logits
+
+from .rival import Evidence, Rival
+
+FLOOR = 1e-6
+
+
+def fisher(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
+    experts = evidence.activated_by(taus)
+    weights = []
+    for tau, theta, images, head in zip(taus, experts, evidence.images, evidence.heads, strict=True):
+        found = edited_features(evidence.clip, evidence.application, tau, images)
+        weights.append(diagonal(evidence, theta, images, score_factors(found, head)))
+    norms = [torch.stack([value.norm() for value in weight.values()]).norm() for weight in weights]
+    merged = {}
+    for name in taus[0]:
+        each = torch.stack([weight[name].clamp(min=FLOOR) / norm for weight, norm in zip(weights, norms, strict=True)])
+        merged[name] = (each * torch.stack([tau[name] for tau in taus])).sum(0) / each.sum(0)
+    return merged
+
+
+@torch.enable_grad()
+def score_factors(features: Float[Tensor, "n d"], head: Float[Tensor, "d classes"]) -> list[Float[Tensor, "_ d"]]:
+    """For each image rows w with Σ wwᵀ = Σ_c p_c·v_cv_cᵀ, v_c the gradient of log p_c with respect to the features."""
+    features = features.detach().double().requires_grad_()
+    log_p = logits(features, head.double()).log_softmax(-1)
+    scores = torch.stack([torch.autograd.grad(row.sum(), features, retain_graph=True)[0] for row in log_p.unbind(1)], 1)
+    scores = scores * log_p.detach().exp().sqrt()[..., None]
+    rows = []
+    for score in scores:
+        _, values, vt = torch.linalg.svd(score, full_matrices=False)
+        kept = values > values[0] * len(score) * torch.finfo(values.dtype).eps
+        rows.append(values[kept, None] * vt[kept])
+    return rows
+
+
+def diagonal(
+    evidence: Evidence, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], factors: Sequence[Float[Tensor, "_ d"]]
+) -> Parameters:
+    """Mean over images of Σ over its factors w of (Jᵀw)², J at θ; one image at a time, all its factors at once."""
+    moving = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    totals = {name: torch.zeros_like(value) for name, value in theta.items()}
+    for image, rows in zip(to_device(images, device_of(theta)).split(1), factors, strict=True):
+        # Attention's fused kernels have no rule for several cotangents at once.
+        with torch.enable_grad(), forward_mode():
+            features = functional_call(evidence.clip.encoder, moving, (image,))
+            pulled = torch.autograd.grad(
+                features,
+                list(moving.values()),
+                rows[:, None].to(features),
+                is_grads_batched=True,
+                materialize_grads=True,
+            )
+        for total, gradients in zip(totals.values(), pulled, strict=True):
+            total.add_(gradients.square().sum(0), alpha=1 / len(images))
+    return totals
+
+
+RIVAL = Rival("Fisher", fisher, "Matena & Raffel 2022, arXiv 2111.09832", images=True, class_names=True)

@@ -1,0 +1,47 @@
+"""Which linear maps answer their own tasks' activations as the experts do?
+
+RegMean (Jin et al. 2023, arXiv 2212.09849, eq. 2): W = Σ W_tG_t · (Σ G_t)⁻¹ for every linear map, with G_t the second
+moment of its inputs in expert t on task t's images, off-diagonals times 0.95; everything else is the mean. The sum is
+linear in W_t = W₀ + τ_t, so that τ is the same expression in τ_t. Vectors of the linearised encoder meet θ₀'s
+activations.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from taujp_core.models import Parameters
+
+from .activations import second_moments
+from .matrices import by_matrix, weighted_mean
+from .rival import Evidence, Rival
+
+OFF_DIAGONAL = 0.95
+
+
+def regmean(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
+    merged = by_matrix(taus, lambda stacked: stacked.mean(0))
+    moments = [
+        second_moments(evidence.clip.encoder, theta, images)
+        for theta, images in zip(evidence.activated_by(taus), evidence.images, strict=True)
+    ]
+    return merged | regressed(taus, moments)
+
+
+def regressed(taus: Sequence[Parameters], moments: Sequence[dict[str, Tensor]]) -> Parameters:
+    """Of each linear map that has moments, Σ τ_tG_t · (Σ G_t)⁻¹."""
+    merged = {}
+    for name in moments[0]:
+        grams = torch.stack([shrunk(moment[name]) for moment in moments])
+        stacked = torch.stack([tau[name] for tau in taus])
+        merged[name] = weighted_mean(stacked.double(), grams).to(stacked.dtype)
+    return merged
+
+
+def shrunk(gram: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]:
+    return OFF_DIAGONAL * gram + (1 - OFF_DIAGONAL) * gram.diag().diag()
+
+
+RIVAL = Rival("RegMean", regmean, "Jin et al. 2023, arXiv 2212.09849", images=True)

@@ -1,0 +1,62 @@
+"""What is a rival? What its file in this folder says, as plain data and one function."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from taujp_core.methods.method import APPLICATIONS
+from taujp_core.models import Clip, Parameters
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rival may look at beside the vectors: unlabelled training images of each vector's task, in their order.
+
+    application: how the vectors are applied, `encoder` or `linearised`; heads: the tasks' zero-shot heads, which are
+    made of their class names.
+    """
+
+    clip: Clip
+    application: str
+    images: list[UInt8[Tensor, "_ 3 h w"]]
+    heads: list[Float[Tensor, "d _"]]
+
+    def activated_by(self, taus: Sequence[Parameters]) -> list[Parameters]:
+        """The parameters whose activations each vector meets: the expert's own, θ₀ + τ_t, in the encoder.
+
+        In the linearisation, where every map of τ is multiplied with activations of θ₀, these are θ₀ for all.
+        """
+        theta0 = self.clip.theta0
+        if self.application == "linearised":
+            return [theta0] * len(taus)
+        return [{name: value + tau[name] for name, value in theta0.items()} for tau in taus]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A published way to make one vector of several.
+
+    merge: τ₁ … τ_T, and `Evidence` if it looks at images, to one τ, to be used with α = 1.
+    images, class_names, labels: what it needs beside the vectors; nothing of them makes it data-free.
+    applications: of which vectors it is defined.
+    """
+
+    name: str
+    merge: Callable[..., Parameters]
+    paper: str
+    images: bool = False
+    class_names: bool = False
+    labels: bool = False
+    applications: tuple[str, ...] = APPLICATIONS
+
+    @property
+    def data_free(self) -> bool:
+        return not (self.images or self.class_names or self.labels)
+
+    def merged(self, taus: list[Parameters], evidence: Evidence) -> Parameters:
+        """The rival's τ of these vectors. Raises ValueError where it is not defined for how they are applied."""
+        if evidence.application not in self.applications:
+            raise ValueError(f"{self.name} is defined for the {self.applications[0]}, not for linearised vectors")
+        return self.merge(taus) if self.data_free else self.merge(taus, evidence)

@@ -1,0 +1,188 @@
+"""Live coefficients in a browser: sliders move, and the numbers are those that Python computes for these coefficients."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright")
+
+from desk import cut_off, keep_picture, open_window
+from playwright.sync_api import Locator, Page, expect
+
+from analysis.explore.answers import Answers
+from analysis.explore.gather import PAGE_IMAGES, Explorer, explore
+from analysis.figures import task_colours
+from taujp_core.models import load_clip
+from taujp_core.suites import load_suite
+
+pytestmark = pytest.mark.browser
+pytest_plugins = ["desk"]  # its fixtures, once for all files of this folder
+TASKS = ["fashion", "street"]
+RECIPE = {"steps": 6}
+METHODS = ["post-hoc-linearised", "linear"]
+IMAGES = 120
+
+
+@pytest.fixture(scope="module")
+def opened(browser, lab):
+    """36_explore in JupyterLab, run; Python sets coefficients at its end, and can say what they are."""
+    notebook = lab.copy(
+        "36_explore",
+        ("panel.coefficients = [0.25, 0.5]", "print('now', panel.method, panel.coefficients)"),
+        tasks=TASKS,
+        methods=METHODS,
+        recipe=RECIPE,
+        images=IMAGES,
+    )
+    window = open_window(browser)
+    lab.open(window, notebook)
+    lab.run_all(window)
+    window.page.get_by_text("now post-hoc-linearised [0.25, 0.5]").wait_for()
+    return window
+
+
+@pytest.fixture(scope="module")
+def explorer(opened, lab) -> Explorer:
+    """The same runs, measured in this process."""
+    suite = load_suite("mini")
+    clip, colours = load_clip("mini", device="cpu"), task_colours(list(suite.datasets()))
+    found = explore(clip, suite, TASKS, METHODS, 0, lab.home / "runs", IMAGES, colours, train=False, **RECIPE)
+    assert not found.missing
+    return found
+
+
+def move(panel: Locator, label: str, value: float) -> float:
+    """Drag a slider there and let go; the milliseconds until it was drawn."""
+    drawn = int(panel.get_attribute("data-drawn"))
+    panel.get_by_label(f"slider of {label}", exact=True).evaluate(
+        """(slider, value) => {
+            slider.value = value;
+            for (const kind of ["input", "change"]) slider.dispatchEvent(new Event(kind, { bubbles: true }));
+        }""",
+        value,
+    )
+    expect(panel).not_to_have_attribute("data-drawn", str(drawn))
+    return float(panel.get_attribute("data-milliseconds"))
+
+
+def check_numbers(panel: Locator, answers: Answers, coefficients: list[float]) -> None:
+    """What the panel shows against what Python computes."""
+    expected = answers.accuracies(coefficients)
+    for task, accuracy in expected.items():
+        assert number(panel, f"[data-accuracy='{task}']") == pytest.approx(accuracy, abs=1e-9)
+    assert number(panel, "[data-accuracy='mean']") == pytest.approx(expected.mean(), abs=1e-9)
+    assert number(panel, "[data-error]") == pytest.approx(answers.pair_error(TASKS, *coefficients), abs=1e-9)
+    pictures = panel.locator("[data-picture]").all()
+    assert pictures
+    for picture in pictures:
+        task, image = picture.get_attribute("data-picture").split("/")
+        likely = answers.images[TASKS.index(task)].logits(coefficients)[int(image)].softmax(-1)
+        name = load_suite("mini").task(task).classes[likely.argmax()]
+        assert name in picture.text_content()
+        assert float(picture.get_attribute("data-value")) == pytest.approx(likely.max().item(), abs=1e-6)
+    heights = panel.locator(".taujp-plot").first.evaluate("(plot) => plot.data[0].y")
+    assert heights == pytest.approx(list(expected), abs=1e-9)
+
+
+def number(panel: Locator, selector: str) -> float:
+    return float(panel.locator(selector).get_attribute("data-value"))
+
+
+def panel_of(page: Page) -> Locator:
+    panel = page.locator(".taujp-explore[data-drawn]")
+    panel.wait_for()
+    return panel
+
+
+def test_python_sets_the_sliders(opened, explorer):
+    panel = panel_of(opened.page)
+    expect(panel.get_by_label("coefficient of street", exact=True)).to_have_value("0.5")
+    check_numbers(panel, explorer.answers[0], [0.25, 0.5])
+
+
+def test_sliders_in_jupyterlab_give_what_python_computes(opened, explorer, capsys):
+    panel, times, alpha = panel_of(opened.page), [], [0.25, 0.5]
+    for place, value in [(0, -0.6), (1, 1.65), (0, 0.9), (1, 0.0), (0, 2.0)]:
+        alpha[place] = value
+        times.append(move(panel, TASKS[place], value))
+        check_numbers(panel, explorer.answers[0], alpha)
+    times.append(move(panel, "all tasks", 0.35))
+    check_numbers(panel, explorer.answers[0], [0.35, 0.35])
+    with capsys.disabled():
+        print(f"\nredrawn within {statistics.median(times):.0f} ms (median of {len(times)})")
+
+
+def test_buttons_and_methods(opened, explorer):
+    panel = panel_of(opened.page)
+    for place, method in enumerate(METHODS):
+        panel.get_by_label("method", exact=True).select_option(label=method)
+        answers = explorer.answers[place]
+        for button, alpha in (("all at 1", [1.0, 1.0]), ("tuned", [answers.tuned] * 2)):
+            panel.get_by_role("button", name=button).click()
+            expect(panel.get_by_label("coefficient of street", exact=True)).to_have_value(f"{alpha[0]:g}")
+            check_numbers(panel, answers, alpha)
+
+
+def test_python_is_told_where_the_sliders_are(opened):
+    panel, page = panel_of(opened.page), opened.page
+    panel.get_by_label("method", exact=True).select_option(label="linear")
+    move(panel, "fashion", 0.7)
+    move(panel, "street", -0.2)
+    page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("now linear [0.7, -0.2]").wait_for()
+
+
+@pytest.mark.parametrize("typed", ["7", "much", ""])
+def test_a_coefficient_out_of_range_is_answered_in_the_panel(typed, opened):
+    panel = panel_of(opened.page)
+    box = panel.get_by_label("coefficient of street", exact=True)
+    before = box.input_value()
+    box.fill(typed)
+    box.press("Tab")
+    expect(panel.get_by_role("status")).to_have_text(
+        f"The coefficient of street must be a number from -1 to 2, not “{typed}”."
+    )
+    expect(box).to_have_value(before)
+    box.fill("0.4")
+    box.press("Tab")
+    expect(panel.get_by_role("status")).to_have_text("")
+
+
+def test_nothing_is_cut_off_and_nothing_complains(opened):
+    panel_of(opened.page).scroll_into_view_if_needed()
+    keep_picture(opened.page, "jupyterlab-explore")
+    assert cut_off(opened.page, ".taujp-explore") == []
+    assert opened.complaints == []
+
+
+def test_runs_that_are_not_there_are_answered_in_the_panel(browser, lab):
+    window = open_window(browser)
+    lab.open(
+        window, lab.copy("36_explore", saved_as="without_runs", tasks=TASKS, seed=7, train=False, output="runs/without")
+    )
+    lab.run_all(window)
+    sentence = window.page.locator(".taujp-missing").first
+    sentence.wait_for()
+    assert "No finished run of post-hoc-linearised, seed 7, on fashion, street" in sentence.text_content()
+    keep_picture(window.page, "jupyterlab-no-runs")
+    window.page.get_by_text("There is nothing to explore").wait_for()
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_page_works_from_disk_without_a_network(width, browser, lab, explorer):
+    page_file: Path = lab.home / "runs/explore/explore.html"
+    window = open_window(browser, width, offline=True)
+    window.page.goto(page_file.as_uri())
+    panel = panel_of(window.page)
+    assert cut_off(window.page, "#explore") == []
+    answers = explorer.answers[0].first(PAGE_IMAGES)
+    check_numbers(panel, answers, [1.0, 1.0])
+    move(panel, "fashion", 0.15)
+    move(panel, "street", 1.35)
+    check_numbers(panel, answers, [0.15, 1.35])
+    keep_picture(window.page, f"page-{width}")
+    assert cut_off(window.page, "#explore") == []
+    assert window.complaints == []
