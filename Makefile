@@ -14,7 +14,7 @@ NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 
-.PHONY: quickstart test test-clip8 lab notebooks results batch clip8 docs clean
+.PHONY: quickstart test test-clip8 lab explore test-browser notebooks results batch clip8 docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -42,6 +42,17 @@ test: $(STAMP)
 # make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
 test-clip8: $(STAMP)
 	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py
+
+# JupyterLab, the explorer and progress in a real browser: the system's Chromium, or Playwright's.
+test-browser: $(STAMP)
+	command -v chromium chromium-browser google-chrome > /dev/null || $(BIN)/playwright install chromium
+	$(BIN)/python -m pytest -q -m browser tests/browser
+
+# Sliders for the coefficients in one HTML page that needs neither server nor network.
+explore: $(STAMP)
+	mkdir -p runs/explore
+	$(BIN)/papermill notebooks/36_explore.ipynb runs/explore/36_explore.ipynb
+	@echo "The sliders: runs/explore/explore.html"
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
