@@ -45,7 +45,8 @@ test-clip8: $(STAMP)
 
 # JupyterLab, the explorer and progress in a real browser: the system's Chromium, or Playwright's.
 test-browser: $(STAMP)
-	command -v chromium chromium-browser google-chrome > /dev/null || $(BIN)/playwright install chromium
+	command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	    || $(BIN)/playwright install chromium
 	$(BIN)/python -m pytest -q -m browser tests/browser
 
 # Sliders for the coefficients in one HTML page that needs neither server nor network.

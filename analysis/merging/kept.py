@@ -5,6 +5,7 @@ transpose: (∂Jᵀu/∂u)ᵀ v = Jv. Each product then takes two matrix product
 nothing take three each (`taujp_core.jacobian`), for memory: both graphs stay.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -81,6 +82,10 @@ class KeptProducts:
             for name, value in part.items():
                 total[name].add_(value)
         return total
+
+    @property
+    def part_count(self) -> int:
+        return len(self.graphs) + math.ceil(len(self.rest) / self.chunk)
 
     def parts(self, cotangent: Float[Tensor, "n d"]) -> Iterator[Parameters]:
         """Jᵀu of some images at a time; all parts together are `transpose`."""

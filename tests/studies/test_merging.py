@@ -14,6 +14,7 @@ from foreign import tiny_clip
 from PIL import Image
 
 import analysis.merging.merge as merging
+import analysis.merging.preconditioner as preconditioner
 import analysis.merging.solve as solving
 from analysis.interference import flat, named
 from analysis.merging.expectation import accuracies, disagreement, heads_of, sentence
@@ -28,7 +29,7 @@ from analysis.merging.solve import Residuals, solve
 from taujp_core.checkpoints import load_checkpoint, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features
-from taujp_core.jacobian import jacobian_products
+from taujp_core.jacobian import jacobian_products, transpose_product
 from taujp_core.models import Clip, fingerprint, zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
@@ -97,17 +98,24 @@ def test_kept_graphs_give_the_products_of_forward_mode(tiny, products, jacobian)
         assert torch.allclose(flat(found.transpose(cotangent)), jacobian.T @ cotangent.flatten(), atol=1e-12)
 
 
-def test_the_metric_is_the_kronecker_product_of_the_second_moments_of_gradients(tiny, products):
+@pytest.mark.parametrize(("samples", "of"), [(8, [2, 2, 2, 2, 1]), (2, [6, 3]), (1, [9])])
+def test_the_metric_is_the_kronecker_product_of_the_second_moments_of_gradients(tiny, monkeypatch, samples, of):
+    """Five parts of at most two images, grouped into so many samples."""
+    monkeypatch.setattr(preconditioner, "SAMPLES", samples)
+    products = KeptProducts(tiny.encoder, tiny.theta0, noise(9), most=0)
+    products.chunk = 2
     weights = torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
     metric = measure_preconditioner(products, weights, 3)
-    cotangent = torch.randn(9, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    gradients = products.transpose(weights.sqrt()[:, None] * cotangent)
+    u = torch.randn(9, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * weights.sqrt()[:, None]
+    groups = zip(noise(9).split(of), u.split(of), strict=True)
+    gradients = [transpose_product(tiny.encoder, tiny.theta0, part, images) for images, part in groups]
     gradient = random_like(tiny.theta0, 1)
     for name in ("visual.transformer.resblocks.0.attn.in_proj_weight", "visual.proj", "visual.conv1.weight"):
-        matrix = gradients[name].flatten(1)
+        matrices = [value[name].flatten(1) for value in gradients]
+        left, right = sum(m @ m.T for m in matrices), sum(m.T @ m for m in matrices)
         left, right = (
             factor + DAMPING * factor.trace() / len(factor) * torch.eye(len(factor), dtype=torch.float64)
-            for factor in (matrix @ matrix.T, matrix.T @ matrix / matrix.square().sum())
+            for factor in (left, right / left.trace())
         )
         expected = torch.linalg.solve(torch.kron(left, right), gradient[name].flatten())
         assert torch.allclose(metric.solve(gradient)[name].flatten(), expected, rtol=1e-8)
