@@ -34,7 +34,7 @@ from .solve import solve
 HELD_OUT, HELD_MOST = 8, 16  # one image in so many is held out, and no more of a set than that
 ROUND_IMAGES = 64  # of each set in a round
 ITERATIONS = 6  # of a round, at most: re-linearising soon brings more than solving on
-ROUNDS = 12
+ROUNDS = 24  # at most
 PATIENCE = 2  # rounds in a row without an improvement on held-out images
 LEAST = 0.005  # share of the held-out objective that counts as one
 SUMS = (0.2, 0.3, 0.4, 0.6, 1.0)  # coefficients of Σ τ_t that are tried as the start, beside ActMat's vector

@@ -16,6 +16,8 @@ from analysis.batch.cluster import is_loopback
 from analysis.batch.study import Study
 from analysis.batch.workers import local_workers, slurm_script, worker_line
 
+pytest_plugins = ["batch_fixtures"]
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -24,6 +24,8 @@ from taujp_core.files import write_json, write_tensors
 from taujp_core.runs import only_process
 from taujp_core.task_vectors import TaskVector
 
+pytest_plugins = ["batch_fixtures"]
+
 
 def begun(place: Place) -> list[int]:
     """Numbers of the notebooks that began, in order."""
@@ -86,14 +88,14 @@ def test_a_killed_kernel_is_tried_again_and_at_last_given_up(place, counting):
 
 @pytest.mark.parametrize("lost", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "never heard of again"])
 def test_a_lost_workers_point_is_given_to_another(lost, place, counting):
-    place.environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "5 s"
+    place.environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "15 s"
     study = place.study("grid", notebooks=[*counting(1, 2, waits=True), *counting(3, 4)])
     driver = place.driver(study, "--workers", "2")
     until(lambda: sorted(begun(place)) == [1, 2])
     workers = workers_of(driver)
     assert len(workers) == 2
     workers[0].send_signal(lost)
-    until(lambda: len(begun(place)) == 3)
+    until(lambda: len(begun(place)) >= 3)  # on a slow machine the other one may have been taken for lost, too
     place.go.touch()
     driver.join()
     assert driver.exitcode == 0, place.said()

@@ -5,6 +5,8 @@ import nbformat
 from analysis.batch.__main__ import main
 from analysis.batch.points import Point, finished_file, run_point
 
+pytest_plugins = ["batch_fixtures"]
+
 
 def test_a_finished_notebook_has_its_time_and_no_folders(here, counting):
     (here.folder / "study/points").mkdir(parents=True)
