@@ -20,7 +20,8 @@ FIXED = "coloured mnist, one fixed draw"
 # Ten classes, five environments, and no shift as hard as a colour's: shorter, at a penalty of DomainBed's size. Taken
 # as it is, nothing was tried. PAIR's batch is as large as an environment allows.
 ROTATED = {"steps": 301}
-ROTATED_PENALTY = {"penalty_weight": 100.0, "anneal_steps": 100}
+ROTATED_BATCH = {"pair": {"images": 2000}}
+ROTATED_PENALTY = dict.fromkeys(("irmv1", "ib-irm", "bayesian-irm"), {"penalty_weight": 100.0, "anneal_steps": 100})
 
 
 def domains_of(data: str, arm: str, seed: int) -> Domains:
@@ -36,9 +37,8 @@ def arm_recipe(data: str, arm: str, steps: int = 0, parameters: dict | None = No
     """The arm's recipe on this data, with changes; steps: 0, the recipe's; parameters: changes to the objective's."""
     objective, parameters = "erm" if arm == ORACLE else arm, parameters or {}
     if data == "rotated mnist":
-        changes = ROTATED | ({"images": 2000} if arm == "pair" else {}) | changes
-        if arm in ("irmv1", "ib-irm", "bayesian-irm"):
-            parameters = ROTATED_PENALTY | parameters
+        changes = ROTATED | ROTATED_BATCH.get(arm, {}) | changes
+        parameters = ROTATED_PENALTY.get(arm, {}) | parameters
     if steps:
         changes["steps"] = steps
     recipe = recipe_of(objective, **changes)
