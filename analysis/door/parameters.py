@@ -7,6 +7,7 @@ A name means the same in every notebook, so one parameter is checked by its name
 import math
 import sys
 import types
+from pathlib import Path
 from typing import get_args, get_origin
 
 from taujp_core.config import FIELDS
@@ -130,7 +131,7 @@ def check_value(name: str, value: object, named: Suite | None) -> None:
         for key in value:
             one_of("run parameter", key, changes())
     if name in WRITTEN:
-        check_writable(value)
+        check_writable(str(Path(value).parent) if value.endswith(".safetensors") else value)  # a file, or a folder
     if name in READ and value:
         check_readable(value, folder=name != "base")
 

@@ -21,7 +21,7 @@ FIXED = "coloured mnist, one fixed draw"
 # as it is, nothing was tried. PAIR's batch is as large as an environment allows.
 ROTATED = {"steps": 301}
 ROTATED_BATCH = {"pair": {"images": 2000}}
-ROTATED_PENALTY = dict.fromkeys(("irmv1", "ib-irm", "bayesian-irm"), {"penalty_weight": 100.0, "anneal_steps": 100})
+ROTATED_PENALTY = {arm: {"penalty_weight": 100.0, "anneal_steps": 100} for arm in ("irmv1", "ib-irm", "bayesian-irm")}
 
 
 def domains_of(data: str, arm: str, seed: int) -> Domains:
