@@ -21,7 +21,8 @@ FIXED = "coloured mnist, one fixed draw"
 # as it is, nothing was tried. PAIR's batch is as large as an environment allows.
 ROTATED = {"steps": 301}
 ROTATED_BATCH = {"pair": {"images": 2000}}
-ROTATED_PENALTY = {arm: {"penalty_weight": 100.0, "anneal_steps": 100} for arm in ("irmv1", "ib-irm", "bayesian-irm")}
+ROTATED_PENALTY = {"penalty_weight": 100.0, "anneal_steps": 100}
+ROTATED_PARAMETERS = {"irmv1": ROTATED_PENALTY, "ib-irm": ROTATED_PENALTY, "bayesian-irm": ROTATED_PENALTY}
 
 
 def domains_of(data: str, arm: str, seed: int) -> Domains:
@@ -38,7 +39,7 @@ def arm_recipe(data: str, arm: str, steps: int = 0, parameters: dict | None = No
     objective, parameters = "erm" if arm == ORACLE else arm, parameters or {}
     if data == "rotated mnist":
         changes = ROTATED | ROTATED_BATCH.get(arm, {}) | changes
-        parameters = ROTATED_PENALTY.get(arm, {}) | parameters
+        parameters = ROTATED_PARAMETERS.get(arm, {}) | parameters
     if steps:
         changes["steps"] = steps
     recipe = recipe_of(objective, **changes)
