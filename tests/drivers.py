@@ -83,9 +83,12 @@ def drive(arguments: list[str], environment: dict[str, str], said: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    import dask
+
     from analysis.batch import cluster
     from analysis.batch.__main__ import main
 
+    dask.config.refresh()  # it was imported by the process that forks, which does not see this environment
     if socket := environment.get("QUICK_WORKERS"):
         line = cluster.worker_line  # which begins with: python -m dask worker
         cluster.worker_line = lambda *of: [sys.executable, "-I", "-S", LAUNCHER, socket, "worker", *line(*of)[4:]]
