@@ -14,7 +14,7 @@ NOTEBOOKS := 00_quickstart 05_pretrain_mini 10_train 20_causal_probe 30_addition
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 
-.PHONY: quickstart test test-clip8 lab explore test-browser notebooks results batch clip8 docs clean
+.PHONY: quickstart test test-clip8 lab explore test-browser browser notebooks results batch clip8 docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -43,20 +43,25 @@ test: $(STAMP)
 test-clip8: $(STAMP)
 	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py
 
-# JupyterLab, the explorer and progress in a real browser: the system's Chromium, or Playwright's.
-test-browser: $(STAMP)
-	command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
-	    || $(BIN)/playwright install chromium
+# JupyterLab, the explorer, progress and the documentation in a real browser: the system's Chromium, or Playwright's.
+test-browser: docs browser
 	$(BIN)/python -m pytest -q -m browser tests/browser
+
+browser: $(STAMP)
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	    || { [ "$$(id -u)" = 0 ] && apt-get -qq update && apt-get -qq install --yes chromium > /dev/null; } \
+	    || $(BIN)/playwright install chromium
 
 # Sliders for the coefficients in one HTML page that needs neither server nor network.
 explore: $(STAMP)
 	mkdir -p runs/explore
 	$(BIN)/papermill notebooks/36_explore.ipynb runs/explore/36_explore.ipynb
-	@echo "The sliders: runs/explore/explore.html"
+	@echo "The sliders: $${TAUJP_HOME:-.}/runs/explore/explore.html"
 
+# JupyterLab on its start page, which is shown as a page and not as Markdown.
 lab: $(STAMP)
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/README.md \
+	    --LabApp.app_settings_dir=notebooks/.jupyterlab
 
 # Run the committed notebooks again with their defaults, in place.
 notebooks: $(STAMP)
@@ -67,7 +72,7 @@ notebooks: $(STAMP)
 
 # The full runs, about six hours on two cores, as studies: what is done in runs/ is not done again.
 STUDIES := mini-pretraining mini-cause mini-tables mini-analogy mini-disentanglement mini-continual mini-published \
-    mini-calibration mini-invariance
+    mini-calibration mini-invariance mini-invariant-vectors
 results: $(STAMP)
 	for study in $(STUDIES); do $(BIN)/python -m analysis.batch notebooks/experiments/$$study.yaml || exit 1; done
 	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe
@@ -84,7 +89,7 @@ MODEL ?= b32
 SEEDS ?= 0
 RECIPE ?=
 SUITE := clip8-$(MODEL)
-RUN := suite: $(SUITE), tasks: [], seeds: [$(SEEDS)], recipe: {$(RECIPE)}
+RUN := suite: $(SUITE), tasks: [], seeds: [$(SEEDS)], recipe: {$(RECIPE)}, images: 0
 RUNS := runs
 clip8: $(STAMP)
 	$(BIN)/python -m taujp_core.datasets download --suite $(SUITE)

@@ -94,6 +94,13 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def trainings_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of `analysis.batch.collect`: trainings of each suite and method, and their means; seconds in all."""
+    groups = runs.groupby(["suite", "method"], sort=False)
+    means = groups[["zero_shot", "accuracy", "tau_norm", "seconds", "images_per_second"]].mean()
+    return means.assign(trainings=groups.size(), seconds_in_all=groups.seconds.sum())
+
+
 def measured_text(row: pd.Series) -> str:
     if np.isnan(row.measured):
         return "missing"
@@ -117,6 +124,7 @@ def command(table: str, suite: str, folder: str, summary: dict | None) -> str | 
     seeds = ", ".join(map(str, sorted(set(rows.seed)))) or "0"
     output = f"{folder}/{suite}-{table}"
     parameters = (
-        f"{{suite: {suite}, tasks: [], methods: [{methods}], seeds: [{seeds}], recipe: {{}}, output: {output}}}"
+        f"{{suite: {suite}, tasks: [], methods: [{methods}], seeds: [{seeds}], recipe: {{}}, images: 0, "
+        f"output: {output}}}"
     )
     return f"papermill notebooks/{NOTEBOOKS[table]}.ipynb {output}/{NOTEBOOKS[table]}.ipynb -y '{parameters}'"

@@ -18,6 +18,7 @@ from taujp_core.suites import Suite, load_suite, one_of
 from taujp_core.training_state import read_progress
 
 from ..analogy.quadruples import named_quadruples, tasks_of
+from ..batch.records import PLAN
 from ..batches import run_configs
 from ..causal.arms import onset_configs
 from ..continual.sequences import arrival_orders, sequence_configs
@@ -245,6 +246,8 @@ def report(suite: None, values: dict) -> list[RunConfig]:
         load_suite(name)
         for table in TABLES:
             load_summary(in_project(values["folder"]), table, name)
+    if values["study"] and not (in_project(values["study"]) / PLAN).is_file():
+        raise ValueError(f"parameter study: {values['study']} has no {PLAN}, so no study ran there")
     return []
 
 

@@ -90,9 +90,9 @@ def cut_off(page: Page, inside: str) -> list[str]:
 
 
 class Lab:
-    """A JupyterLab whose notebooks are copies, changed where a test wants them smaller."""
+    """A JupyterLab whose notebooks are copies, changed where a test wants them smaller; or that a command starts."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, command: tuple[str, ...] = ()):
         self.home, self.notebooks = folder / "home", folder / "notebooks"
         self.notebooks.mkdir(parents=True)
         for name, values in SETTINGS.items():
@@ -109,11 +109,11 @@ class Lab:
             "OMP_NUM_THREADS": "1",
         }
         self.log = folder / "lab.log"
-        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--port=0", "--allow-root"]
-        options = ["--IdentityProvider.token=", f"--ServerApp.root_dir={self.notebooks}"]
+        command = command or (sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={self.notebooks}")
+        options = ("--no-browser", "--port=0", "--allow-root", "--IdentityProvider.token=")
         with self.log.open("w") as log:
             self.server = subprocess.Popen(
-                [*command, *options], env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
+                [*command, *options], cwd=ROOT, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
             )
         self.url = self.address()
 

@@ -234,6 +234,7 @@ BY_NAME = {
     "published": [("nowhere", "parameter published: "), (__file__, "is not a folder")],
     "base": [("model.pt", "parameter base: "), (__file__, "belongs to a folder of checkpoints, and ")],
     "continued": [("uci", "unknown published task to continue 'uci': accepted are mnist")],
+    "study": [("nowhere", "parameter study: nowhere has no plan.json"), (__file__, "has no plan.json")],
     "folder": [],  # one that is not there holds nothing, and the report says how it is filled
     "store": [("", "parameter store: '' is no name of a folder"), (__file__, "cannot be a folder, for"), (3, "must be str")],
     "output": [("", "parameter output: '' is no name of a folder"), (f"{__file__}/deep/down", "cannot be a folder, for")],

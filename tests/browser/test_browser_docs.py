@@ -1,0 +1,61 @@
+"""The documentation as a reader sees it: every page of the built site, from the disk, without a network."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import pytest
+from desk import ROOT, browser, cut_off, keep_picture, open_window  # noqa: F401
+
+SITE = ROOT / "docs/_build/html"
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
+pytestmark = pytest.mark.browser
+
+
+def test_the_site_was_built():
+    assert "index.html" in PAGES, "make docs builds it"
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {f"chapters/{name}.html" for name in notebooks} <= set(PAGES)
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_every_page_shows_all_of_itself(browser, width):  # noqa: F811
+    window = open_window(browser, width, offline=True)
+    wrong, drawn, followed = {}, 0, 0
+    for name in PAGES:
+        window.page.goto((SITE / name).as_uri())
+        # Figures are drawn after the page is there.
+        window.page.wait_for_function(
+            "document.querySelectorAll('.plotly-figure').length == document.querySelectorAll('.plotly-figure "
+            ".js-plotly-plot .main-svg:first-of-type').length"
+        )
+        drawn += window.page.locator(".js-plotly-plot").count()
+        links = window.page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+        inside = sorted({link for link in links if link.startswith("file:")})
+        followed += len(inside)
+        missing = window.page.eval_on_selector_all(
+            "img", "all => all.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+        )
+        dead = [link for link in inside if not leads_somewhere(link)]
+        if found := [*window.complaints, *cut_off(window.page, "body"), *missing, *dead]:
+            wrong[name] = found
+        window.complaints.clear()
+        if name in ("index.html", "chapters/30_addition.html"):
+            keep_picture(window.page, f"docs-{Path(name).stem}-{width}")
+    assert wrong == {}
+    assert drawn > 30 and followed > 500
+
+
+def leads_somewhere(link: str) -> bool:
+    address, anchor = urldefrag(link)
+    file = Path(unquote(urlparse(address).path))
+    if not file.is_file():
+        return False
+    return not anchor or bool(re.search(rf'\bid="{re.escape(unquote(anchor))}"', file.read_text(encoding="utf-8")))
+
+
+def test_a_dead_link_is_seen(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text('<p id="here">')
+    link = page.as_uri()
+    assert [leads_somewhere(link + end) for end in ("", "#here", "#gone", ".gone")] == [True, True, False, False]
