@@ -1,7 +1,7 @@
 """The Python on the README and on the pages of `docs/` runs as it stands, from top to bottom of a page in one session.
 
-Pages about a study are run by that study's tests (calibration, merge, invariance); here, of those and of the pages whose
-examples need data of one's own, what they import is there.
+Pages about a study are run by that study's tests (calibration, merge, invariance), own_data by tests/datasets; here, of those
+and of pages whose examples need other files, what they import is there.
 """
 
 import ast
@@ -86,6 +86,12 @@ def test_the_examples_on_interference_run(at_desk, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert all(word in said for word in ("shapes", "accuracy_loss", "error"))
     assert (names["own"].task, names["other"].task) == ("mnist", "street")
+
+
+def test_the_example_on_live_coefficients_runs(at_desk, capsys):
+    run_page("docs/explore.md")
+    assert len(re.findall(r"\d\.\d", capsys.readouterr().out)) == 2
+    assert "My vectors" in (at_desk / "explore.html").read_text(encoding="utf-8")
 
 
 def test_the_examples_on_the_penalty_run(at_desk, capsys):
