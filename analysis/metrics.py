@@ -106,9 +106,10 @@ def fit_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> f
     """The T > 0 for which softmax(z/T) has the lowest NLL (Guo et al. 2017, sec. 4.2); fit it on validation data.
 
     The NLL is convex in s = 1/T, with the derivative mean (Σ_k p_k·z_k − z_y), p = softmax(s·z): its zero is the
-    minimum, which is found to ten digits. T is kept within 0.01 and 100: without an error the likelihood grows for
-    ever as T falls, and logits that are worse than none want it infinite. Predictions do not change. Raises ValueError
-    without images, for NaN and labels that are no classes.
+    minimum, which is found to ten digits. Where every answer is right the likelihood grows for ever as T falls: such
+    images do not tell how sure is too sure, and T is 1 (129 of them without an error once led to T = 0.01, and on test
+    images the NLL went from 0.07 to 5.4). Logits that are worse than none want T infinite, and get 100. Predictions do
+    not change. Raises ValueError without images, for NaN and labels that are no classes.
     """
     check_answers(logits, labels)
     z = logits.double()
@@ -120,7 +121,7 @@ def fit_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> f
     if slope(1 / LARGEST) >= 0:
         return LARGEST
     if slope(1 / LEAST) <= 0:
-        return LEAST
+        return 1.0
     return 1 / brentq(slope, 1 / LARGEST, 1 / LEAST, xtol=1e-12, rtol=1e-12)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PLOTLY = "application/vnd.plotly.v1+json"
 MOST_SENTENCES = 3
+IN_A_SENTENCE, NEXT = "**In a sentence:**", "Next:"  # begin a paragraph of a notebook's first cell
 
 
 def names(root: Path) -> list[str]:
@@ -39,9 +40,10 @@ def write(root: Path, folder: Path) -> None:
 
 def chapter(root: Path, folder: Path, name: str, notebook: dict, found: list[str]) -> dict:
     cells = [cell_of(cell, found, name) for cell in notebook["cells"]]
-    title, _, rest = "".join(cells[0]["source"]).partition("\n")
+    title, *rest = "".join(cells[0]["source"]).split("\n\n")
     cells[0]["source"] = title
-    opening = [opening_of(folder, name, notebook), origin(root, name), rest.strip()]
+    rest = [paragraph.strip() for paragraph in rest if not paragraph.startswith((IN_A_SENTENCE, NEXT))]
+    opening = [opening_of(folder, name, notebook), origin(root, name), *rest]
     cells.insert(1, {"cell_type": "markdown", "metadata": {}, "source": "\n\n".join(filter(None, opening))})
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
@@ -76,7 +78,7 @@ def live(output: dict) -> dict:
 def opening_of(folder: Path, name: str, notebook: dict) -> str:
     """The answer: what the notebook says last, and its first figure as a picture."""
     picture, answer = first_picture(notebook), sentences(notebook)
-    text = "\n".join(f"> {line}\n>" for line in [f"**In a sentence:** {answer[0]}", *answer[1:]]) if answer else ""
+    text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[0]}", *answer[1:]]) if answer else ""
     if picture:
         save(folder / f"{name}.png", base64.b64decode(picture))
         title = "".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# ")

@@ -88,7 +88,7 @@ def test_a_killed_kernel_is_tried_again_and_at_last_given_up(place, counting):
 
 @pytest.mark.parametrize("lost", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "never heard of again"])
 def test_a_lost_workers_point_is_given_to_another(lost, place, counting):
-    place.environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "15 s"
+    place.environment["DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL"] = "8 s"
     study = place.study("grid", notebooks=[*counting(1, 2, waits=True), *counting(3, 4)])
     driver = place.driver(study, "--workers", "2")
     until(lambda: sorted(begun(place)) == [1, 2])

@@ -1,8 +1,10 @@
 """Notebooks: what is committed fits the code. Their parameters: test_parameters.py."""
 
 import ast
+import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -19,6 +21,9 @@ from taujp_core.suites import load_suite
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
+sys.path.insert(0, str(ROOT / "docs"))
+
+import chapters  # noqa: E402
 
 
 def code_cells(path: Path) -> list:
@@ -78,6 +83,17 @@ def test_cells_that_are_not_compared_say_why(path):
             if line.strip() == "# NBVAL_IGNORE_OUTPUT":
                 assert number > 0
                 assert lines[number - 1].startswith("# "), "a reason stands on the line above"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_opens_with_its_answer_and_leads_to_the_next(path):
+    """The answer is what the full version says last, or the notebook itself where there is none."""
+    _, answer, *_, last = nbformat.read(path, 4).cells[0].source.split("\n\n")
+    said = chapters.sentences(json.loads(chapters.written(ROOT, path.stem).read_text(encoding="utf-8")))
+    assert answer == f"{chapters.IN_A_SENTENCE} {said[0]}"
+    following = NOTEBOOKS[(NOTEBOOKS.index(path) + 1) % len(NOTEBOOKS)]
+    its_title = nbformat.read(following, 4).cells[0].source.partition("\n")[0].lstrip("# ")
+    assert last == f"{chapters.NEXT} [{its_title}]({following.name})"
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
