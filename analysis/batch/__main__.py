@@ -25,6 +25,7 @@ from .line import Line
 from .page import Page
 from .plan import ask_at_the_door, points_of, vanished, write_plan
 from .points import Point, finished_file, remove_unfinished
+from .shared import take_over
 from .study import Study, read_study
 from .workers import local_workers, slurm_script
 
@@ -80,7 +81,9 @@ def run(study: Study, folder: Path, points: list[Point], chosen: argparse.Namesp
     """With the study's lock held."""
     (folder / "points").mkdir(exist_ok=True)
     remove_unfinished(folder)
+    taken = take_over(folder, points)
     notes = set_damaged_aside(folder, points)
+    notes += [f"{taken} trainings were done by another study already"] if taken else []
     tally = finished(folder, points)
     notes += [f"no longer in the study, and left alone: {key}" for key in vanished(folder, points)]
     write_plan(folder, study, points)

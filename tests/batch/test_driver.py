@@ -10,6 +10,7 @@ from analysis.batch.driver import RETRIES, Tally, drive, finished
 from analysis.batch.line import described, duration
 from analysis.batch.page import Page
 from analysis.batch.points import Outcome, Point, failed_files, finished_file
+from analysis.batch.shared import take_over
 from analysis.batch.study import Study
 from taujp_core.files import write_json
 
@@ -126,3 +127,17 @@ def test_the_page_shows_where_the_study_stands(folder):
         assert text in page, text
     links = set(re.findall("href='(.*?)'", page))
     assert links == {"points/uci-0.ipynb", "points/uci-1.ipynb", "points/bad.failed.ipynb", "points/bad.failed.txt"}
+
+
+def test_trainings_of_another_study_are_taken_over_while_their_runs_are_there(tmp_path):
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    for folder in (theirs, ours):
+        (folder / "points").mkdir(parents=True)
+    points = [point(key, run=str(tmp_path / f"run-{key}")) for key in "ab"] + [point("c"), point("d", run="nowhere")]
+    for key in "abcd":
+        finished_file(theirs, key).write_text(f"{{}} of {key}")
+    write_json(tmp_path / "run-a" / "record.json", {})
+    assert take_over(ours, points) == 1
+    assert list(finished(ours, points).done) == ["a"]
+    assert finished_file(ours, "a").read_text() == "{} of a"
+    assert take_over(ours, points) == 0
