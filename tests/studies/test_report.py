@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis.report import METHODS, QUANTITIES, command, load_summary, report_rows, shown
+from analysis.report import METHODS, QUANTITIES, command, load_summary, report_rows, shown, trainings_table
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite
 
@@ -77,3 +77,19 @@ def test_records_of_something_else_are_refused(tmp_path):
     write_json(file, addition_summary())
     with pytest.raises(ValueError, match="belongs to suite clip8-b32, not to mini"):
         load_summary(tmp_path, "addition", "mini")
+
+
+def test_the_trainings_of_a_study_are_counted_and_averaged():
+    rows = {"suite": "mini", "zero_shot": 0.5, "tau_norm": 2.0, "images_per_second": 10.0}
+    runs = pd.DataFrame(
+        [
+            rows | {"method": method, "accuracy": accuracy, "seconds": seconds}
+            for method, accuracy, seconds in [("linear", 0.5, 1.0), ("standard", 0.7, 4.0), ("linear", 0.7, 2.0)]
+        ]
+    )
+    table = trainings_table(runs)
+    assert list(table.index) == [("mini", "linear"), ("mini", "standard")]
+    assert table.trainings.tolist() == [2, 1]
+    assert table.accuracy.tolist() == pytest.approx([0.6, 0.7])
+    assert table.seconds_in_all.tolist() == [3.0, 4.0]
+    assert trainings_table(runs[:0]).empty
