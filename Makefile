@@ -72,7 +72,7 @@ notebooks: $(STAMP)
 
 # The full runs, about six hours on two cores, as studies: what is done in runs/ is not done again.
 STUDIES := mini-pretraining mini-cause mini-tables mini-analogy mini-disentanglement mini-continual mini-published \
-    mini-calibration mini-invariance mini-invariant-vectors
+    mini-merge mini-arena mini-calibration mini-invariance mini-invariant-vectors
 results: $(STAMP)
 	for study in $(STUDIES); do $(BIN)/python -m analysis.batch notebooks/experiments/$$study.yaml || exit 1; done
 	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe

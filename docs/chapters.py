@@ -78,7 +78,7 @@ def live(output: dict) -> dict:
 def opening_of(folder: Path, name: str, notebook: dict) -> str:
     """The answer: what the notebook says last, and its first figure as a picture."""
     picture, answer = first_picture(notebook), sentences(notebook)
-    text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[0]}", *answer[1:]]) if answer else ""
+    text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[-1]}", *answer[:-1]]) if answer else ""
     if picture:
         save(folder / f"{name}.png", base64.b64decode(picture))
         title = "".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# ")

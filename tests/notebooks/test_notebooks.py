@@ -90,7 +90,7 @@ def test_each_opens_with_its_answer_and_leads_to_the_next(path):
     """The answer is what the full version says last, or the notebook itself where there is none."""
     _, answer, *_, last = nbformat.read(path, 4).cells[0].source.split("\n\n")
     said = chapters.sentences(json.loads(chapters.written(ROOT, path.stem).read_text(encoding="utf-8")))
-    assert answer == f"{chapters.IN_A_SENTENCE} {said[0]}"
+    assert answer == f"{chapters.IN_A_SENTENCE} {said[-1]}"
     following = NOTEBOOKS[(NOTEBOOKS.index(path) + 1) % len(NOTEBOOKS)]
     its_title = nbformat.read(following, 4).cells[0].source.partition("\n")[0].lstrip("# ")
     assert last == f"{chapters.NEXT} [{its_title}]({following.name})"
