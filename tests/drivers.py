@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -78,6 +79,7 @@ class Place:
 def drive(arguments: list[str], environment: dict[str, str], said: str) -> None:
     """The command as a shell starts it, in a session of its own."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test command in the background has ignored
     os.environ.update(environment)
     with Path(said).open("w") as file:
         os.dup2(file.fileno(), 1)
