@@ -1,5 +1,6 @@
 // Draws each figure of the page from the JSON beside it. A figure wider than its column is drawn narrower, down to a
-// width at which axes and legends still fit; below that its frame scrolls.
+// width at which axes and legends still fit; below that its frame scrolls. One whose texts then stand beyond its edge
+// is drawn as wide as its notebook has it.
 const LEAST_WIDTH = 700;
 
 for (const frame of document.querySelectorAll(".plotly-figure")) {
@@ -9,9 +10,15 @@ for (const frame of document.querySelectorAll(".plotly-figure")) {
   const width = () => Math.min(wanted, Math.max(LEAST_WIDTH, frame.clientWidth));
   const layout = { ...figure.layout, width: width(), autosize: false };
   drawing.style.width = `${layout.width}px`;
-  Plotly.newPlot(drawing, { ...figure, layout, config: { displaylogo: false } });
-  window.addEventListener("resize", () => {
-    drawing.style.width = `${width()}px`;
-    Plotly.relayout(drawing, { width: width() });
-  });
+  const resize = (wide) => {
+    drawing.style.width = `${wide}px`;
+    return Plotly.relayout(drawing, { width: wide });
+  };
+  const isCutOff = () => {
+    const edge = drawing.getBoundingClientRect().right;
+    return [...drawing.querySelectorAll("svg text")].some((text) => text.getBoundingClientRect().right > edge + 1);
+  };
+  const fit = () => isCutOff() && resize(wanted);
+  Plotly.newPlot(drawing, { ...figure, layout, config: { displaylogo: false } }).then(fit);
+  window.addEventListener("resize", () => resize(width()).then(fit));
 }

@@ -5,10 +5,11 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import pytest
-from desk import ROOT, browser, cut_off, keep_picture, open_window  # noqa: F401
+from desk import ROOT, cut_off, keep_picture, open_window
 
 SITE = ROOT / "docs/_build/html"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts)
+pytest_plugins = ["desk"]
 pytestmark = pytest.mark.browser
 
 
@@ -19,7 +20,7 @@ def test_the_site_was_built():
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_every_page_shows_all_of_itself(browser, width):  # noqa: F811
+def test_every_page_shows_all_of_itself(browser, width):
     window = open_window(browser, width, offline=True)
     wrong, drawn, followed = {}, 0, 0
     for name in PAGES:

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from desk import ROOT, Lab, browser, keep_picture, open_window  # noqa: F401
+from desk import ROOT, Lab, keep_picture, open_window
 from playwright.sync_api import expect
 
+pytest_plugins = ["desk"]
 pytestmark = pytest.mark.browser
 
 
-def test_make_lab_opens_on_a_page_that_leads_to_the_notebooks(browser, tmp_path):  # noqa: F811
+def test_make_lab_opens_on_a_page_that_leads_to_the_notebooks(browser, tmp_path):
     line = subprocess.run(
         ["make", "-n", "lab", f"BIN={Path(sys.executable).parent}"],
         cwd=ROOT,
