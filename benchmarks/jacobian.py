@@ -1,6 +1,6 @@
 """Races: the Jacobian products of taujp_core.jacobian against what the field's code does.
 
-    python benchmarks/jacobian.py --json FILE         all races, about 9 minutes on two cores
+    python benchmarks/jacobian.py --json FILE         all races, about 9 minutes on two cores, 3 on a large GPU
     python benchmarks/jacobian.py --quick             fewer rounds, and no curve of ViT-B-32: below 2 minutes
     python benchmarks/jacobian.py --profile           where the time goes, instead of racing
 
@@ -266,10 +266,10 @@ def main() -> None:
     if arguments.profile and on_gpu:
         parser.error("--profile shows the processor's time: use it with --device cpu")
     where = provenance()  # of the code that is loaded, whatever is edited meanwhile
-    # Images of a step, images measured, rounds of steps, products and curves.
+    # Images of a step, images measured, rounds of steps, products and curves (none: no such race).
     sizes = {"mini": (64, 256, (15, 5, 3)), "ViT-B-32": (8, 32, (5, 1, 1))}
     if on_gpu:
-        sizes = {name: (128, 256, (15, 5, 3)) for name in ("mini", "ViT-B-32", "ViT-L-14")}
+        sizes = {"mini": (128, 256, (15, 5, 3)), "ViT-B-32": (128, 256, (15, 5, 3)), "ViT-L-14": (32, 64, (3, 1, 0))}
     elif arguments.quick:
         sizes = {"mini": (64, 128, (5, 2, 1)), "ViT-B-32": (8, 8, (1, 1, 0))}
 

@@ -31,6 +31,7 @@ from analysis.merging.preconditioner import Preconditioner, measure_precondition
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
 from taujp_core.evaluation import accuracy
+from taujp_core.memory import device_of
 from taujp_core.models import Clip, Parameters, load_clip, zero_shot_head
 from taujp_core.provenance import provenance
 from taujp_core.suites import Suite, load_suite
@@ -48,6 +49,8 @@ class Clock:
         self.started = time.perf_counter()
 
     def __exit__(self, *error: object) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.seconds += time.perf_counter() - self.started
 
 
@@ -68,7 +71,7 @@ def identity(tau: Parameters) -> Preconditioner:
     factors = {}
     for name, value in tau.items():
         rest = value[0].numel() if value.ndim > 1 else 0
-        eye = [torch.eye(size) for size in (len(value), rest)] if rest else [torch.ones(len(value))]
+        eye = [torch.eye(size).to(value) for size in (len(value), rest)] if rest else [torch.ones_like(value)]
         factors[name] = tuple(eye)
     return Preconditioner(factors)
 
@@ -77,7 +80,7 @@ def adam(training: Matching, tau: Parameters, learning_rate: float, chunk: int =
     """The merged vector after each step, whose gradient is the objective's own, of all images."""
     moving = {name: value.clone().requires_grad_() for name, value in tau.items()}
     optimizer = torch.optim.Adam(moving.values(), lr=learning_rate)
-    images, targets = torch.cat(training.images), torch.cat(training.targets)
+    images, targets = torch.cat(training.images).to(device_of(tau)), torch.cat(training.targets)
     while True:
         optimizer.zero_grad()
         for rows in torch.arange(len(images)).split(chunk):
@@ -95,7 +98,10 @@ def race(
     experts = [vector.tau for vector in vectors]
     solved, held = held_out([unlabelled(suite, v.task, images) for v in vectors], HELD_OUT, HELD_MOST)
     training, judge = (Matching(clip, "encoder", experts, sets) for sets in (solved, held))
-    tests = [(suite.task(v.task), first_images(suite, v.task, "test", test_images).tensors) for v in vectors]
+    tests = []
+    for vector in vectors:
+        pictures, labels = first_images(suite, vector.task, "test", test_images).tensors
+        tests.append((suite.task(vector.task), pictures, labels.to(device_of(clip.theta0))))
     start = actmat(experts)
     solvers = {
         "preconditioned conjugate gradients": lambda: gauss_newton(training, judge, start, True),
@@ -107,7 +113,7 @@ def race(
     def look(name: str, clock: Clock, tau: Parameters) -> None:
         right = [
             accuracy(training.features(tau, pictures), zero_shot_head(clip, task.classes, task.templates), labels)
-            for task, (pictures, labels) in tests
+            for task, pictures, labels in tests
         ]
         row = {"seconds": clock.seconds, "solved": training.objective(tau), "held": judge.objective(tau)}
         rows.append({"solver": name, **row, "accuracy": sum(right) / len(right)})
@@ -125,23 +131,29 @@ def race(
     return pd.DataFrame(rows)
 
 
-def cost(name: str, images: int, tasks: int) -> dict[str, float]:
+def cost(name: str, images: int, tasks: int, device: str) -> dict[str, float]:
     """Seconds an image of a forward pass and of each part of a round, with random weights and made-up pictures."""
-    clip = load_clip(name, device="cpu")
+    clip = load_clip(name, device=device)
     generator = torch.Generator().manual_seed(0)
     size = (images, 3, clip.image_size, clip.image_size)
     pictures = torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
-    tau = {name: 1e-3 * torch.randn(value.shape, generator=generator) for name, value in clip.theta0.items()}
+    tau = {name: 1e-3 * torch.randn(value.shape, generator=generator).to(value) for name, value in clip.theta0.items()}
     found = {}
 
     def timed(what: str, compute):
+        ready()
         started = time.perf_counter()
         result = compute()
+        ready()
         found[what] = (time.perf_counter() - started) / images
         return result
 
+    def ready() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
     matching = Matching(clip, "encoder", [tau], [pictures])
-    matching.features(tau, pictures[:1])
+    matching.features(tau, pictures)
     timed("forward pass", lambda: matching.features(tau, pictures))
     products = timed("graphs", lambda: KeptProducts(clip.encoder, clip.theta0, pictures))
     cotangent = timed("Jv", lambda: products.forward(tau))
@@ -163,6 +175,7 @@ def cost(name: str, images: int, tasks: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cost", help="an architecture: what a round costs there, instead of the race")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--images", type=int, default=32, help="of each task (of all, with --cost)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each solver")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
@@ -173,10 +186,10 @@ def main() -> None:
     arguments = parser.parse_args()
     where = provenance()
     if arguments.cost:
-        found = cost(arguments.cost, arguments.images, 8)
+        found = cost(arguments.cost, arguments.images, 8, arguments.device)
         print("\n".join(f"{what:44s} {value:10.4g}" for what, value in found.items()))
     else:
-        suite, clip = load_suite("mini"), load_clip("mini", device="cpu")
+        suite, clip = load_suite("mini"), load_clip("mini", device=arguments.device)
         runs = train_all(clip, suite, arguments.tasks, ["standard"], [0], arguments.store)
         vectors = [run.vector for run in runs]
         sizes = (arguments.images, arguments.seconds, arguments.test_images, arguments.every)

@@ -16,11 +16,13 @@ from torch.func import functional_call
 
 from taujp_core.forward_mode import forward_mode
 from taujp_core.jacobian import jacobian_products, transpose_product
-from taujp_core.memory import CPU_ACTIVATIONS, bytes_of, device_of, graph_bytes, memory_budget, to_device
+from taujp_core.memory import chunk_size, device_of, graph_bytes, memory_budget, to_device
 from taujp_core.models import Parameters
 
 # What both graphs keep, in units of what a training step keeps: measured 2.4 to 2.9 on the small CLIP and ViT-B/32.
 GRAPHS = 3
+# At least, on a GPU, where all images may fit at once: to the metric each is a sample (`preconditioner.py`).
+PARTS = 8
 
 
 class KeptProducts:
@@ -39,9 +41,11 @@ class KeptProducts:
         self.moving = {name: value.clone().requires_grad_() for name, value in self.theta.items()}
         device = device_of(theta)
         each = GRAPHS * graph_bytes(encoder, self.theta, images)
-        kept = max(0, memory_budget(device) // 2 // each)
-        kept = min(kept, len(images) if most is None else most)
-        self.chunk = chunk = max(1, max(CPU_ACTIVATIONS, bytes_of(self.theta)) // each)
+        budget = memory_budget(device) // 2
+        kept = min(budget // each, len(images) if most is None else most)
+        self.chunk = chunk = chunk_size(budget // PARTS, each, self.theta)
+        if device.type == "cuda":
+            self.chunk = chunk = min(chunk, math.ceil(len(images) / PARTS))
         self.graphs = [self.graph(to_device(part, device)) for part in images[:kept].split(chunk) if len(part)]
         self.rest = images[kept:]
         rest = [self.plain(to_device(part, device)) for part in self.rest.split(chunk) if len(part)]

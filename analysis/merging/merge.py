@@ -3,8 +3,8 @@
 On a few dozen to a few hundred unlabelled images a task the merged model's features are made those of each task's
 expert (`matching.py`). A round takes some of the images, linearises at the merged point (a linearised model is linear
 already) and solves the least squares problem for the change (`solve.py`); a line search holds the objective of the
-round's images from rising. Images that are held out decide where to start, ρ, the number of iterations and of rounds,
-and which round's vector is the result, so there is nothing to tune.
+round's images from rising. Images that are held out decide where to start, ρ, the number of iterations, of rounds and
+of a round's images, and which round's vector is the result, so there is nothing to tune.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from .rivals.actmat import actmat
 from .solve import solve
 
 HELD_OUT, HELD_MOST = 8, 16  # one image in so many is held out, and no more of a set than that
-ROUND_IMAGES = 64  # of each set in a round
+ROUND_IMAGES = 64  # of each set in the first round; after one that brings nothing the next has twice as many
 ITERATIONS = 6  # of a round, at most: re-linearising soon brings more than solving on
 ROUNDS = 24  # at most
 PATIENCE = 2  # rounds in a row without an improvement on held-out images
@@ -47,7 +47,8 @@ class Merged:
     """vector: the merged one, for α = 1.
 
     history: a row for the start (round 0) and for each round, with `held` (the objective on held-out images, features'
-    squared units), `before` and `after` (on the round's own images), rho, iterations and length of the step.
+    squared units), the round's `images` of each set and the objective `before` and `after` on them, rho, iterations
+    and length of the step.
     distances: a row for each set, with its mean squared distance from the expert on held-out images of the pre-trained
     model, of the plain sum Σ τ_t, at the start and of the result.
     """
@@ -71,7 +72,7 @@ def merge(
     images: for each vector's task, by its name; a few dozen do, hundreds are better. control: images on which the
     merged model shall stay what the pre-trained one is; they count as one task more. state: a file that the merge is
     saved in after every round, and goes on from if it was killed; whoever asked for it removes it. Ends after `rounds`
-    rounds of `round_images` images a set, and earlier when held-out images say so.
+    rounds, the first of `round_images` images a set, and earlier when held-out images say so.
 
     Raises ValueError for fewer than two vectors, vectors of different θ₀ or applications, a task twice, a task without
     images, and a state that is damaged or of another merge; FloatingPointError for vectors with NaN.
@@ -87,14 +88,13 @@ def merge(
     how = application(vectors[0].method)
     training, judge = Matching(clip, how, experts, solved), Matching(clip, how, experts, held)
     this = identity(vectors, sets, round_images)
-    going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge)
-    each = sum(min(len(own), round_images) for own in solved)
-    progress = Progress("merging", rounds * each, going.rounds * each)
+    going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge, round_images)
+    progress = Progress("merging", rounds, going.rounds, unit="round")
     while going.rounds < rounds and not going.ended:
-        going = one_round(going, training.part(going.rounds, round_images), judge)
+        going = one_round(going, training.part(going.rounds, going.images), judge)
         if state is not None:
             save(going, state, this)
-        progress.advance(each, held=f"{going.least:.4g}")
+        progress.advance(1, held=f"{going.least:.4g}")
     progress.close()
     everything = total(vectors)
     found = {"pretrained": zero, "sum": everything.like(clip.theta0).tau, "start": going.start, "merged": going.best}
@@ -106,13 +106,17 @@ def merge(
 
 @dataclass(frozen=True)
 class Going:
-    """What a merge carries from round to round. since: rounds in a row that brought nothing on held-out images."""
+    """What a merge carries from round to round.
+
+    since: rounds in a row that brought nothing on held-out images; images: of each set in the next round.
+    """
 
     start: Parameters
     tau: Parameters
     best: Parameters
     least: float
     since: int
+    images: int
     history: list[dict]
 
     @property
@@ -124,7 +128,7 @@ class Going:
         return self.since >= PATIENCE
 
 
-def started(vectors: Sequence[TaskVector], judge: Matching) -> Going:
+def started(vectors: Sequence[TaskVector], judge: Matching, images: int) -> Going:
     """At the best of some data-free merges: ActMat's, and the sum with some coefficients."""
     everything = total(vectors).like(judge.clip.theta0).tau
     tried = [actmat(judge.experts[: len(vectors)])]
@@ -132,7 +136,7 @@ def started(vectors: Sequence[TaskVector], judge: Matching) -> Going:
     objectives = [judge.objective(tau) for tau in tried]
     least = min(objectives)
     tau = tried[objectives.index(least)]
-    return Going(tau, tau, tau, least, 0, [row(least)])
+    return Going(tau, tau, tau, least, 0, images, [row(least)])
 
 
 def one_round(going: Going, part: Matching, judge: Matching) -> Going:
@@ -143,11 +147,10 @@ def one_round(going: Going, part: Matching, judge: Matching) -> Going:
     before = part.objective(going.tau)
     tau, length, after = line_search(part, going.tau, solution.delta, before)
     value = judge.objective(tau)
-    history = [*going.history, row(value, before, after, solution.rho, solution.iterations, length)]
-    if value < going.least:
-        since = 0 if value < (1 - LEAST) * going.least else going.since + 1
-        return Going(going.start, tau, tau, value, since, history)
-    return Going(going.start, tau, going.best, going.least, going.since + 1, history)
+    history = [*going.history, row(value, going.images, before, after, solution.rho, solution.iterations, length)]
+    since, images = (0, going.images) if value < (1 - LEAST) * going.least else (going.since + 1, 2 * going.images)
+    best, least = (tau, value) if value < going.least else (going.best, going.least)
+    return Going(going.start, tau, best, least, since, images, history)
 
 
 def line_search(part: Matching, tau: Parameters, delta: Parameters, before: float) -> tuple[Parameters, float, float]:
@@ -163,6 +166,7 @@ def line_search(part: Matching, tau: Parameters, delta: Parameters, before: floa
 
 def row(
     held: float,
+    images: int = 0,
     before: float | None = None,
     after: float | None = None,
     rho: float | None = None,
@@ -170,7 +174,8 @@ def row(
     length: float | None = None,
 ) -> dict[str, float | int | None]:
     """Of the history; the start has no images of its own, and no step."""
-    return {"held": held, "before": before, "after": after, "rho": rho, "iterations": iterations, "length": length}
+    on_images = {"images": images, "before": before, "after": after}
+    return {"held": held, **on_images, "rho": rho, "iterations": iterations, "length": length}
 
 
 def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor], control: Tensor | None) -> None:
@@ -205,7 +210,8 @@ def save(going: Going, path: Path, this: str) -> None:
     """Write the state atomically, with the merge that it is of and a digest of everything."""
     # Copies, for two of the vectors may be one, and safetensors refuses tensors that share memory.
     tensors = {f"{part}/{name}": value.clone() for part in VECTORS for name, value in getattr(going, part).items()}
-    progress = {"merge": this, "least": going.least, "since": going.since, "history": going.history}
+    carried = {"least": going.least, "since": going.since, "images": going.images, "history": going.history}
+    progress = {"merge": this, **carried}
     write_tensors(path, tensors, {"progress": progress, "digest": state_digest(tensors, progress)})
 
 
@@ -217,4 +223,4 @@ def resumed(path: Path, this: str, theta0: Parameters) -> Going:
     start, tau, best = (
         {name: tensors[f"{part}/{name}"].to(value.device) for name, value in theta0.items()} for part in VECTORS
     )
-    return Going(start, tau, best, progress["least"], progress["since"], progress["history"])
+    return Going(start, tau, best, *(progress[name] for name in ("least", "since", "images", "history")))

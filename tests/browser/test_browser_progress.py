@@ -31,7 +31,7 @@ def test_a_training_shows_a_line_that_moves_and_goes(browser, lab):
         page.wait_for_timeout(100)
     assert len(seen) >= 2
     assert seen == sorted(seen, key=int)
-    page.get_by_text(re.compile("Validation accuracy on street went from")).wait_for()
+    page.locator(".jp-OutputArea-output", has_text="Validation accuracy on street went from").wait_for()
     assert page.locator(".jp-OutputArea-output", has_text="image/s").count() == 0
 
     page.keyboard.press("Control+s")

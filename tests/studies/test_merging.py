@@ -189,10 +189,24 @@ def test_every_image_takes_part_and_those_held_out_never_do():
     assert sets.part(0, 18) is sets
 
 
+def test_after_a_round_that_brings_nothing_the_next_has_twice_as_many_images(tiny, monkeypatch):
+    monkeypatch.setattr(merging, "ITERATIONS", 2)
+    counts, part = [], Matching.part
+    monkeypatch.setattr(Matching, "part", lambda self, number, count: counts.append(count) or part(self, number, count))
+    arguments = (vectors_of(tiny), tiny, images_of(24))
+    assert merge(*arguments, rounds=2, round_images=5).history.images.tolist() == [0, 5, 5]
+    monkeypatch.setattr(merging, "LEAST", 1.0)  # no round brings so much
+    assert merge(*arguments, rounds=9, round_images=5).history.images.tolist() == [0, 5, 10]
+    assert counts == [5, 5, 5, 10]
+
+
 def test_a_killed_merge_goes_on_bit_for_bit(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(merging, "ITERATIONS", 2)
+    monkeypatch.setattr(merging, "LEAST", 1.0)  # so that every round has twice the images of the one before
+    monkeypatch.setattr(merging, "PATIENCE", 9)
     arguments = (vectors_of(tiny), tiny, images_of(12))
-    whole = merge(*arguments, rounds=3, round_images=5)
+    whole = merge(*arguments, rounds=3, round_images=2)
+    assert whole.history.images.tolist() == [0, 2, 4, 8]
     state, one_round = tmp_path / "state.safetensors", merging.one_round
 
     class Killed(BaseException):
@@ -209,16 +223,16 @@ def test_a_killed_merge_goes_on_bit_for_bit(tiny, tmp_path, monkeypatch):
 
         monkeypatch.setattr(merging, "one_round", once)
         try:
-            found = merge(*arguments, state=state, rounds=3, round_images=5)
+            found = merge(*arguments, state=state, rounds=3, round_images=2)
         except Killed:
             continue
     assert found.vector.digest() == whole.vector.digest()
     assert found.history.equals(whole.history) and found.distances.equals(whole.distances)
     with pytest.raises(ValueError, match="is the state of another merge"):
-        merge(vectors_of(tiny, size=0.04), *arguments[1:], state=state, rounds=3, round_images=5)
+        merge(vectors_of(tiny, size=0.04), *arguments[1:], state=state, rounds=3, round_images=2)
     state.write_bytes(state.read_bytes()[:-8])
     with pytest.raises(ValueError, match="is truncated or not a safetensors file"):
-        merge(*arguments, state=state, rounds=3, round_images=5)
+        merge(*arguments, state=state, rounds=3, round_images=2)
 
 
 def nan_in(vector: TaskVector) -> TaskVector:
