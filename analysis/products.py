@@ -1,7 +1,5 @@
 """What is measured once for a data set, and answers for every coefficient?
 
-What is measured once per data set, and then answers for every coefficient.
-
 `Products` (linearised models) holds f₀ and Jτₜ: features at any coefficients are a sum. `Forward` (non-linear
 models) runs the edited encoder over images that were moved to the device once. Both answer `edited_features`.
 """

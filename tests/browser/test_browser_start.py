@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 def test_make_lab_opens_on_a_page_that_leads_to_the_notebooks(browser, tmp_path):
     line = subprocess.run(
-        ["make", "-n", "lab", f"BIN={Path(sys.executable).parent}"],
+        ["make", "-n", "--no-print-directory", "lab", f"BIN={Path(sys.executable).parent}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
