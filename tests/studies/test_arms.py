@@ -51,8 +51,8 @@ def test_doses_and_shares_change_the_source_alone(mini, tmp_path):
 
 
 def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
-    points = edits(mini, SUITE, runs(mini, tmp_path), IMAGES, solve_images=12, iterations=10)
-    assert len(points) == 6 * (len(DOSES) + 3 + 3) * 2
+    points = edits(mini, SUITE, runs(mini, tmp_path)[:2], IMAGES, solve_images=12, iterations=10)
+    assert len(points) == 2 * (len(DOSES) + 3 + 3) * 2
     means = points.groupby(["arm", "level"]).tau_jp.mean()
     untreated = means["edit", 0.0]
     # The same vectors, but beside other ones in a pass: float32 sums in another order.
