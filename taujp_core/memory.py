@@ -5,7 +5,9 @@ Chunk sizes from a memory budget, and a smaller budget when the device runs out.
 
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import psutil
 import torch
@@ -18,6 +20,8 @@ from .forward_mode import forward_mode
 from .models import Parameters
 
 Result = TypeVar("Result")
+
+KNOWN: WeakKeyDictionary[nn.Module, dict[tuple, object]] = WeakKeyDictionary()  # what was measured of an encoder
 
 # Enough at once on a CPU. Larger tensors come from the system anew each time and cost page faults: on the small CLIP
 # 128 MiB were 6 % faster than 256. But weights are read for every chunk, so that large models may take more, below.
@@ -98,6 +102,27 @@ def storage_of(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
+def measured_once(measure: Callable[..., Result]) -> Callable[..., Result]:
+    """What an image takes depends on the encoder, the image's size and the number formats alone.
+
+    Before a few images are computed with, measuring takes as long as the computation.
+    """
+
+    @wraps(measure)
+    def known(encoder: nn.Module, theta0: Parameters, images: Tensor) -> Result:
+        value = next(iter(theta0.values()))
+        device = value.device.type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        key = (measure.__name__, images.shape[1:], images.dtype, value.dtype, device, autocast)
+        of_encoder = KNOWN.setdefault(encoder, {})
+        if key not in of_encoder:
+            of_encoder[key] = measure(encoder, theta0, images)
+        return of_encoder[key]
+
+    return known
+
+
+@measured_once
 @torch.no_grad()
 def activation_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> tuple[int, int]:
     """Bytes an image of a forward pass: its largest tensor, and all of them together (a graph keeps at most these).
@@ -115,6 +140,7 @@ def activation_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> 
     return max(1, *more), max(1, sum(more))
 
 
+@measured_once
 def graph_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> int:
     """Bytes an image that a training step keeps from its forward to its backward pass: it takes at least so much.
 

@@ -1,5 +1,9 @@
 """Shapes and types in annotations are enforced in all tests; fixtures that several files use."""
 
+# Whatever is imported under the hook is compiled anew, these and what they import too: some ten seconds.
+import datasets  # noqa: F401
+import open_clip  # noqa: F401
+import torchvision.datasets  # noqa: F401
 from jaxtyping import install_import_hook
 
 with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):

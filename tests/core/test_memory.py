@@ -120,6 +120,24 @@ def test_graph_bytes_are_what_the_backward_pass_needs(small):
     assert memory.graph_bytes(network, theta, random_images(1)) == 8 * kept
 
 
+def test_an_encoder_is_measured_once_for_each_image_size_and_number_format(small, monkeypatch):
+    network, theta = small
+    calls, own = [], memory.functional_call
+    monkeypatch.setattr(memory, "functional_call", lambda *arguments: calls.append(1) or own(*arguments))
+    first = (
+        memory.graph_bytes(network, theta, random_images(1)),
+        memory.activation_bytes(network, theta, random_images(1)),
+    )
+    assert len(calls) == 4  # with two and with three images
+    again = (
+        memory.graph_bytes(network, theta, random_images(5)),
+        memory.activation_bytes(network, theta, random_images(5)),
+    )
+    assert again == first and len(calls) == 4
+    halves = {name: value.float() for name, value in theta.items()}
+    assert memory.graph_bytes(network, halves, random_images(1)) == first[0] / 2
+
+
 def test_a_training_step_takes_no_less_than_its_graph(mini):
     largest, everything = memory.activation_bytes(mini.encoder, mini.theta0, random_images(1))
     assert largest < memory.graph_bytes(mini.encoder, mini.theta0, random_images(1)) <= everything

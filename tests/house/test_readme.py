@@ -80,7 +80,7 @@ def test_the_examples_in_python_run(mini, at_desk, capsys):
 def test_the_examples_on_interference_run(at_desk, monkeypatch, capsys):
     # The page looks at whole validation splits.
     loaded = importlib.import_module("taujp_core.datasets").load_split
-    short = lambda task, split: torch.utils.data.TensorDataset(*loaded(task, split)[:8])  # noqa: E731
+    short = lambda task, split: torch.utils.data.TensorDataset(*loaded(task, split)[:4])  # noqa: E731
     monkeypatch.setattr("taujp_core.datasets.load_split", short)
     names = run_page("docs/interfere.md")
     said = capsys.readouterr().out

@@ -101,11 +101,11 @@ def test_maps_that_cannot_be_summed_up_are_refused():
 def test_a_map_equals_predictions_of_edited_models(method, mini64):
     """In float64, where no image sits on a boundary that rounding could move."""
     pair = vectors(mini64, method, 0.05)
-    sources, heads = pair_sources(mini64, SUITE, pair, 30)
+    sources, heads = pair_sources(mini64, SUITE, pair, 12)
     found = disentanglement_map(sources, heads, [0.0, 1.0, 1.5]).set_index(["alpha_1", "alpha_2"])
     for (first, second), row in found.iterrows():
         for t, task in enumerate(("uci", "signs")):
-            images = load_split(SUITE.task(task), "validation").tensors[0][:30]
+            images = load_split(SUITE.task(task), "validation").tensors[0][:12]
             both, alone = (
                 predictions(mini64, method, pair, images, head(mini64, task), alpha)
                 for alpha in ([first, second], [first, 0.0] if t == 0 else [0.0, second])
