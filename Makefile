@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 # A thread each, for as many run at once as there are cores, and share the store: one trains, the others wait for it.
 ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 NBVAL := --nbval --nbval-cell-timeout=1800
-# 60 trains what eight others read. They come last: until then there is other work, and nobody waits.
+# 60 trains what nine others read. They come last: until then there is other work, and nobody waits.
 NOTEBOOKS := 60_calibration 20_causal_probe 61_invariance 50_public_checkpoints 40_continual 32_analogy 05_pretrain_mini \
     62_invariant_vectors 00_quickstart 52_arena 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
 # Reads what 30 and 31 wrote.

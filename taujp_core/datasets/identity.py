@@ -67,8 +67,8 @@ def own_identity(source: ClassFolders | Hub | Table | InMemory) -> dict:
             return {**asdict(source), "commit": commit(source)}
         case ClassFolders():
             folder = below_data(source.path)
-            parts = [class_images(folder / part) for part in PARTS if (folder / part).is_dir()]
-            paths = [path for part in parts for images in part.values() for path in images]
+            parts = [folder / part for part in PARTS if (folder / part).is_dir()] or [folder]
+            paths = [path for part in parts for images in class_images(part).values() for path in images]
             return {"folders": source.folders, "files": files_digest(folder, paths)}
         case Table():
             folder = below_data(source.path)

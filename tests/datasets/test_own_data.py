@@ -198,8 +198,9 @@ def test_tensors_and_datasets_without_any_file(root):
     assert run_config(suite, "pils", "linear").warmup_steps == 0  # of 2 steps
 
 
-def test_what_a_run_sees_is_part_of_its_identity(root):
-    write_class_folders(root / "pets", {"train": 13}, CLASSES)
+@pytest.mark.parametrize("part", ["train", "."])
+def test_what_a_run_sees_is_part_of_its_identity(root, part):
+    write_class_folders(root / "pets", {part: 13}, CLASSES)
     images, labels = some_images(20), torch.arange(20) % 2
     changed = images.clone()
     changed[3, 0, 0, 0] ^= 1
@@ -211,7 +212,7 @@ def test_what_a_run_sees_is_part_of_its_identity(root):
     assert of_tensors[0] == of_tensors[1] != of_tensors[2]
     assert identity(own_task("t", CLASSES, train=(images, 1 - labels))) != of_tensors[0]
     before = identity(own_task("pets", folder="pets"))
-    path = root / "pets/train/cat/003.png"
+    path = root / "pets" / part / "cat/003.png"
     assert identity(own_task("pets", folder="pets")) == before
     original = path.read_bytes()
     whole = Image.open(path).copy()
