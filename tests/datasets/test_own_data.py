@@ -223,7 +223,7 @@ def test_what_a_run_sees_is_part_of_its_identity(root, part):
     assert identity(own_task("pets", folder="pets")) == before
     shutil.move(root / "pets", root / "elsewhere")
     assert identity(own_task("pets", folder="elsewhere")) == before  # the same files in another place
-    path = root / "elsewhere/train/cat/003.png"
+    path = root / "elsewhere" / part / "cat/003.png"
     path.rename(path.with_name("300.png"))
     assert identity(own_task("pets", folder="elsewhere")) != before
 
