@@ -55,7 +55,8 @@ def accuracy_versus_seconds(summary: pd.DataFrame) -> go.Figure:
     )
     figure.update_yaxes(title="mean test accuracy of the tasks", col=1)
     title = "Accuracy against time (filled: α = 1, open: α tuned)"
-    return styled(figure, title, 560, 330 + 300 * len(methods))
+    height = max(560, 170 + 30 * len(shown))  # room for a line a merge in the legend
+    return styled(figure, title, height, 330 + 300 * len(methods))
 
 
 def lines(table: pd.DataFrame, x: str, y: str) -> list[go.Scatter]:
