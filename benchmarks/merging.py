@@ -1,6 +1,6 @@
 """What does the merge's solver cost, and what do other solvers reach in that time? One problem, one process, in turn.
 
-    python benchmarks/merging.py                      # four tasks of mini, 32 images each: about ten minutes on a core
+    python benchmarks/merging.py                      # five tasks of mini, 32 images each: about ten minutes on a core
     python benchmarks/merging.py --cost ViT-B-32      # image-passes of a merge, and seconds an image-pass
 
 The race: eight (or fewer) `standard` vectors of a run store, merged from ActMat's vector on the same images towards
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32, help="of each task (of all, with --cost)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each solver")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two looks")
-    parser.add_argument("--tasks", nargs="*", default=["mnist", "street", "signs", "terrain"])
+    parser.add_argument("--tasks", nargs="*", default=["mnist", "fashion", "street", "signs", "terrain"])
     parser.add_argument("--test-images", type=int, default=200)
     parser.add_argument("--store", default="runs")
     parser.add_argument("--json", type=Path, help="write the figures, hardware and versions to this file")
