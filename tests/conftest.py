@@ -11,6 +11,7 @@ with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):
     import taujp_core.pretrain  # noqa: F401
 
 import copy
+import os
 
 import pytest
 import torch
@@ -20,6 +21,11 @@ from taujp_core.models import Clip, fingerprint, load_clip
 
 # Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
 torch.set_num_threads(1)
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One process more than there are cores: one test or other always waits for kernels and workers that it started."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

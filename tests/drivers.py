@@ -93,7 +93,8 @@ def drive(arguments: list[str], environment: dict[str, str], said: str) -> None:
     dask.config.refresh()  # it was imported by the process that forks, which does not see this environment
     if socket := environment.get("QUICK_WORKERS"):
         line = cluster.worker_line  # which begins with: python -m dask worker
-        cluster.worker_line = lambda *of: [sys.executable, "-I", "-S", LAUNCHER, socket, "worker", *line(*of)[4:]]
+        launcher = [sys.executable, "-I", "-S", LAUNCHER, "null", socket, "worker"]
+        cluster.worker_line = lambda *of: [*launcher, *line(*of)[4:]]
     sys.exit(main(arguments))
 
 

@@ -1,9 +1,10 @@
-"""Kernels and workers that start at once: forked from a process that has torch, so that a test may kill many of them.
+"""Kernels and workers that start at once: forked from a process that has imported what takes seconds.
 
 They are Jupyter's and Dask's own. What would start one starts this file as a launcher, which asks the process that
 listens to fork it, and lives as long as it: the launcher ends with its parent, and what was forked with the launcher.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -11,22 +12,32 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+READ_AT_IMPORT = ("CUDA", "HF_", "MKL", "OMP", "PLOTLY", "PYTHON", "TORCH", "TRANSFORMERS")  # how such variables begin
 
-def serve(path: str) -> None:
-    """Fork a kernel or a worker for each launcher that connects to the socket at `path`."""
-    from distributed.cli import dask_worker
-    from ipykernel.kernelapp import IPKernelApp
 
+def serve(path: str, modules: Sequence[str] = ()) -> None:
+    """Fork a kernel or a worker for each launcher that connects to the socket at `path`, as long as the parent lives.
+
+    The modules are imported when the first one comes.
+    """
+    parent = os.getppid()
     os.setsid()
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
+    server.settimeout(1.0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
-    while True:
-        connection, _ = server.accept()
+    while os.getppid() == parent:
+        try:
+            connection, _ = server.accept()
+        except TimeoutError:
+            continue
         text, files, _, _ = socket.recv_fds(connection, 2**20, 2)
+        for module in modules:
+            importlib.import_module(module)
         if os.fork():
             connection.close()
             for file in files:
@@ -43,14 +54,26 @@ def serve(path: str) -> None:
         threading.Thread(target=lambda: (connection.recv(1), os._exit(1)), daemon=True).start()  # noqa: B023
         kind, *arguments = asked["arguments"]
         if kind == "kernel":
+            from ipykernel.kernelapp import IPKernelApp
+
             parent = asked["environment"]["JPY_PARENT_PID"]
             IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={parent}"])
         else:
+            from distributed.cli import dask_worker
+
             dask_worker.main(arguments, standalone_mode=False)
         os._exit(0)
 
 
-def launch(path: str, arguments: list[str]) -> None:
+def read_at_import() -> dict[str, str]:
+    """What libraries look at when they are imported."""
+    return {name: value for name, value in os.environ.items() if name.startswith(READ_AT_IMPORT)}
+
+
+def launch(path: str, arguments: list[str], imported_with: dict[str, str] | None = None) -> None:
+    """imported_with: what the process that forks has read at import; where it is other, an ordinary kernel starts."""
+    if imported_with not in (None, read_at_import()):
+        os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *arguments[1:]])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = int(os.environ.get("JPY_PARENT_PID", os.getppid()))  # which may be dead already
     connection = socket.socket(socket.AF_UNIX)
@@ -63,13 +86,17 @@ def launch(path: str, arguments: list[str]) -> None:
     os._exit(1)
 
 
-def write_kernel(folder: Path, path: str) -> None:
-    """A kernel `python3` below FOLDER, which is then named by JUPYTER_PATH."""
+def write_kernel(folder: Path, path: str, imported_with: dict[str, str] | None = None) -> None:
+    """A kernel `python3` below FOLDER, which is then named by JUPYTER_PATH; see `launch`."""
     place = folder / "kernels" / "python3"
     place.mkdir(parents=True)
-    argv = [sys.executable, "-I", "-S", __file__, path, "kernel", "-f", "{connection_file}"]
+    argv = [sys.executable, "-I", "-S", __file__, json.dumps(imported_with), path, "kernel", "-f", "{connection_file}"]
     (place / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
 
 
 if __name__ == "__main__":
-    launch(sys.argv[1], sys.argv[2:])
+    of, path, *rest = sys.argv[1:]
+    if of == "serve":
+        del sys.path[0]  # notebooks do not see this folder
+        serve(path, rest)
+    launch(path, rest, json.loads(of))
