@@ -4,7 +4,7 @@ What `interference.reduce_tau_jp` buys for one-shot addition, against the vector
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,23 +43,25 @@ def addition_accuracies(
     The first `images` images of each split; application as in `arms`.
     """
     measure = measure_products if application == "linearised" else forward_source
-    everything, validation, test = total(vectors), [], {}
-    points = [[1.0, 0.0], *([0.0, alpha] for alpha in COEFFICIENTS)]
-    for vector in vectors:
-        task = suite.task(vector.task)
-        head = zero_shot_head(clip, task.classes, task.templates)
-        for split in ("validation", "test"):
-            source = measure(clip, [vector, everything], first_images(suite, task.name, split, images))
+    everything = total(vectors)
+    heads = [zero_shot_head(clip, task.classes, task.templates) for task in (suite.task(v.task) for v in vectors)]
+
+    def accuracies(split: str, coefficients: Sequence[float]) -> Iterator[tuple[str, float, list[float]]]:
+        """Of each vector's task: its name, the accuracy of the vector alone, and of the sum at each coefficient."""
+        points = [[1.0, 0.0], *([0.0, alpha] for alpha in coefficients)]
+        for vector, head in zip(vectors, heads, strict=True):
+            source = measure(clip, [vector, everything], first_images(suite, vector.task, split, images))
             alone, *curve = scores(source, head, points).accuracy
-            if split == "test":
-                test[task.name] = (alone, dict(zip(COEFFICIENTS, curve, strict=True)))
-            else:
-                frame = pd.DataFrame({"split": split, "coefficient": COEFFICIENTS, "accuracy": curve})
-                validation.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
+            yield vector.task, alone, curve
+
+    validation = []
+    for _, alone, curve in accuracies("validation", COEFFICIENTS):
+        frame = pd.DataFrame({"split": "validation", "coefficient": COEFFICIENTS, "accuracy": curve})
+        validation.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
     alpha = tuned_coefficient(pd.concat(validation))
     return pd.DataFrame(
-        {"task": task, "single": alone, "one_shot": curve[1.0], "best": curve[alpha], "alpha": alpha}
-        for task, (alone, curve) in test.items()
+        {"task": task, "single": alone, "one_shot": one_shot, "best": best, "alpha": alpha}
+        for task, alone, (one_shot, best) in accuracies("test", (1.0, alpha))
     )
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -27,9 +28,11 @@ from .step_images import parts_of, penalised_splits, penalty_images, step_batche
 from .task_vectors import TaskVector, check_theta0
 from .training_state import is_due, restore_state, save_state
 
+Part = TypeVar("Part")
+
 STATE, RESUMPTIONS = "state.safetensors", "resumed.json"
 EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
-EVALUATION_STEPS = 3  # least mean distance of two of them: a short training has fewer
+EVALUATION_STEPS = 6  # least mean distance of two of them: a short training has fewer
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
@@ -169,12 +172,7 @@ def train(training: Training, snapshot_steps: Sequence[int]) -> None:
             slope, loss, penalty = mean_gradient(gradient, parts_of(images, labels, others, config, step))
         unread.append(torch.stack([loss, penalty]))
 
-        for name, value in moving.items():
-            value.grad = slope[name]
-        torch.nn.utils.clip_grad_norm_(moving.values(), config.clip_norm)
-        for group in training.optimizer.param_groups:
-            group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
-        training.optimizer.step()
+        descend(training.optimizer, moving, slope, config, step)
         training.step = done = step + 1
 
         save = is_due(saved, cost) and done < config.steps
@@ -218,8 +216,20 @@ def finish(training: Training) -> None:
     write_json(training.folder / "record.json", record)
 
 
+def descend(
+    optimizer: torch.optim.Optimizer, moving: Parameters, gradient: Parameters, config: RunConfig, step: int
+) -> None:
+    """One step of the optimiser, at its learning rate, along the gradient cut to the configuration's norm."""
+    for name, value in moving.items():
+        value.grad = gradient[name]
+    torch.nn.utils.clip_grad_norm_(moving.values(), config.clip_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
+    optimizer.step()
+
+
 def mean_gradient(
-    gradient: Callable[[Batch], tuple[Parameters, Tensor, Tensor]], parts: Sequence[Batch]
+    gradient: Callable[[Part], tuple[Parameters, Tensor, Tensor]], parts: Sequence[Part]
 ) -> tuple[Parameters, Tensor, Tensor]:
     """Gradient with respect to τ, task loss and penalty, averaged over a step's equal parts: those of the whole."""
     share = 1 / len(parts)

@@ -39,7 +39,7 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     assert sum(losses[-3:]) < sum(losses[:3])
     assert (max(row["penalty"] for row in run.record["history"]) > 0) == method.startswith("taujp")
     assert run.record["theta0"] == mini.fingerprint == run.vector.theta0_fingerprint
-    assert [row["step"] for row in run.record["curve"]] == [0, 3, 6, 9, 12]
+    assert [row["step"] for row in run.record["curve"]] == [0, 6, 12]
     assert run.record["seconds"] > 0
     assert run.record["peak_memory_mib"] > 50
     assert set(run.record["versions"]) >= {"python", "torch", "open_clip_torch"}

@@ -95,7 +95,7 @@ def outcome(run) -> dict:
 
 
 @pytest.mark.parametrize("method", TRAINED)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     accumulation=st.sampled_from([1, 2]),
     started=st.booleans(),

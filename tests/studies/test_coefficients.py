@@ -41,7 +41,7 @@ def test_curves_from_products_are_those_of_the_linearised_model(mini64):
     pair, images = vectors(mini64), random_images(40)
     ours = measure_products(mini64, pair, TensorDataset(images, torch.zeros(40, dtype=torch.long)))
     classes = head(mini64).double()
-    for alpha in COEFFICIENTS:
+    for alpha in COEFFICIENTS[::3]:
         tau = {name: alpha * (pair[0].tau[name] + pair[1].tau[name]) for name in mini64.theta0}
         expected = logits(linearised_features(mini64.encoder, mini64.theta0, tau, images), classes).argmax(-1)
         assert torch.equal(logits(ours.edited_features([alpha, alpha]), classes).argmax(-1), expected)
@@ -101,11 +101,11 @@ def test_maps_that_cannot_be_summed_up_are_refused():
 def test_a_map_equals_predictions_of_edited_models(method, mini64):
     """In float64, where no image sits on a boundary that rounding could move."""
     pair = vectors(mini64, method, 0.05)
-    sources, heads = pair_sources(mini64, SUITE, pair, 12)
+    sources, heads = pair_sources(mini64, SUITE, pair, 8)
     found = disentanglement_map(sources, heads, [0.0, 1.0, 1.5]).set_index(["alpha_1", "alpha_2"])
     for (first, second), row in found.iterrows():
         for t, task in enumerate(("uci", "signs")):
-            images = load_split(SUITE.task(task), "validation").tensors[0][:12]
+            images = load_split(SUITE.task(task), "validation").tensors[0][:8]
             both, alone = (
                 predictions(mini64, method, pair, images, head(mini64, task), alpha)
                 for alpha in ([first, second], [first, 0.0] if t == 0 else [0.0, second])
