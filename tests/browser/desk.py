@@ -120,7 +120,7 @@ class Lab:
     def address(self) -> str:
         """As the server says it, when it answers."""
         while self.server.poll() is None:
-            found = re.search(r"http://(?:127\.0\.0\.1|localhost):(\d+)/lab", self.log.read_text())
+            found = re.search(r"http://(?:127\.0\.0\.1|localhost):(\d+)/(?:lab|tree)", self.log.read_text())
             time.sleep(0.5)
             if found:
                 with suppress(urllib.error.URLError):

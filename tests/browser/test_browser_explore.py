@@ -1,13 +1,14 @@
 """Live coefficients in a browser: sliders move, and the numbers are those that Python computes for these coefficients."""
 
 import statistics
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright")
 
-from desk import cut_off, keep_picture, open_window
+from desk import Lab, cut_off, keep_picture, open_window
 from playwright.sync_api import Locator, Page, expect
 
 from analysis.explore.answers import Answers
@@ -155,6 +156,29 @@ def test_nothing_is_cut_off_and_nothing_complains(opened):
     keep_picture(opened.page, "jupyterlab-explore")
     assert cut_off(opened.page, ".taujp-explore") == []
     assert opened.complaints == []
+
+
+def test_sliders_in_a_classic_notebook_give_what_python_computes(browser, lab, explorer, tmp_path):
+    """Notebook 7, with the runs that JupyterLab's notebook has trained. Its console has complaints of its own."""
+    (tmp_path / "home").symlink_to(lab.home)
+    command = (sys.executable, "-m", "jupyter", "notebook", f"--ServerApp.root_dir={tmp_path / 'notebooks'}")
+    classic = Lab(tmp_path, command)
+    try:
+        notebook = classic.copy("36_explore", tasks=TASKS, methods=METHODS, recipe=RECIPE, images=IMAGES, train=False)
+        window = open_window(browser)
+        window.page.goto(f"{classic.url}/notebooks/{notebook.name}")
+        window.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        window.page.wait_for_timeout(5000)  # see Lab.open
+        classic.run_all(window)
+        panel = panel_of(window.page)
+        check_numbers(panel, explorer.answers[0], [1.0, 1.0])
+        move(panel, "street", 0.1)
+        check_numbers(panel, explorer.answers[0], [1.0, 0.1])
+        panel.scroll_into_view_if_needed()
+        keep_picture(window.page, "notebook-explore")
+        assert cut_off(window.page, ".taujp-explore") == []
+    finally:
+        classic.stop()
 
 
 def test_runs_that_are_not_there_are_answered_in_the_panel(browser, lab):
