@@ -5,6 +5,10 @@ inputs, so that τ_tᵀτ_t stands for the second moment of the inputs that task
 keys and values apart (as the authors' script has it, --mha=split):
 
     τ = Σ_t τ_t C_t · (Σ_t C_t)⁺,   C_t = τ_tᵀτ_t.
+
+Where as many vectors as in / out are merged (four, in the second map of a ViT's MLP) the sum of the C_t is of full rank by
+a hair: its smallest eigenvalues are next to zero and their inverses next to infinite. Four vectors of `mini` come out at
+an accuracy of 0.12, two at 0.76 and eight at 0.72 (results/mini/52_arena.ipynb).
 """
 
 from collections.abc import Sequence
