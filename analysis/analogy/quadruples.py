@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from taujp_core.datasets import load_split
 from taujp_core.jacobian import product_norms
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
@@ -27,6 +26,7 @@ from taujp_core.task_vectors import TaskVector
 
 from ..batches import by_method_and_seed
 from ..coefficients import best_scalar, scores
+from ..images import first_images
 from ..products import edited_source, measure_products
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
@@ -129,30 +129,36 @@ def tasks_of(quadruples: Sequence[Quadruple], suite: Suite) -> list[str]:
     return [name for name in suite.tasks if any(name in quadruple.tasks() for quadruple in quadruples)]
 
 
-def measure_analogies(clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run]) -> Analogies:
-    """All quadruples with each method's and seed's vectors, in the encoder or linearised, as the method is applied."""
+def measure_analogies(
+    clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run], images: int = 0
+) -> Analogies:
+    """All quadruples with each method's and seed's vectors, in the encoder or linearised, as the method is applied.
+
+    On the first `images` of each split, all for 0.
+    """
     tables = []
     for (method, seed), group in by_method_and_seed(runs).items():
         vectors = {run.config.task: run.vector for run in group}
         for target in dict.fromkeys(quadruple.target for quadruple in quadruples):
             ours = [quadruple for quadruple in quadruples if quadruple.target == target]
-            found = measure_target(clip, suite, ours, vectors)
+            found = measure_target(clip, suite, ours, vectors, images)
             tables.append([table.assign(method=method, seed=seed) for table in found])
     return Analogies(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 
 def measure_target(
-    clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], vectors: dict[str, TaskVector]
+    clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], vectors: dict[str, TaskVector], images: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """The three tables for quadruples with one target: one pass a split with all vectors."""
     task = suite.task(quadruples[0].target)
     head = zero_shot_head(clip, task.classes, task.templates)
     names = tasks_of(quadruples, suite)
     ours = [vectors[name] for name in names]
-    products = measure_products(clip, ours, load_split(task, "validation"))
+    on = first_images(suite, task.name, "validation", images)
+    products = measure_products(clip, ours, on)
     linearised = application(ours[0].method) == "linearised"
-    validation = products if linearised else edited_source(clip, ours, load_split(task, "validation"))
-    test = edited_source(clip, ours, load_split(task, "test"))
+    validation = products if linearised else edited_source(clip, ours, on)
+    test = edited_source(clip, ours, first_images(suite, task.name, "test", images))
     known: dict[tuple, float] = {}  # quadruples share models
 
     def accuracy(source: object, direction: np.ndarray, coefficient: float) -> float:

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 from conftest import random_like
-from torch.utils.data import TensorDataset
 
 import analysis.analogy.quadruples
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
@@ -98,20 +97,15 @@ def runs_of(clip, method, tasks, folder):
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_models_are_sums_of_the_right_vectors_on_the_target(method, mini, tmp_path, monkeypatch):
     monkeypatch.setattr(analysis.analogy.quadruples, "COEFFICIENTS", (0.0, 0.6, 1.0))
-    splits = {
-        split: TensorDataset(*load_split(SUITE.task("uci-inverted"), split)[:50]) for split in ("validation", "test")
-    }
+    splits = {split: load_split(SUITE.task("uci-inverted"), split)[:50] for split in ("validation", "test")}
     swapped = Quadruple("uci-inverted", "fashion-inverted", "uci", "fashion")
-    monkeypatch.setattr(
-        analysis.analogy.quadruples, "load_split", lambda task, split: {"uci-inverted": splits}[task.name][split]
-    )  # fmt: skip
     runs = runs_of(mini, method, tasks_of([QUADRUPLE, swapped], SUITE), tmp_path)
-    found = measure_analogies(mini, SUITE, [QUADRUPLE, swapped], runs)
+    found = measure_analogies(mini, SUITE, [QUADRUPLE, swapped], runs, images=50)
     tau = {run.config.task: run.vector for run in runs}
     head = zero_shot_head(mini, SUITE.task("uci").classes, SUITE.task("uci").templates)
 
     def expected(split, vectors, alphas):
-        images, labels = splits[split].tensors
+        images, labels = splits[split]
         theta = edited(mini.theta0, vectors, alphas)
         if method == "standard":
             return accuracy(features(mini.encoder, theta, images), head, labels)
@@ -132,7 +126,7 @@ def test_models_are_sums_of_the_right_vectors_on_the_target(method, mini, tmp_pa
     assert zero.tolist() == [close(expected("test", [], []))] * 4
     combined = {name: sum(s * v.tau[name] for s, v in zip((1, 1, -1), three, strict=True)) for name in mini.theta0}
     taus = [*(vector.tau for vector in three), combined]
-    norms = jacobian_products(mini.encoder, mini.theta0, taus, splits["validation"].tensors[0])[1].norm(dim=-1).mean(-1)
+    norms = jacobian_products(mini.encoder, mini.theta0, taus, splits["validation"][0])[1].norm(dim=-1).mean(-1)
     measured = found.tau_jp[found.tau_jp.quadruple == str(swapped)].set_index("vector").tau_jp
     assert measured[list(VECTORS)].to_numpy() == pytest.approx(norms.numpy(), rel=1e-3)
 

@@ -34,12 +34,7 @@ NOTHING = "There is nothing to compare: "
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
     """Every split is its first 12 images."""
-    for module in (
-        analysis.analogy.quadruples,
-        analysis.continual.sequences,
-        analysis.images,
-        taujp_core.finetune,
-    ):
+    for module in (analysis.continual.sequences, analysis.images, taujp_core.finetune):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
 
 
