@@ -31,6 +31,7 @@ def config(method="taujp-efficient", task="uci", **changes):
     return run_config("mini", task, method, tasks=["uci", "mnist"], **{**SHORT, **changes})
 
 
+@pytest.mark.usefixtures("short_validation")
 @pytest.mark.parametrize("method", TRAINED)
 def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     run = finetune(config(method, steps=12, batch_size=32), tmp_path, mini)
@@ -50,6 +51,7 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     assert all(torch.equal(again.vector.tau[name], value) for name, value in run.vector.tau.items())
 
 
+@pytest.mark.usefixtures("short_validation")
 def test_a_finished_run_is_loaded_not_trained_again(mini, tmp_path, monkeypatch):
     first = finetune(config(), tmp_path, mini)
     monkeypatch.setattr(finetuning, "mean_gradient", lambda *arguments: pytest.fail("trained again"))

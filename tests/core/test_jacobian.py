@@ -57,8 +57,9 @@ def test_vectors_that_leave_parameters_alone(network):
     encoder, theta0 = network
     images = random_images(3)
     kinds = {(name.rpartition(".")[2], value.shape): name for name, value in theta0.items()}
+    zeros, step = {name: torch.zeros_like(value) for name, value in theta0.items()}, random_like(theta0, 1)
     for moved in kinds.values():
-        tau = {name: torch.zeros_like(value) for name, value in theta0.items()} | {moved: random_like(theta0, 1)[moved]}
+        tau = zeros | {moved: step[moved]}
         with pytorch_rules():
             _, expected = jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
         assert (jacobian_products(encoder, theta0, [tau], images)[1][0] - expected).norm() < 1e-12, moved

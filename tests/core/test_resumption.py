@@ -130,8 +130,8 @@ def test_any_sequence_of_kills_leaves_the_run_as_it_would_have_been(method, accu
 
 
 def test_trainings_killed_with_9_end_as_if_they_had_not_been(tmp_path):
-    report = kill_trainings(6, tmp_path, seed=0, steps=20)
-    assert report.kills == 6
+    report = kill_trainings(4, tmp_path, seed=0, steps=20)
+    assert report.kills == 4
     assert report.resumptions > 0
     assert not report.different
 

@@ -11,6 +11,7 @@ from taujp_core.runs import snapshot_file
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
+pytestmark = pytest.mark.usefixtures("short_validation")
 SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
 CONFIG = run_config("mini", "uci", "taujp-efficient", tasks=["uci", "mnist"], **SHORT)
 

@@ -9,6 +9,8 @@ import torch
 from test_own_data import CLASSES, COLUMNS, root, some_images, table, write_suite  # noqa: F401
 from written import write_class_folders
 
+import analysis.addition
+import analysis.negation
 from analysis.addition import measure_addition
 from analysis.batches import train_all
 from analysis.interference import reduce_tau_jp
@@ -44,7 +46,9 @@ def in_python() -> Suite:
 
 
 @pytest.mark.parametrize("source", ["file", "Python"])
-def test_what_the_notebooks_do(mine, mini, tmp_path, source):
+def test_what_the_notebooks_do(mine, mini, tmp_path, source, monkeypatch):
+    for study in (analysis.addition, analysis.negation):
+        monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
     suite = load_suite("mine") if source == "file" else in_python()
     tasks, store = list(suite.tasks), tmp_path / "runs"
     runs = train_all(mini, suite, tasks, ["standard", "taujp-efficient"], [0], store)

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from foreign import FORMATS, finetuned
+from torch.utils.data import TensorDataset
 
 from taujp_core.checkpoints import load_checkpoint
+from taujp_core.datasets import load_split
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,6 +47,14 @@ def desk(mini, tmp_path_factory):
 
 @pytest.fixture
 def at_desk(desk, monkeypatch):
+    """The pages measure whole validation and test splits: here the first 8 images of each."""
+
+    def short(task, split):
+        images = load_split(task, split)
+        return images if split == "train" else TensorDataset(*images[:8])
+
+    for module in ("taujp_core.datasets", "taujp_core.finetune", "analysis.images"):
+        monkeypatch.setattr(f"{module}.load_split", short)
     monkeypatch.chdir(desk)
     return desk
 
@@ -77,11 +87,7 @@ def test_the_examples_in_python_run(mini, at_desk, capsys):
     assert set(names["spared"].tau) == set(mini.theta0)
 
 
-def test_the_examples_on_interference_run(at_desk, monkeypatch, capsys):
-    # The page looks at whole validation splits.
-    loaded = importlib.import_module("taujp_core.datasets").load_split
-    short = lambda task, split: torch.utils.data.TensorDataset(*loaded(task, split)[:4])  # noqa: E731
-    monkeypatch.setattr("taujp_core.datasets.load_split", short)
+def test_the_examples_on_interference_run(at_desk, capsys):
     names = run_page("docs/interfere.md")
     said = capsys.readouterr().out
     assert all(word in said for word in ("shapes", "accuracy_loss", "error"))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -202,53 +203,50 @@ display({{"{PLOTLY}": {{"data": [{{"y": {array([0.5])!r}}}], "layout": {{}}}}, "
 ]
 
 
-def run_nbval(folder: Path, change=lambda cells: None) -> tuple[list[str], str]:
-    """Outcomes of the cells of a notebook that holds what it prints, after a change to what it holds."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SOURCES])
-    path = folder / "tiny.ipynb"
-    nbformat.write(notebook, path)
-    command = ["jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", path]
-    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
-    notebook = nbformat.read(path, 4)
-    change(notebook.cells)
-    nbformat.write(notebook, path)
-    command = [sys.executable, "-m", "pytest", "-v", "--nbval", "-c", ROOT / "pyproject.toml", "--color=no", path]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    lines = [line.split("Cell ")[1] for line in run.stdout.splitlines() if "::Cell " in line and "%]" in line]
-    return [line.split()[1] for line in lines], run.stdout
+def inside(cells) -> None:
+    """Inside the tolerance in every cell but the last."""
+    cells[0].metadata["tolerance"] = {"images": 2, "of": 100, "words": {"^(yes|no)": "a tie"}}
+    cells[0].outputs[0].text = "accuracy  0.52\nno, at 3 steps\n"
+    cells[1].metadata["tolerance"] = {"relative": 0.02}
+    cells[1].outputs[0].data[PLOTLY]["data"][0]["y"] = array([0.501])
+    cells[2].outputs[0].data["text/plain"] = "0.26"
+
+
+def beyond(cells) -> None:
+    """Outside of it in two cells, and a tolerance that is none."""
+    inside(cells)
+    cells[0].outputs[0].text = "accuracy 0.54\nyes, at 4 steps\n"
+    cells[1].outputs[0].data[PLOTLY]["data"][0]["y"] = array([0.52])
+    cells[2].metadata["tolerance"] = {"relativ": 0.1}
+
+
+def missing(cells) -> None:
+    cells[0].outputs.clear()
 
 
 def test_nbval_uses_it(tmp_path):
-    def plant(cells):
-        """Inside the tolerance in every cell but the last."""
-        cells[0].metadata["tolerance"] = {"images": 2, "of": 100, "words": {"^(yes|no)": "a tie"}}
-        cells[0].outputs[0].text = "accuracy  0.52\nno, at 3 steps\n"
-        cells[1].metadata["tolerance"] = {"relative": 0.02}
-        cells[1].outputs[0].data[PLOTLY]["data"][0]["y"] = array([0.501])
-        cells[2].outputs[0].data["text/plain"] = "0.26"
-
-    outcomes, printed = run_nbval(tmp_path, plant)
-    assert outcomes == ["PASSED", "PASSED", "FAILED"]
+    """On a notebook that holds what it prints, after each of these changes."""
+    path, changed = tmp_path / "tiny.ipynb", []
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SOURCES]), path)
+    command = ["jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", path]
+    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True)
+    for change in (inside, beyond, missing):
+        notebook = nbformat.read(path, 4)
+        change(notebook.cells)
+        changed.append(path.with_stem(change.__name__))
+        nbformat.write(notebook, changed[-1])
+    command = [sys.executable, "-m", "pytest", "-v", "--nbval", "-c", ROOT / "pyproject.toml", "--color=no", *changed]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    outcomes = re.findall(r"::Cell \d (\w+) .*%\]", printed)
+    assert outcomes[:3] == ["PASSED", "PASSED", "FAILED"]
     assert "output 1, line 1: 0.25 instead of 0.26 in '0.26'" in printed
-
-    def plant_more(cells):
-        plant(cells)
-        cells[0].outputs[0].text = "accuracy 0.54\nyes, at 4 steps\n"
-        cells[1].outputs[0].data[PLOTLY]["data"][0]["y"] = array([0.52])
-        cells[2].metadata["tolerance"] = {"relativ": 0.1}
-
-    outcomes, printed = run_nbval(tmp_path, plant_more)
-    assert outcomes == ["FAILED"] * 3
+    assert outcomes[3:6] == ["FAILED"] * 3
     assert "output 1, line 1: 0.50 instead of 0.54 in 'accuracy 0.54'" in printed
     assert "output 1, line 2: 3 instead of 4 in '…, at 4 steps'" in printed
     assert "2 differences" in printed
     assert "output 1/data/0/y/values/0: 0.5 instead of 0.52" in printed
     assert "tolerance must be an object with some of" in printed
-
-
-def test_it_says_so_when_outputs_are_missing(tmp_path):
-    outcomes, printed = run_nbval(tmp_path, lambda cells: cells[0].outputs.clear())
-    assert outcomes == ["FAILED", "PASSED", "PASSED"]
+    assert outcomes[6:] == ["FAILED", "PASSED", "PASSED"]
     assert "Unexpected output fields from running code" in printed
 
 

@@ -51,7 +51,7 @@ def test_doses_and_shares_change_the_source_alone(mini, tmp_path):
 
 
 def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
-    points = edits(mini, SUITE, runs(mini, tmp_path)[:2], IMAGES, solve_images=12, iterations=10)
+    points = edits(mini, SUITE, runs(mini, tmp_path)[:2], IMAGES, solve_images=6, iterations=8)
     assert len(points) == 2 * (len(DOSES) + 3 + 3) * 2
     means = points.groupby(["arm", "level"]).tau_jp.mean()
     untreated = means["edit", 0.0]

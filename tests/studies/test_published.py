@@ -140,6 +140,7 @@ def finished_vector(mini):
     return TaskVector(random_like(mini.theta0, 0, 0.04), mini.fingerprint, "uci", "standard")
 
 
+@pytest.mark.usefixtures("short_validation")
 def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path):
     vector, names = finished_vector(mini), ["uci", "mnist"]
     changes = {"steps": 8, "batch_size": 8, "penalty_batch_size": 8, "peak_lr": 2e-4}

@@ -6,10 +6,8 @@ import pytest
 import torch
 from conftest import random_like
 
-import analysis.addition
 import analysis.continual.sequences
 import analysis.images
-import analysis.negation
 import taujp_core.finetune
 from analysis import addition, figures, negation
 from analysis.analogy import quadruples as analogy
@@ -33,7 +31,9 @@ NOTHING = "There is nothing to compare: "
 
 @pytest.fixture(autouse=True)
 def few_images(monkeypatch):
-    """Every split is its first 12 images."""
+    """Every split is its first 12 images, and there are three coefficients."""
+    for study in (addition, negation, analogy):
+        monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
     for module in (analysis.continual.sequences, analysis.images, taujp_core.finetune):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
 
