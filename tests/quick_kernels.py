@@ -1,6 +1,6 @@
 """Kernels and workers that start at once: forked from a process that has imported what takes seconds.
 
-They are Jupyter's and Dask's own. What would start one starts this file as a launcher, which asks the process that
+They are Jupyter's, Dask's and xdist's own. What would start one starts this file as a launcher, which asks the process that
 listens to fork it, and lives as long as it: the launcher ends with its parent, and what was forked with the launcher.
 """
 
@@ -19,15 +19,16 @@ READ_AT_IMPORT = ("CUDA", "HF_", "MKL", "OMP", "PLOTLY", "PYTHON", "TORCH", "TRA
 
 
 def serve(path: str, modules: Sequence[str] = ()) -> None:
-    """Fork a kernel or a worker for each launcher that connects to the socket at `path`, as long as the parent lives.
-
-    The modules are imported when the first one comes.
+    """Import the modules; fork a kernel or a worker for each launcher that connects to the socket at `path`, as long
+    as the parent lives.
     """
     parent = os.getppid()
     os.setsid()
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
+    for module in modules:
+        importlib.import_module(module)
     server.settimeout(1.0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
     while os.getppid() == parent:
@@ -35,9 +36,7 @@ def serve(path: str, modules: Sequence[str] = ()) -> None:
             connection, _ = server.accept()
         except TimeoutError:
             continue
-        text, files, _, _ = socket.recv_fds(connection, 2**20, 2)
-        for module in modules:
-            importlib.import_module(module)
+        text, files, _, _ = socket.recv_fds(connection, 2**20, 3)
         if os.fork():
             connection.close()
             for file in files:
@@ -45,7 +44,7 @@ def serve(path: str, modules: Sequence[str] = ()) -> None:
             continue
         server.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number, file in enumerate(files, 1):
+        for number, file in enumerate(files):
             os.dup2(file, number)
         asked = json.loads(text)
         os.environ.clear()
@@ -58,10 +57,13 @@ def serve(path: str, modules: Sequence[str] = ()) -> None:
 
             parent = asked["environment"]["JPY_PARENT_PID"]
             IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={parent}"])
-        else:
+        elif kind == "worker":
             from distributed.cli import dask_worker
 
             dask_worker.main(arguments, standalone_mode=False)
+        else:
+            sys.argv[:] = ["-c"]
+            exec(arguments[-1], {"__name__": "__main__"})
         os._exit(0)
 
 
@@ -79,7 +81,7 @@ def launch(path: str, arguments: list[str], imported_with: dict[str, str] | None
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(path)
     asked = {"environment": dict(os.environ), "folder": str(Path.cwd()), "arguments": arguments}
-    socket.send_fds(connection, [json.dumps(asked).encode()], [1, 2])
+    socket.send_fds(connection, [json.dumps(asked).encode()], [0, 1, 2])
     threading.Thread(target=lambda: (connection.recv(1), os._exit(0)), daemon=True).start()
     while os.getppid() == parent:
         time.sleep(0.1)

@@ -1,16 +1,18 @@
 """Where do the tests' notebooks get their kernels? From one process that has imported what all of them import.
 
-That is six seconds of a core a kernel, and a test command starts some forty. A plugin of pytest, which pyproject.toml
-loads. The libraries are imported before the kernel's first cell; what is of this project, it imports itself.
+That is six seconds of a core a kernel, and a test command starts some forty; xdist's workers come from there, too. A
+plugin of pytest, which pyproject.toml loads. The libraries are imported before the kernel's first cell; what is of this project, it imports itself.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from quick_kernels import __file__ as program
 from quick_kernels import read_at_import, write_kernel
 
@@ -42,3 +44,11 @@ def pytest_configure(config) -> None:
     os.environ[GIVEN] = str(folder)
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])])
     config.add_cleanup(lambda: (server.kill(), server.wait(), shutil.rmtree(folder)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs) -> None:
+    if folder := os.environ.get(GIVEN):
+        launcher = [sys.executable, "-I", "-S", program, "null", Path(folder) / "socket", "python"]
+        for spec in specs:
+            spec.python = shlex.join(map(str, launcher))
