@@ -4,7 +4,7 @@
 
 A grid of 20 short trainings by two workers, whose driver, workers and kernels (in a step, and in the middle of writing
 a file) are killed until so many kills are made, with a new grid whenever one is through. Each grid must end with the
-results of one that nobody disturbed. CI makes 6 kills over four trainings.
+results of one that nobody disturbed. CI makes 5 kills over four trainings.
 """
 
 import argparse
