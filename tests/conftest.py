@@ -8,7 +8,7 @@ from jaxtyping import install_import_hook
 
 with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):
     import taujp_core.finetune
-    import taujp_core.pretrain
+    import taujp_core.pretrain  # noqa: F401
 
 import copy
 import os
@@ -16,9 +16,7 @@ import os
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
-from taujp_core.datasets import load_split
 from taujp_core.models import Clip, fingerprint, load_clip
 
 # Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
@@ -42,17 +40,6 @@ def mini64(mini) -> Clip:
     encoder = copy.deepcopy(mini.encoder).double()
     theta0 = {name: value.double() for name, value in mini.theta0.items()}
     return Clip(mini.name, model, mini.tokenizer, encoder, theta0, fingerprint(theta0), 32, mini.logit_scale)
-
-
-@pytest.fixture
-def short_validation(monkeypatch):
-    """Trainings look at 20 validation images: for tests of what is no number of theirs."""
-
-    def short(task, split):
-        images = load_split(task, split)
-        return TensorDataset(*images[:20]) if split == "validation" else images
-
-    monkeypatch.setattr(taujp_core.finetune, "load_split", short)
 
 
 class SmallNetwork(nn.Module):
@@ -85,6 +72,11 @@ def tiny_clip(clip: Clip) -> Clip:
     network = SmallNetwork(128).float().requires_grad_(False).eval()
     theta0 = dict(network.named_parameters())
     return Clip("tiny", clip.model, clip.tokenizer, network, theta0, fingerprint(theta0), 32, clip.logit_scale)
+
+
+@pytest.fixture
+def tiny(mini) -> Clip:
+    return tiny_clip(mini)
 
 
 def random_like(theta: dict[str, torch.Tensor], seed: int, size: float = 0.02) -> dict[str, torch.Tensor]:

@@ -31,15 +31,14 @@ def config(method="taujp-efficient", task="uci", **changes):
     return run_config("mini", task, method, tasks=["uci", "mnist"], **{**SHORT, **changes})
 
 
-@pytest.mark.usefixtures("short_validation")
 @pytest.mark.parametrize("method", TRAINED)
-def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
-    run = finetune(config(method, steps=12, batch_size=32), tmp_path, mini)
+def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, tiny, tmp_path):
+    run = finetune(config(method, steps=12, batch_size=32), tmp_path, tiny)
     losses = [row["loss"] for row in run.record["history"]]
     assert len(losses) == 12
     assert sum(losses[-3:]) < sum(losses[:3])
     assert (max(row["penalty"] for row in run.record["history"]) > 0) == method.startswith("taujp")
-    assert run.record["theta0"] == mini.fingerprint == run.vector.theta0_fingerprint
+    assert run.record["theta0"] == tiny.fingerprint == run.vector.theta0_fingerprint
     assert [row["step"] for row in run.record["curve"]] == [0, 6, 12]
     assert run.record["seconds"] > 0
     assert run.record["peak_memory_mib"] > 50
@@ -51,11 +50,10 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     assert all(torch.equal(again.vector.tau[name], value) for name, value in run.vector.tau.items())
 
 
-@pytest.mark.usefixtures("short_validation")
-def test_a_finished_run_is_loaded_not_trained_again(mini, tmp_path, monkeypatch):
-    first = finetune(config(), tmp_path, mini)
+def test_a_finished_run_is_loaded_not_trained_again(tiny, tmp_path, monkeypatch):
+    first = finetune(config(), tmp_path, tiny)
     monkeypatch.setattr(finetuning, "mean_gradient", lambda *arguments: pytest.fail("trained again"))
-    assert finetune(config(), tmp_path, mini).record == first.record
+    assert finetune(config(), tmp_path, tiny).record == first.record
 
 
 @pytest.mark.parametrize("method", TRAINED)

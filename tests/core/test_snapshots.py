@@ -11,7 +11,6 @@ from taujp_core.runs import snapshot_file
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
-pytestmark = pytest.mark.usefixtures("short_validation")
 SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
 CONFIG = run_config("mini", "uci", "taujp-efficient", tasks=["uci", "mnist"], **SHORT)
 
@@ -20,19 +19,19 @@ def same(first, second):
     return all(torch.equal(first.tau[name], second.tau[name]) for name in second.tau)
 
 
-def test_a_run_is_the_same_with_and_without_snapshots(mini, tmp_path):
-    plain = finetune(CONFIG, tmp_path / "plain", mini)
-    run = finetune(CONFIG, tmp_path / "snapshots", mini, [2, 6])
+def test_a_run_is_the_same_with_and_without_snapshots(tiny, tmp_path):
+    plain = finetune(CONFIG, tmp_path / "plain", tiny)
+    run = finetune(CONFIG, tmp_path / "snapshots", tiny, [2, 6])
     assert same(run.vector, plain.vector)
     assert same(TaskVector.load(snapshot_file(run.folder, 6)), run.vector)
     early = TaskVector.load(snapshot_file(run.folder, 2))
-    assert (early.task, early.method, early.theta0_fingerprint) == ("uci", "taujp-efficient", mini.fingerprint)
+    assert (early.task, early.method, early.theta0_fingerprint) == ("uci", "taujp-efficient", tiny.fingerprint)
     assert 0 < early.norm() < run.vector.norm()
-    assert finetune(CONFIG, tmp_path / "snapshots", mini, [2, 6]).record == run.record
+    assert finetune(CONFIG, tmp_path / "snapshots", tiny, [2, 6]).record == run.record
 
 
-def test_a_killed_training_still_leaves_all_its_snapshots(mini, tmp_path, monkeypatch):
-    whole = finetune(CONFIG, tmp_path / "whole", mini, [2, 4, 6])
+def test_a_killed_training_still_leaves_all_its_snapshots(tiny, tmp_path, monkeypatch):
+    whole = finetune(CONFIG, tmp_path / "whole", tiny, [2, 4, 6])
     monkeypatch.setattr(finetuning, "is_due", lambda since, cost: True)
     ordinary, calls = finetuning.mean_gradient, []
 
@@ -44,28 +43,28 @@ def test_a_killed_training_still_leaves_all_its_snapshots(mini, tmp_path, monkey
 
     monkeypatch.setattr(finetuning, "mean_gradient", killed_at_step_3)
     with pytest.raises(KeyboardInterrupt):
-        finetune(CONFIG, tmp_path / "killed", mini, [2, 4, 6])
-    resumed = finetune(CONFIG, tmp_path / "killed", mini, [2, 4, 6])
+        finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
+    resumed = finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
     for step in (2, 4, 6):
         ours, theirs = (TaskVector.load(snapshot_file(run.folder, step)) for run in (resumed, whole))
         assert same(ours, theirs)
 
 
-def test_a_snapshot_that_can_no_longer_be_taken_is_refused(mini, tmp_path):
-    finetune(CONFIG, tmp_path, mini)
+def test_a_snapshot_that_can_no_longer_be_taken_is_refused(tiny, tmp_path):
+    finetune(CONFIG, tmp_path, tiny)
     with pytest.raises(ValueError, match="passed step 3 without leaving a snapshot: move it away or use another store"):
-        finetune(CONFIG, tmp_path, mini, [3])
+        finetune(CONFIG, tmp_path, tiny, [3])
 
 
 @pytest.mark.parametrize("step", [0, 7])
-def test_steps_that_the_run_does_not_have_are_refused(step, mini, tmp_path):
+def test_steps_that_the_run_does_not_have_are_refused(step, tiny, tmp_path):
     with pytest.raises(ValueError, match=f"after a step from 1 to 6, not after {step}"):
-        finetune(CONFIG, tmp_path, mini, [step])
+        finetune(CONFIG, tmp_path, tiny, [step])
 
 
-def test_runs_of_one_seed_part_where_the_penalty_starts(mini, tmp_path):
+def test_runs_of_one_seed_part_where_the_penalty_starts(tiny, tmp_path):
     changes = SHORT | {"penalty_weight": 5.0}
-    arguments = (mini, load_suite("mini"), ["uci"], [0], tmp_path, ["uci", "mnist"])
+    arguments = (tiny, load_suite("mini"), ["uci"], [0], tmp_path, ["uci", "mnist"])
     late, never = train_onsets(*arguments, [3, 6], [3, 4, 6], **changes)
     at = {
         (run.config.penalty_start, step): TaskVector.load(snapshot_file(run.folder, step))

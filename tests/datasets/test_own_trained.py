@@ -46,21 +46,21 @@ def in_python() -> Suite:
 
 
 @pytest.mark.parametrize("source", ["file", "Python"])
-def test_what_the_notebooks_do(mine, mini, tmp_path, source, monkeypatch):
+def test_what_the_notebooks_do(mine, tiny, tmp_path, source, monkeypatch):
     for study in (analysis.addition, analysis.negation):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
     suite = load_suite("mine") if source == "file" else in_python()
     tasks, store = list(suite.tasks), tmp_path / "runs"
-    runs = train_all(mini, suite, tasks, ["standard", "taujp-efficient"], [0], store)
-    addition = measure_addition(mini, suite, runs)
+    runs = train_all(tiny, suite, tasks, ["standard", "taujp-efficient"], [0], store)
+    addition = measure_addition(tiny, suite, runs)
     assert set(addition.per_task.task) == set(tasks)
-    assert set(measure_negation(mini, suite, runs).test.task) == set(tasks)
+    assert set(measure_negation(tiny, suite, runs).test.task) == set(tasks)
     # 10 and 50: one training, τJp on all data sets, reduction without labels
-    one = finetune(run_config("mine" if source == "file" else suite, tasks[0], "standard"), store, mini)
+    one = finetune(run_config("mine" if source == "file" else suite, tasks[0], "standard"), store, tiny)
     assert one.folder == next(run.folder for run in runs if run.config.method == "standard")
     vectors = [run.vector for run in runs[:2]]
-    assert list(tau_jp_table(mini, suite, vectors, images=4)) == [*tasks, suite.control.name]
-    reduced, _ = reduce_all(mini, suite, vectors, solve_images=3, iterations=1)
+    assert list(tau_jp_table(tiny, suite, vectors, images=4)) == [*tasks, suite.control.name]
+    reduced, _ = reduce_all(tiny, suite, vectors, solve_images=3, iterations=1)
     assert [vector.task for vector in reduced] == [vector.task for vector in vectors]
     record = json.loads((one.folder / "record.json").read_text())
     assert record["config"]["suite"] == suite.name

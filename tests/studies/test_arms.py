@@ -21,37 +21,37 @@ TASKS = ["uci", "mnist", "signs"]
 IMAGES = 8
 
 
-def runs(mini, tmp_path, size=0.01, seeds=(0,), method="linear"):
+def runs(tiny, tmp_path, size=0.01, seeds=(0,), method="linear"):
     return [
         Run(
             tmp_path,
             run_config("mini", task, method, seed, tasks=TASKS),
             {},
-            TaskVector(random_like(mini.theta0, 10 * seed + k, size), mini.fingerprint, task, method),
+            TaskVector(random_like(tiny.theta0, 10 * seed + k, size), tiny.fingerprint, task, method),
         )
         for seed in seeds
         for k, task in enumerate(TASKS)
     ]
 
 
-def test_doses_and_shares_change_the_source_alone(mini, tmp_path):
-    untreated, treated = runs(mini, tmp_path, seeds=(0, 1)), runs(mini, tmp_path, 0.004, seeds=(0, 1))
-    points = dose_and_scale(mini, SUITE, {0.0: untreated, 0.5: treated}, IMAGES)
+def test_doses_and_shares_change_the_source_alone(tiny, tmp_path):
+    untreated, treated = runs(tiny, tmp_path, seeds=(0, 1)), runs(tiny, tmp_path, 0.004, seeds=(0, 1))
+    points = dose_and_scale(tiny, SUITE, {0.0: untreated, 0.5: treated}, IMAGES)
     assert len(points) == 2 * 6 * (2 + len(SHARES)) * 2
     from_table = points[(points.source == "uci") & (points.target == "mnist") & (points.application == "linearised")]
     for seed in (0, 1):
         ours = from_table[from_table.seed == seed]
         split = first_images(SUITE, "mnist", "validation", IMAGES)
-        direct = measure_products(mini, [untreated[3 * seed].vector, treated[3 * seed].vector], split).tau_jp().tolist()
+        direct = measure_products(tiny, [untreated[3 * seed].vector, treated[3 * seed].vector], split).tau_jp().tolist()
         assert ours[ours.arm == "dose"].tau_jp.tolist() == pytest.approx(direct, rel=1e-4)
         scale = ours[ours.arm == "scale"].set_index("level").tau_jp
         assert (scale / scale[1.0]).to_dict() == pytest.approx({share: share for share in SHARES}, rel=1e-4)
     with pytest.raises(ValueError, match=r"λ = 0 must be among the weights: 0\.5"):
-        dose_and_scale(mini, SUITE, {0.5: treated}, IMAGES)
+        dose_and_scale(tiny, SUITE, {0.5: treated}, IMAGES)
 
 
-def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
-    points = edits(mini, SUITE, runs(mini, tmp_path)[:2], IMAGES, solve_images=6, iterations=8)
+def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
+    points = edits(tiny, SUITE, runs(tiny, tmp_path)[:2], IMAGES, solve_images=24, iterations=20)
     assert len(points) == 2 * (len(DOSES) + 3 + 3) * 2
     means = points.groupby(["arm", "level"]).tau_jp.mean()
     untreated = means["edit", 0.0]
@@ -67,16 +67,16 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(mini, tmp_path):
             assert abs(means[arm, dose] - untreated) < moved / 3
 
 
-def test_norm_and_cosine_are_those_of_the_combination(mini, tmp_path):
-    first, second, other = (run.vector for run in runs(mini, tmp_path))
+def test_norm_and_cosine_are_those_of_the_combination(tiny, tmp_path):
+    first, second, other = (run.vector for run in runs(tiny, tmp_path))
     found = geometry(other, [first, second], [(1.0, 0.0), (0.0, -2.0)])
     assert found["norm"] == pytest.approx([first.norm(), 2 * second.norm()], rel=1e-5)
     dot = sum((first.tau[name].double() * value.double()).sum().item() for name, value in other.tau.items())
     assert found["cosine"][0] == pytest.approx(dot / first.norm() / other.norm(), abs=1e-6)
 
 
-def test_the_third_task_is_neither_source_nor_target(mini, tmp_path):
-    ours = runs(mini, tmp_path)
+def test_the_third_task_is_neither_source_nor_target(tiny, tmp_path):
+    ours = runs(tiny, tmp_path)
     assert third(ours, 0, 1, SUITE) == "signs"
     assert third(ours, 0, 2, SUITE) == "mnist"
     assert third(ours[:2], 0, 1, SUITE) == SUITE.control.name

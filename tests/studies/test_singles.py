@@ -54,9 +54,9 @@ def read(path) -> dict:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("tasks", [["uci"], ["uci", "signs"]])
-def test_addition(method, tasks, mini, tmp_path, capsys):
-    runs = trained(mini, tmp_path, tasks, [method])
-    found = addition.measure_addition(mini, SUITE, runs)
+def test_addition(method, tasks, tiny, tmp_path, capsys):
+    runs = trained(tiny, tmp_path, tasks, [method])
+    found = addition.measure_addition(tiny, SUITE, runs)
     summary = addition.summary_table(found)
     assert summary.tau_jp_others.isna().all() == (len(tasks) == 1)
     assert addition.findings(summary) == {}
@@ -79,16 +79,16 @@ def test_addition(method, tasks, mini, tmp_path, capsys):
     assert "±" not in shown(report_rows("addition", "mini", read(file))).to_string()
 
 
-def test_one_task_leaves_methods_nothing_to_compare(mini, tmp_path):
+def test_one_task_leaves_methods_nothing_to_compare(tiny, tmp_path):
     """The only vector is its sum at α = 1, and there is no other task to interfere with."""
-    found = addition.measure_addition(mini, SUITE, trained(mini, tmp_path, ["uci"], METHODS))
+    found = addition.measure_addition(tiny, SUITE, trained(tiny, tmp_path, ["uci"], METHODS))
     summary = addition.summary_table(found)
     assert list(summary.normalised_one_shot) == [1.0] * len(METHODS)
     assert conclusion(addition.findings(summary)).startswith(NOTHING)
 
 
-def test_a_single_task_model_that_is_never_right_has_no_normalised_accuracy(mini, tmp_path):
-    found = addition.measure_addition(mini, SUITE, trained(mini, tmp_path, ["uci"], ["linear"]))
+def test_a_single_task_model_that_is_never_right_has_no_normalised_accuracy(tiny, tmp_path):
+    found = addition.measure_addition(tiny, SUITE, trained(tiny, tmp_path, ["uci"], ["linear"]))
     summary = addition.summary_table(found).assign(normalised_one_shot=float("nan"))
     record = {"suite": "mini", "tasks": ["uci"], "recipe": {}, "rows": summary.to_dict("records")}
     record_result(tmp_path / "summary.json", record)
@@ -98,8 +98,8 @@ def test_a_single_task_model_that_is_never_right_has_no_normalised_accuracy(mini
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_negation(method, mini, tmp_path):
-    found = negation.measure_negation(mini, SUITE, trained(mini, tmp_path, ["uci"], [method]))
+def test_negation(method, tiny, tmp_path):
+    found = negation.measure_negation(tiny, SUITE, trained(tiny, tmp_path, ["uci"], [method]))
     summary = negation.summary_table(found)
     assert conclusion(negation.findings(summary)).startswith(NOTHING)
     assert figures.negation_curves(found.curves, found.test, COLOURS).data
@@ -107,16 +107,16 @@ def test_negation(method, mini, tmp_path):
     assert read(tmp_path / "summary.json")["rows"][0]["method"] == method
 
 
-def test_negation_compares_methods_on_one_task(mini, tmp_path):
-    found = negation.measure_negation(mini, SUITE, trained(mini, tmp_path, ["uci"], ["linear", "taujp-efficient"]))
+def test_negation_compares_methods_on_one_task(tiny, tmp_path):
+    found = negation.measure_negation(tiny, SUITE, trained(tiny, tmp_path, ["uci"], ["linear", "taujp-efficient"]))
     assert conclusion(negation.findings(negation.summary_table(found))).startswith("Fine-tuning with the τJp penalty")
 
 
-def test_analogy(mini, tmp_path):
+def test_analogy(tiny, tmp_path):
     suite = load_suite("mini-domains")
     asked = analogy.named_quadruples(suite, [["uci-inverted", "mnist-inverted", "uci", "mnist"]])
-    runs = trained(mini, tmp_path, analogy.tasks_of(asked, suite), ["linear"], suite="mini-domains")
-    found = analogy.measure_analogies(mini, suite, asked, runs)
+    runs = trained(tiny, tmp_path, analogy.tasks_of(asked, suite), ["linear"], suite="mini-domains")
+    found = analogy.measure_analogies(tiny, suite, asked, runs)
     gained = analogy.gains(found)
     lines = analogy.answers(analogy.summary_table(found.test), analogy.prediction_table(gained))
     assert lines[0].startswith("There is no method to compare with: the analogies are those of linear vectors: ")
@@ -124,20 +124,20 @@ def test_analogy(mini, tmp_path):
     assert gain_against_tau_jp(gained).data
 
 
-def test_disentanglement(mini):
+def test_disentanglement(tiny):
     pair = [
-        TaskVector(random_like(mini.theta0, k), mini.fingerprint, task, "linear")
+        TaskVector(random_like(tiny.theta0, k), tiny.fingerprint, task, "linear")
         for k, task in enumerate(["uci", "signs"])
     ]
-    maps = disentanglement_map(*pair_sources(mini, SUITE, pair, 8), [-2.0, -1.0, 0.0, 1.0, 2.0]).assign(method="linear")
+    maps = disentanglement_map(*pair_sources(tiny, SUITE, pair, 8), [-2.0, -1.0, 0.0, 1.0, 2.0]).assign(method="linear")
     assert len(disentanglement_summary(maps)) == 1
     assert len(figures.disentanglement_maps(maps, ["uci", "signs"]).data) == 1
 
 
-def test_continual(mini, tmp_path):
-    vectors = [run.vector for run in trained(mini, tmp_path, ["uci", "signs"], ["taujp-efficient"])]
-    arrivals = measure_arrivals(mini, SUITE, vectors).assign(method="taujp-efficient", order=1)
-    before = zero_shot_arrivals(mini, SUITE, {1: ["uci", "signs"]})
+def test_continual(tiny, tmp_path):
+    vectors = [run.vector for run in trained(tiny, tmp_path, ["uci", "signs"], ["taujp-efficient"])]
+    arrivals = measure_arrivals(tiny, SUITE, vectors).assign(method="taujp-efficient", order=1)
+    before = zero_shot_arrivals(tiny, SUITE, {1: ["uci", "signs"]})
     summary = summary_table(arrivals)
     assert conclusion(findings(summary)).startswith(NOTHING)
     assert accuracy_matrices(arrivals, 1).data
