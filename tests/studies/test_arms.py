@@ -7,7 +7,8 @@ from conftest import random_like
 
 import analysis.images
 from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
-from analysis.images import first_images
+from analysis.images import first_images, unlabelled
+from analysis.interference import edit_direction
 from analysis.pairs import geometry
 from analysis.products import measure_products
 from taujp_core.config import run_config
@@ -51,7 +52,8 @@ def test_doses_and_shares_change_the_source_alone(tiny, tmp_path):
 
 
 def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
-    points = edits(tiny, SUITE, runs(tiny, tmp_path)[:2], IMAGES, solve_images=24, iterations=20)
+    ours = runs(tiny, tmp_path)[:2]
+    points = edits(tiny, SUITE, ours, IMAGES, solve_images=24, iterations=20)
     assert len(points) == 2 * (len(DOSES) + 3 + 3) * 2
     means = points.groupby(["arm", "level"]).tau_jp.mean()
     untreated = means["edit", 0.0]
@@ -65,6 +67,14 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
     for arm in ("random", "third"):
         for dose in (1.0, -1.0):
             assert abs(means[arm, dose] - untreated) < moved / 3
+    vector, split = ours[0].vector, first_images(SUITE, "mnist", "validation", IMAGES)
+    own, other = (unlabelled(SUITE, task, 24) for task in ("uci", "mnist"))
+    step = edit_direction(tiny.encoder, tiny.theta0, vector.tau, other, own, 1.0, iterations=20)
+    rows = points[(points.source == "uci") & (points.target == "mnist") & (points.application == "linearised")]
+    for level, tau_jp in rows[rows.arm == "edit"].set_index("level").tau_jp.items():
+        moved = {name: value + level * step[name] for name, value in vector.tau.items()}
+        direct = measure_products(tiny, [TaskVector(moved, tiny.fingerprint, "uci", "linear")], split).tau_jp()
+        assert tau_jp == pytest.approx(direct.item(), rel=1e-4)
 
 
 def test_norm_and_cosine_are_those_of_the_combination(tiny, tmp_path):
