@@ -20,15 +20,16 @@ from ..tasks import Task, one_of
 from .identity import pictures_identity
 from .image_files import load_images
 from .pictures import Pictures
+from .places import Place
 from .published import validation_is_published
-from .sources import find, locate
+from .sources import images_of, locate
 
 __all__ = ["load_images", "load_split", "pictures_identity", "reservoir", "steps_of_epochs"]
 
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
 TEST_SHARE = 0.2
-VALIDATION_SEED, RESERVOIR_SEED, TEST_SEED = 0, 1, 2
+VALIDATION_SEED, RESERVOIR_SEED, TEST_SEED, FAIR_SEED = 0, 1, 2, 3
 
 
 def load_split(task: Task, split: str) -> TensorDataset | Pictures:
@@ -36,25 +37,48 @@ def load_split(task: Task, split: str) -> TensorDataset | Pictures:
 
     Test and validation are the published ones where they are. Without test images a fifth of the training images is
     the test split, drawn with seed 2; without validation images, of the training images that are left 10 %, at most
-    5000, drawn with seed 0; train is the rest. Raises FileNotFoundError that tells how to get a data set that is not
-    there, ValueError for too few images to draw from.
+    5000, drawn with seed 0; train is the rest. The first n of a split are a fair sample of it, whatever the order of
+    its source: drawn at random, or in `fair_order`. Raises FileNotFoundError that tells how to get a data set that is
+    not there, ValueError for too few images to draw from.
     """
     one_of("split", split, SPLITS)
-    parts = locate(task).parts
+    place = locate(task)
     published = {"train": "train", "validation": "val", "test": "test"}[split]
-    if published in parts and (split != "train" or {"val", "test"} <= set(parts)):
-        return find(task, published)
-    data = find(task, "train")
-    if "test" not in parts:
+    if published in place.parts and (split != "train" or {"val", "test"} <= set(place.parts)):
+        return fairly(images_of(task, place, published), place)
+    data = images_of(task, place, "train")
+    if "test" not in place.parts:
         rest, test = held_out_test(task, len(data))
         if split == "test":
             return subset(data, test)
         data = subset(data, rest)
-    if "val" in parts:
+    if "val" in place.parts:
         return data
     train, validation = held_out(len(data))
     check_enough(task, len(validation), len(data), "a tenth of them out for validation")
     return subset(data, validation if split == "validation" else train)
+
+
+def fairly(data: TensorDataset | Pictures, place: Place) -> TensorDataset | Pictures:
+    """A published part in an order whose beginnings are fair samples."""
+    if place.shuffled:
+        return data
+    return subset(data, fair_order(data.labels if isinstance(data, Pictures) else data.tensors[1]))
+
+
+def fair_order(labels: Tensor) -> Tensor:
+    """Indices in an order of which the first n hold each class in its proportion, to within one image; always the same.
+
+    Of a class of m images, in random order, number j stands where the share (j + ½)/m of all images has passed. Seed 3.
+    """
+    order = torch.from_numpy(epoch_order(len(labels), FAIR_SEED))
+    _, of_class, sizes = labels[order].unique(return_inverse=True, return_counts=True)
+    by_class = of_class.argsort(stable=True)
+    starts = sizes.cumsum(0) - sizes
+    rank = torch.empty_like(by_class)
+    rank[by_class] = torch.arange(len(labels)) - starts.repeat_interleave(sizes)
+    share = (rank + 0.5).double() / sizes[of_class]
+    return order[share.argsort(stable=True)]
 
 
 def check_enough(task: Task, images: int, of: int, what: str) -> None:

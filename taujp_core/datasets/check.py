@@ -92,8 +92,8 @@ def checked_part(task: Task, place: Place, part: str) -> Pictures:
 
 
 def remarks(task: Task, place: Place) -> list[str]:
-    """How splits are made that are not there."""
-    found = []
+    """How splits are made that are not there, and what lies there and is not read."""
+    found = place.not_read()
     if "test" not in place.parts:
         found.append("no test images: a fifth of train is held out for testing, drawn with seed 2, always the same")
     if task.validation_images and "val" not in place.parts:

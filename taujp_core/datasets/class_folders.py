@@ -1,7 +1,7 @@
 """How are class folders of one's own read?
 
-Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are; or PATH/CLASS/picture,
-as DomainBed lays out a domain of PACS or VLCS, all of which is train.
+Class folders of one's own: PATH/train/CLASS/picture, and PATH/val and PATH/test where they are, by any name that
+`part_of` knows; or PATH/CLASS/picture, as DomainBed lays out a domain of PACS or VLCS, all of which is train.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,43 +9,64 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..tasks import Task
-from .classes import check_spellings, spelling
-from .image_files import class_images
-from .places import PARTS, Place, Split, below_data
+from .classes import check_spellings, listed, spelling
+from .image_files import EXTENSIONS, class_images, not_read, part_folders
+from .places import Place, Split, below_data
 
 
 def locate(task: Task) -> Place:
     """Raises FileNotFoundError without a folder or its `train`; ValueError for folders that are not its classes'."""
     folder = below_data(task.source.path)
-    parts = part_folders(task, folder)
+    images = {part: class_images(path) for part, path in parts_of(task, folder).items()}
     known = set(task.source.folders)
-    for path in parts.values():
-        for name in class_images(path):
+    for part, classes in images.items():
+        for name in classes:
             if name not in known:
+                path = parts_of(task, folder)[part] / name
                 near = [other for other in known if spelling(other) == spelling(name)]
                 raise ValueError(
-                    f"{path / name} is a second spelling of the class folder {near[0]!r}: keep one"
+                    f"{path} is a second spelling of the class folder {near[0]!r}: keep one"
                     if near
-                    else f"{path / name} is a folder without a class: {task.name} has {listed(task.source.folders)}"
+                    else f"{path} is a folder without a class: {task.name} has {listed(task.source.folders)}"
                 )
-    return Place(str(folder), tuple(parts), lambda part: read(task, parts[part]))
+    return Place(
+        str(folder),
+        tuple(images),
+        lambda part: labelled(task, images[part]),
+        not_read=lambda: passed_over(task, folder),
+    )
 
 
-def read(task: Task, folder: Path) -> Split:
-    images = class_images(folder)
+def labelled(task: Task, images: Mapping[str, Sequence[Path]]) -> Split:
     pairs = [(path, label) for label, name in enumerate(task.source.folders) for path in images.get(name, [])]
     return [path for path, _ in pairs], [label for _, label in pairs]
 
 
-def part_folders(task: Task, folder: Path) -> dict[str, Path]:
+def parts_of(task: Task, folder: Path) -> dict[str, Path]:
+    """The folders of its parts; where there are none, the folder itself is train, if it has folders with pictures."""
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} of {task.name} does not exist")
-    parts = {part: folder / part for part in PARTS if (folder / part).is_dir()}
+    parts = part_folders(folder)
     if not parts and any(class_images(folder).values()):
         return {"train": folder}
     if "train" not in parts:
         raise FileNotFoundError(f"{folder / 'train'} does not exist: it should hold a folder for each class")
     return parts
+
+
+def passed_over(task: Task, folder: Path) -> list[str]:
+    """What lies in the folder and is not read, a sentence each."""
+    parts, said = parts_of(task, folder), []
+    beside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path not in (folder, *parts.values()))
+    if beside and folder not in parts.values():
+        said.append(f"not read, for they are no parts: the folders {listed(beside)} of {folder}")
+    for part, path in parts.items():
+        loose = [entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in EXTENSIONS]
+        if loose:
+            said.append(f"not read, for they are in no class folder: {len(loose)} pictures in {path}")
+        if others := not_read(path):
+            said.append(f"not read, for they are no pictures or hidden: {others} in {part}")
+    return said
 
 
 def with_classes(task: Task, classes: Sequence[str] | Mapping[str, str] | None) -> Task:
@@ -55,7 +76,7 @@ def with_classes(task: Task, classes: Sequence[str] | Mapping[str, str] | None) 
     of these; a list of the same names in another order; or a mapping from each folder to its class. Raises ValueError
     for a class without a folder with pictures, a folder without a class, and two spellings of one class.
     """
-    train = part_folders(task, below_data(task.source.path))["train"]
+    train = parts_of(task, below_data(task.source.path))["train"]
     images = class_images(train)
     if not images:
         raise ValueError(f"{train} holds no folders: it should hold one for each class")
@@ -75,8 +96,3 @@ def with_classes(task: Task, classes: Sequence[str] | Mapping[str, str] | None) 
             raise ValueError(f"the class {name!r} of {task.name} is without a folder: {train / folder} {what}")
     check_spellings(task.name, list(named.values()))
     return replace(task, classes=tuple(named.values()), source=replace(task.source, folders=tuple(named)))
-
-
-def listed(names: Sequence[str] | Mapping) -> str:
-    names = list(names)
-    return f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}"

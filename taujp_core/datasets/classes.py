@@ -72,8 +72,37 @@ def check_spellings(where: str, names: Sequence[str]) -> None:
         raise ValueError(f"{where} has the class {twice!r} twice")
 
 
-def in_order_of(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
-    """The label among `classes` of each of `names`; None unless they are the same names in some spelling."""
-    ours = {spelling(name): label for label, name in enumerate(classes)}
-    found = [ours.get(spelling(name)) for name in names]
-    return found if None not in found else None
+def published_order(task: Task, names: Sequence[str]) -> list[int] | None:
+    """The label of each class that a copy of a published data set names, by its name; None if they count as they are.
+
+    That is where copies use other names, such as ImageNet's with all their synonyms. Those of them that are the
+    task's then have to stand where it has them: raises ValueError, with an unknown name, where they do not.
+    """
+    places: dict[str, set[int]] = {}
+    for name, label in known_names(task.source, task.classes).items():
+        places.setdefault(name, set()).add(label)
+    for label, name in enumerate(task.classes):  # some of ImageNet's stand twice
+        places[letters(name)].add(label)
+    try:
+        labels = class_labels(task, names)
+        if len(set(labels.values())) == len(names):
+            return [labels[name] for name in names]
+    except ValueError:
+        pass
+    copy = f"the label column of this copy of {task.name}"
+    if len(names) != len(task.classes):
+        raise ValueError(f"{copy} has {len(names)} classes, {task.name} has {len(task.classes)}")
+    unknown = [name for name in names if letters(name) not in places]
+    misplaced = [name for label, name in enumerate(names) if label not in places.get(letters(name), {label})]
+    if misplaced:
+        raise ValueError(
+            f"{copy} has its class {misplaced[0]!r} at another number than {task.name} has it, and "
+            f"{unknown[0] if unknown else misplaced[0]!r} is not among the classes ({listed(task.classes)})"
+        )
+    return None
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first five."""
+    names = list(names)
+    return f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}"

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ..progress import Progress
 from ..tasks import InMemory, Task
+from .pictures import in_bytes
 from .places import Place, Split, check_labels
 
 IMAGE = "a PIL image or a tensor of bytes (uint8, 0 to 255) [3, h, w] or [1, h, w]"
@@ -110,5 +111,5 @@ def in_three_channels(image: Image.Image | Tensor) -> Image.Image | Tensor:
 
 def pixels(image: Image.Image | Tensor) -> bytes:
     """Shape and values as they are used: in three channels."""
-    array = in_three_channels(image).numpy() if isinstance(image, Tensor) else np.asarray(image.convert("RGB"))
+    array = in_three_channels(image).numpy() if isinstance(image, Tensor) else np.asarray(in_bytes(image))
     return f"{array.shape}".encode() + array.tobytes()

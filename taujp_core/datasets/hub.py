@@ -7,11 +7,12 @@ complete. `datasets` keeps the tables in its own format, which is mapped into me
 """
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import datasets
 import huggingface_hub
@@ -21,6 +22,7 @@ from ..files import read_json, write_json
 from ..progress import Progress, quiet_downloads
 from ..tasks import Hub, Task
 from . import tables
+from .image_files import part_of
 from .places import Place, data_folder
 from .tables import first_line
 
@@ -56,7 +58,7 @@ def copy(task: Task, hub: Hub) -> Place | None:
     record = read_json(folder / RECORD)
     if not record["complete"]:
         return None
-    parts = tuple(part for part, field in PATTERNS.items() if part == "train" or files(folder, getattr(hub, field)))
+    parts = tuple(part for part in PATTERNS if part == "train" or files(folder, hub, part))
     return Place(f"{hub.repo} at {record['commit'][:12]}", parts, lambda part: read(task, hub, folder, part))
 
 
@@ -65,20 +67,38 @@ def commit(hub: Hub) -> str:
     return read_json(copy_folder(hub, data_folder()) / RECORD)["commit"]
 
 
-def files(folder: Path, pattern: str) -> list[str]:
+def files(folder: Path, hub: Hub, part: str) -> list[str]:
     paths = sorted(path for path in folder.rglob("*.*") if path.is_file())
-    return [str(path) for path in paths if fnmatch(path.relative_to(folder).as_posix(), pattern)]
+    return [str(path) for path in paths if is_of(path.relative_to(folder).as_posix(), hub, part)]
+
+
+def is_of(path: str, hub: Hub, part: str) -> bool:
+    """Whether a file of a repository is of this part: by the pattern that was given, or else by the word in its path
+    that is nearest to its end. (`latest/train/0.parquet` is for training, though *test* matches it.)
+    """
+    pattern = pattern_of(hub, part)
+    if pattern != pattern_of(Hub, part):
+        return fnmatch(path, pattern)
+    for name in reversed(PurePosixPath(path).parts):
+        parts = {part_of(word) for word in re.findall("[a-zA-Z]+", name)} - {None}
+        if parts:
+            return path.endswith(".parquet") and parts == {part}
+    return False
+
+
+def pattern_of(hub: Hub | type[Hub], part: str) -> str:
+    return getattr(hub, PATTERNS[part])
 
 
 def read(task: Task, hub: Hub, folder: Path, part: str) -> tables.Split:
     """Raises ValueError for a damaged file and for a missing column, FileNotFoundError for missing files."""
-    where = str(folder / getattr(hub, PATTERNS[part]))
-    return tables.read(task, table(hub, folder, part), where, hub.image, hub.label)
+    where = str(folder / pattern_of(hub, part))
+    return tables.read(task, table(hub, folder, part), where, folder, hub.image, hub.label)
 
 
 def table(hub: Hub, folder: Path, part: str) -> datasets.Dataset:
-    pattern = getattr(hub, PATTERNS[part])
-    found = files(folder, pattern)
+    pattern = pattern_of(hub, part)
+    found = files(folder, hub, part)
     if not found:
         raise FileNotFoundError(f"{folder} has no file {pattern}: delete the folder and download it again")
     tables.quietly()
@@ -100,9 +120,8 @@ def with_classes(task: Task) -> Task:
 
 
 def needed(hub: Hub) -> list[str]:
-    """Patterns that the repository must have; defaults of test and validation may match nothing."""
-    defaults = (Hub.test, Hub.validation)
-    return [hub.train, *(pattern for pattern in (hub.test, hub.validation) if pattern not in defaults)]
+    """The parts that the repository must have; defaults of test and validation may match nothing."""
+    return ["train", *(part for part in ("test", "val") if pattern_of(hub, part) != pattern_of(Hub, part))]
 
 
 def download(name: str, hub: Hub, root: Path) -> Path:
@@ -121,15 +140,16 @@ def download(name: str, hub: Hub, root: Path) -> Path:
         # The commit of a download that was stopped: a branch may have moved since.
         info = api.dataset_info(hub.repo, revision=record["commit"] or hub.revision)
     names = [file.rfilename for file in info.siblings]
-    for pattern in needed(hub):
-        if not any(fnmatch(path, pattern) for path in names):
+    for part in needed(hub):
+        if not any(is_of(path, hub, part) for path in names):
+            pattern, default = pattern_of(hub, part), pattern_of(Hub, part)
+            hint = f": give a pattern of its own as `{PATTERNS[part]}`, or try `revision: refs/convert/parquet`, the hub's own conversion"
             raise ValueError(
                 f"{hub.repo} at {info.sha[:12]} has no file {pattern}, which the suite names"
-                + (": try `revision: refs/convert/parquet`, the hub's own conversion" if pattern == Hub.train else "")
+                + (hint if pattern == default else "")
             )
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": False})
-    patterns = (hub.train, hub.test, hub.validation, "README.md")
-    wanted = [path for path in names if any(fnmatch(path, pattern) for pattern in patterns)]
+    wanted = [path for path in names if path == "README.md" or any(is_of(path, hub, part) for part in PATTERNS)]
     progress = Progress(f"{name} from {hub.repo}", len(wanted), unit="file", terminal=False)
     for path in wanted:
         with explained(name, hub, api.endpoint):

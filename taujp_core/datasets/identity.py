@@ -5,16 +5,16 @@ What decides which pictures a run sees, as plain data that a run's digest covers
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
 from ..tasks import ClassFolders, Hub, InMemory, Package, Published, Table, Task
+from . import class_folders, tables
 from .hub import commit
-from .image_files import class_images
-from .places import PARTS, below_data
+from .image_files import entries_below
+from .places import below_data
 from .published import validation_is_published
 from .rendered import renderer_digest
 
@@ -47,9 +47,11 @@ def task_identity(task: Task) -> dict:
     }
     if validation_is_published(task):  # then nothing of train is held out
         found["validation_images"] = task.validation_images
+    if not isinstance(source, Package):
+        found["order"] = "fair"
     if isinstance(source, Package | Published):
         return found if source.data == task.name else {**found, "data": source.data}
-    return {**found, "source": own_identity(source)}
+    return {**found, "source": own_identity(task)}
 
 
 def hub_identity(hub: Hub) -> dict:
@@ -58,37 +60,41 @@ def hub_identity(hub: Hub) -> dict:
     return fields
 
 
-def own_identity(source: ClassFolders | Hub | Table | InMemory) -> dict:
+def own_identity(task: Task) -> dict:
     """What changes if the pictures do."""
+    source = task.source
     match source:
         case InMemory():
             return {"digest": source.digest}
         case Hub():
             return {**asdict(source), "commit": commit(source)}
         case ClassFolders():
-            folder = below_data(source.path)
-            parts = [folder / part for part in PARTS if (folder / part).is_dir()] or [folder]
-            paths = [path for part in parts for images in class_images(part).values() for path in images]
-            return {"folders": source.folders, "files": files_digest(folder, paths)}
+            place = class_folders.locate(task)
+            paths = [path for part in place.parts for path in place.read(part)[0]]
+            return {"folders": source.folders, "files": files_digest(below_data(source.path), paths)}
         case Table():
             folder = below_data(source.path)
-            walk = os.walk(folder, followlinks=True)
             # `datasets` keeps a cache beside tables.
-            paths = [Path(at) / name for at, _, names in walk for name in names if not name.startswith((".", "cache-"))]
+            paths = {Path(entry) for entry in entries_below(folder) if not entry.name.startswith((".", "cache-"))}
+            paths |= tables.picture_files(task)
             return {"image": source.image, "label": source.label, "files": files_digest(folder, paths)}
 
 
-def files_digest(folder: Path, paths: Sequence[Path]) -> str:
-    """Of the files' names from the folder on, sizes and last 4 KiB.
+def files_digest(folder: Path, paths: Iterable[Path]) -> str:
+    """Of the files' names (from the folder on, if they are in it), sizes and last 4 KiB.
 
     That is cheap, and sees what changes a compressed picture: its size or its end. What it does not see is a change
     at the top of an uncompressed one.
     """
     digest = hashlib.sha256()
     for path in sorted(paths):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"the picture {path} does not exist") from None
         tail = end_of_file(path, status.st_size, status.st_mtime_ns)
-        digest.update(json.dumps([path.relative_to(folder).as_posix(), status.st_size, tail]).encode())
+        name = path.relative_to(folder) if path.is_relative_to(folder) else path
+        digest.update(json.dumps([name.as_posix(), status.st_size, tail]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,8 +1,13 @@
 """Which picture files are in a folder?
 
-Picture files in folders, a folder a class.
+One rule for every folder that is read: all picture files below it, folders inside included and links followed. Hidden
+files and folders, whose names begin with a dot, are not read, nor are files of other kinds; `python -m
+taujp_core.datasets check` counts them.
 """
 
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,16 +18,79 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..optimisation import epoch_order
 from .pictures import Pictures
 
+PICTURE = "picture"
+EXTENSIONS = (*IMG_EXTENSIONS, ".gif", ".jfif")
+PARTS_BY_NAME = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def part_of(name: str) -> str | None:
+    """The part (`train`, `val` or `test`) that a folder or a table of this name is, in any case: Valid, TEST."""
+    return PARTS_BY_NAME.get(name.lower())
+
+
+def parts_by_name(where: str, names: Sequence[str]) -> dict[str, str]:
+    """The names that are parts, by part, in the order train, val, test. Raises ValueError for two of one part."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        part = part_of(name)
+        if part and found.setdefault(part, name) != name:
+            raise ValueError(f"{where} has two {part} parts, {found[part]!r} and {name!r}: keep one")
+    return {part: found[part] for part in ("train", "val", "test") if part in found}
+
+
+def part_folders(folder: Path) -> dict[str, Path]:
+    """The folders of train, val and test in it, as far as they are there."""
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
+    return {part: folder / name for part, name in parts_by_name(str(folder), names).items()}
+
 
 def class_images(folder: Path) -> dict[str, list[Path]]:
-    """Picture files by class folder, both sorted."""
+    """Picture files by class folder, both sorted. Raises ValueError for a link to nowhere that is named as a picture."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     return {name: pictures_in(folder / name) for name in names}
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    files = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return sorted(file for file in files if file.suffix.lower() in IMG_EXTENSIONS)
+    """The picture files below this folder, sorted. Raises ValueError for a link to nowhere that is named as one."""
+    return [Path(entry.path) for entry in entries_below(folder) if kind_of(entry) == PICTURE]
+
+
+def not_read(folder: Path) -> str:
+    """How much below this folder is no picture that is read, by kind (`2 .txt, 1 hidden`); empty if there is nothing."""
+    kinds = Counter(kind_of(entry) for entry in entries_below(folder))
+    del kinds[PICTURE]
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+
+
+def kind_of(entry: os.DirEntry) -> str:
+    if entry.name.startswith("."):
+        return "hidden"
+    suffix = Path(entry.name).suffix.lower()
+    if suffix not in EXTENSIONS:
+        return suffix or "without a suffix"
+    if not entry.is_file():
+        what = "a link to a file that does not exist" if entry.is_symlink() else "no file"
+        raise ValueError(f"{entry.path} is {what}: mend it or take it away")
+    return PICTURE
+
+
+def entries_below(folder: str | Path, above: frozenset[str] = frozenset()) -> Iterator[os.DirEntry]:
+    """Files below a folder, in the order of their paths, and what is hidden, unopened.
+
+    Links are followed, but for those to a folder that they lie in themselves.
+    """
+    above |= {os.path.realpath(folder)}
+    with os.scandir(folder) as entries:
+        entries = sorted(entries, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith(".") or not entry.is_dir():
+            yield entry
+        elif not (entry.is_symlink() and os.path.realpath(entry) in above):
+            yield from entries_below(entry.path, above)
 
 
 def load_images(folder: Path | str, size: int, most: int | None = None) -> UInt8[Tensor, "n 3 s s"]:
@@ -37,8 +105,8 @@ def load_images(folder: Path | str, size: int, most: int | None = None) -> UInt8
         raise FileNotFoundError(f"the folder {folder} does not exist")
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1 image, not {most}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMG_EXTENSIONS and path.is_file())
+    paths = pictures_in(folder)
     if not paths:
-        raise ValueError(f"{folder} has no pictures: accepted are files that end in {', '.join(IMG_EXTENSIONS)}")
+        raise ValueError(f"{folder} has no pictures: accepted are files that end in {', '.join(EXTENSIONS)}")
     chosen = [paths[index] for index in epoch_order(len(paths), 0)[:most]]
     return Pictures(str(folder), chosen, torch.zeros(len(chosen), dtype=torch.long), size).tensors[0]

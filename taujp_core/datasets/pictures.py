@@ -26,6 +26,8 @@ from ..progress import Progress
 Batch = TypeVar("Batch")
 
 MOST_WORKERS = 16
+SIXTEEN_BITS = ("PNG", "PPM")  # formats that PIL reads as 32 bits, though they hold 16
+BITS_PER_SAMPLE = 258  # TIFF's tag
 CHUNK = 512  # pictures that are decoded together where the order is that of the data set
 
 
@@ -68,23 +70,27 @@ class Pictures(Dataset):
     def picture(self, index: int) -> Image.Image:
         """As RGB, in its own size."""
         source = self.sources[index]
+        if source is None:
+            raise ValueError(f"{self.name(index)} is missing: its place in the table is empty")
         try:
             if isinstance(source, Tensor):
-                return transforms.to_pil_image(source).convert("RGB")
+                return in_bytes(transforms.to_pil_image(source))
             if isinstance(source, Image.Image):
-                return source.convert("RGB")
+                return in_bytes(source)
             if isinstance(source, np.ndarray):
-                return Image.fromarray(source).convert("RGB")
+                return in_bytes(Image.fromarray(source))
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return image.convert("RGB")
+                return in_bytes(image)
         except FileNotFoundError:
             raise ValueError(f"{source} does not exist") from None
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{self.name(index)} cannot be decoded: {error}") from None
 
     def name(self, index: int) -> str:
-        """The file, or what tells where the picture stands."""
-        source = self.sources[index]
+        """The file, or what tells where the picture stands in the data set, whatever was chosen of it."""
+        source, sources = self.sources[index], self.sources
+        while isinstance(sources, Chosen):
+            index, sources = sources.indices[index], sources.items
         return str(source) if isinstance(source, Path) else f"picture {index} of {self.title}"
 
 
@@ -99,6 +105,22 @@ class Chosen(Sequence):
 
     def __getitem__(self, index: int) -> object:
         return self.items[self.indices[index]]
+
+
+def in_bytes(image: Image.Image) -> Image.Image:
+    """As RGB of 8 bits a channel. Grey of more bits is scaled to them: PIL's own conversion cuts it off at 255.
+
+    Orientation in EXIF is not applied, as open_clip does not. Raises ValueError for numbers whose range no format
+    tells: 32 bits, and floating point.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in SIXTEEN_BITS):
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
+        grey = np.asarray(image).astype(np.float64) * (255 / (2**bits - 1))
+        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        kind = "whole numbers of 32 bits" if image.mode == "I" else "floating-point numbers"
+        raise ValueError(f"it holds {kind}, and nothing says which is white: save it with 8 or 16 bits")
+    return image.convert("RGB")
 
 
 def resized(picture: Image.Image, size: int) -> Image.Image:

@@ -31,12 +31,14 @@ def below_data(path: str) -> Path:
 class Place:
     """Where a data set was found; `read(part)` gives the pictures of one of its `parts`, `train` among them.
 
-    A part that is not there is made of train: see `load_split`.
+    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already.
     """
 
     name: str  # a folder, or a repository and its commit
     parts: tuple[str, ...]
     read: Callable[[str], Split]
+    shuffled: bool = False
+    not_read: Callable[[], list[str]] = list  # sentences about what lies there and is passed over
 
 
 def check_labels(title: str, labels: Sequence[int] | Tensor, classes: int) -> None:

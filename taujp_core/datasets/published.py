@@ -26,7 +26,7 @@ from ..optimisation import epoch_order
 from ..tasks import Task
 from . import hub
 from .classes import class_labels
-from .image_files import class_images
+from .image_files import class_images, part_folders
 from .places import PARTS, Place, Split, data_folder
 
 Reader = Callable[[Task, Path, str], Split]
@@ -80,7 +80,7 @@ def three_parts(task: Task, folder: Path, part: str) -> Split:
 
 
 def parts_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    return {part: class_images(folder / part) for part in PARTS if (folder / part).is_dir()}
+    return {part: class_images(path) for part, path in part_folders(folder).items()}
 
 
 def imagenet(task: Task, folder: Path, part: str) -> Split:

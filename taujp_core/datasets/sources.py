@@ -34,7 +34,12 @@ def find(task: Task, part: str) -> TensorDataset | Pictures:
 
     Raises what `locate` and `pictures` do.
     """
-    data = pictures(task, locate(task), part)
+    return images_of(task, locate(task), part)
+
+
+def images_of(task: Task, place: Place, part: str) -> TensorDataset | Pictures:
+    """The same of a place that is known: bytes of the task's size as they are, others to be decoded."""
+    data = pictures(task, place, part)
     if isinstance(data.sources, Tensor) and data.sources.shape[-2:] == (task.image_size, task.image_size):
         return TensorDataset(data.sources, data.labels)
     return data

@@ -9,27 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import datasets
+import pyarrow.compute
 
 from ..progress import watched_terminal
 from ..tasks import Published, Task
-from .classes import check_spellings, class_labels, in_order_of
+from .classes import check_spellings, listed, published_order, spelling
+from .image_files import part_of, parts_by_name
 from .places import Place, Split, below_data, data_folder
-
-SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}  # their names, and ours
 
 
 class Encoded(Sequence):
-    """The encoded pictures of a table's column, or their files, looked up when they are asked for."""
+    """The encoded pictures of a table's column, or their files, looked up when they are asked for.
 
-    def __init__(self, table: datasets.Dataset, column: str):
-        self.table, self.column = table, column
+    A path that is relative starts at `folder`, where the table lies. None stands where the table has no picture.
+    """
+
+    def __init__(self, table: datasets.Dataset, column: str, folder: Path):
+        self.table, self.column, self.folder = table, column, folder
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, index: int) -> bytes | Path:
-        picture = self.table[index][self.column]
-        return Path(picture["path"]) if picture["bytes"] is None and picture["path"] else picture["bytes"] or b""
+    def __getitem__(self, index: int) -> bytes | Path | None:
+        picture = self.table[index][self.column] or {"bytes": None, "path": None}
+        return self.folder / picture["path"] if picture["bytes"] is None and picture["path"] else picture["bytes"]
 
 
 def locate(task: Task) -> Place:
@@ -39,12 +42,22 @@ def locate(task: Task) -> Place:
     return Place(
         str(folder),
         tuple(tables),
-        lambda part: read(task, tables[part], f"{folder} ({part})", source.image, source.label),
+        lambda part: read(task, tables[part], f"{folder} ({part})", folder, source.image, source.label),
+        not_read=lambda: passed_over(folder),
     )
 
 
 def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
-    """By part; a table that was saved alone is the training images."""
+    """By part, whatever the table calls it (`part_of`). Raises ValueError for a folder without train, and with two."""
+    found = all_tables(folder)
+    names = parts_by_name(str(folder), list(found))
+    if "train" not in names:
+        raise ValueError(f"{folder} has the splits {', '.join(found)}: one must be train")
+    return {part: found[name] for part, name in names.items()}
+
+
+def all_tables(folder: Path) -> dict[str, datasets.Dataset]:
+    """By their own names; a table that was saved alone is the training images."""
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist")
     saved = any((folder / mark).is_file() for mark in ("state.json", "dataset_dict.json"))
@@ -57,11 +70,23 @@ def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
         )
     except Exception as error:  # of `datasets` or of Arrow, which have their own classes for a damaged file
         raise ValueError(f"{folder} is no folder that the library `datasets` reads: {first_line(error)}") from None
-    found = {"train": found} if isinstance(found, datasets.Dataset) else found
-    tables = {SPLITS[name]: table for name, table in found.items() if name in SPLITS}
-    if "train" not in tables:
-        raise ValueError(f"{folder} has the splits {', '.join(found)}: one must be train")
-    return tables
+    return {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
+
+
+def passed_over(folder: Path) -> list[str]:
+    others = [name for name in all_tables(folder) if part_of(name) is None]
+    return [f"not read, for they are no parts: the tables {', '.join(others)} of {folder}"] if others else []
+
+
+def picture_files(task: Task) -> set[Path]:
+    """The files that a table's image column names instead of holding them."""
+    folder, column, found = below_data(task.source.path), task.source.image, set()
+    for part, table in local_tables(folder).items():
+        table = decodable(table, column, f"{folder} ({part})").data.column(column)
+        for chunk in table.chunks:
+            paths = chunk.filter(pyarrow.compute.is_null(chunk.field("bytes"))).field("path").to_pylist()
+            found |= {folder / path for path in paths if path}
+    return found
 
 
 def quietly() -> None:
@@ -69,48 +94,77 @@ def quietly() -> None:
         datasets.disable_progress_bars()
 
 
-def read(task: Task, table: datasets.Dataset, where: str, image: str, label: str) -> Split:
+def read(task: Task, table: datasets.Dataset, where: str, folder: Path, image: str, label: str) -> Split:
     """Encoded pictures, and labels in the order of the task's classes. Raises ValueError for a column that is missing
-    or holds something else.
+    or holds something else, with the first row that does.
     """
-    for column in (image, label):
-        if column not in table.column_names:
-            raise ValueError(
-                f"{where} has no column {column!r}, which the suite names: it has {', '.join(table.column_names)}"
-            )
+    table = decodable(table, image, where)
+    check_column(table, label, where)
+    values = table[label][:]
+    check_values(values, is_text(table, label), f"{where}: {label!r}")
+    labels = values if is_text(table, label) else [int(value) for value in values]
+    return Encoded(table.select_columns([image]), image, folder), ordered(task, table, label, labels, where)
+
+
+def decodable(table: datasets.Dataset, image: str, where: str) -> datasets.Dataset:
+    """The table, all its columns as Python values, with pictures as files' bytes or paths."""
+    check_column(table, image, where)
     try:
-        table = table.cast_column(image, datasets.Image(decode=False))
-        values = list(table.with_format("numpy")[label][:])
-        labels = [str(value) for value in values] if is_text(table, label) else [int(value) for value in values]
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{where}: {image!r} are no images, or {label!r} no numbers: {error}") from None
-    return Encoded(table.select_columns([image]), image), ordered(task, table, label, labels, where)
+        return table.with_format(None).cast_column(image, datasets.Image(decode=False))
+    except Exception as error:  # of Arrow, which has its own classes, and other ones in each version
+        raise ValueError(f"{where}: {image!r} are no images: {first_line(error)}") from None
+
+
+def check_column(table: datasets.Dataset, column: str, where: str) -> None:
+    if column not in table.column_names:
+        raise ValueError(
+            f"{where} has no column {column!r}, which the suite names: it has {', '.join(table.column_names)}"
+        )
+
+
+def check_values(values: list, text: bool, what: str) -> None:
+    """Raises ValueError for the first label that is missing, empty or no whole number."""
+    for row, value in enumerate(values):
+        if value is None or value == "":
+            raise ValueError(f"{what} of row {row} is empty: every picture needs a label")
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if not (isinstance(value, str) if text else whole):
+            raise ValueError(f"{what} of row {row} is {str(value)[:50]!r}: labels are whole numbers, or names")
 
 
 def ordered(task: Task, table: datasets.Dataset, column: str, labels: list, where: str) -> list[int]:
-    """Labels in the order of the task's classes, if the column names its classes by the same names."""
+    """Labels in the order of the task's classes: by name if the column names its classes as the task does, else by
+    number, if none of its names is the task's. Raises ValueError, with the name, for a mixture of both.
+    """
     names = class_names(table, column)
     if names is None:
         return labels
     if isinstance(task.source, Published):
-        try:
-            ours = class_labels(task, names)
-        except ValueError:  # other names, such as ImageNet's with all their synonyms: the order is that of the suite
-            return labels
-        order = [ours[name] for name in names]
+        order = published_order(task, names)
     else:
-        order = in_order_of(task.classes, names)
-        if is_text(table, column):
-            if order is None:
-                raise ValueError(
-                    f"{where}: {column!r} has {', '.join(names[:5])}, classes are {', '.join(task.classes[:5])}"
-                )
-            return [order[names.index(label)] for label in labels]
-        if order is None and len(names) != len(task.classes):
-            raise ValueError(f"{where}: {column!r} has {len(names)} classes, {task.name} has {len(task.classes)}")
-        if order is None:
-            return labels
+        order = own_order(task, names, f"{where}: {column!r}", is_text(table, column))
+    if order is None:
+        return labels
+    if is_text(table, column):
+        by_name = dict(zip(names, order, strict=True))
+        return [by_name[label] for label in labels]
     return [order[label] if 0 <= label < len(names) else label for label in labels]
+
+
+def own_order(task: Task, names: list[str], what: str, text: bool) -> list[int] | None:
+    """The task's label of each of the column's classes; None if they count as they are."""
+    ours = {spelling(name): label for label, name in enumerate(task.classes)}
+    unknown = [name for name in names if spelling(name) not in ours]
+    if not unknown:
+        return [ours[spelling(name)] for name in names]
+    if text or len(unknown) < len(names):
+        raise ValueError(
+            f"{what} has the class {unknown[0]!r}, which is not among the classes of {task.name} "
+            f"({listed(task.classes)}): name all its classes{'' if text else ', or none, and they count in its order'}"
+        )
+    if len(names) != len(task.classes):
+        raise ValueError(f"{what} has {len(names)} classes, {task.name} has {len(task.classes)}")
+    return None
 
 
 def is_text(table: datasets.Dataset, column: str) -> bool:
@@ -122,15 +176,12 @@ def class_names(table: datasets.Dataset, column: str) -> list[str] | None:
     feature = table.features[column]
     if isinstance(feature, datasets.ClassLabel):
         return feature.names
-    return sorted(set(table.unique(column)), key=str) if is_text(table, column) else None
+    return sorted(set(table.unique(column)) - {None, ""}) if is_text(table, column) else None
 
 
 def with_classes(task: Task, table: datasets.Dataset, column: str, where: str) -> Task:
     """The task with the classes that the label column names."""
-    if column not in table.column_names:
-        raise ValueError(
-            f"{where} has no column {column!r}, which the suite names: it has {', '.join(table.column_names)}"
-        )
+    check_column(table, column, where)
     names = class_names(table, column)
     if names is None:
         raise ValueError(f"the column {column!r} of {where} does not name its classes: give {task.name} `classes`")
