@@ -67,9 +67,9 @@ def fairly(data: TensorDataset | Pictures, place: Place) -> TensorDataset | Pict
 
 
 def fair_order(labels: Tensor) -> Tensor:
-    """Indices in an order of which the first n hold each class in its proportion, to within one image; always the same.
+    """Indices in an order of which the first n hold each class in its proportion, as nearly as whole images can.
 
-    Of a class of m images, in random order, number j stands where the share (j + ½)/m of all images has passed. Seed 3.
+    Of a class of m images, in random order (seed 3), number j stands where the share (j + ½)/m of all has passed.
     """
     order = torch.from_numpy(epoch_order(len(labels), FAIR_SEED))
     _, of_class, sizes = labels[order].unique(return_inverse=True, return_counts=True)

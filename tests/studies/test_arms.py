@@ -1,18 +1,14 @@
 """The arms of the causal probe do to vectors what their names say, and nothing else."""
 
-import numpy as np
 import pytest
-import torch
 from conftest import random_like
 
-import analysis.images
 from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
 from analysis.images import first_images, unlabelled
 from analysis.interference import edit_direction
 from analysis.pairs import geometry
 from analysis.products import measure_products
 from taujp_core.config import run_config
-from taujp_core.datasets.pictures import Pictures
 from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -90,14 +86,3 @@ def test_the_third_task_is_neither_source_nor_target(tiny, tmp_path):
     assert third(ours, 0, 1, SUITE) == "signs"
     assert third(ours, 0, 2, SUITE) == "mnist"
     assert third(ours[:2], 0, 1, SUITE) == SUITE.control.name
-
-
-def test_the_first_test_pictures_are_not_those_of_the_first_class(monkeypatch):
-    labels = torch.arange(10).repeat_interleave(20)
-    pictures = Pictures("sorted", [np.full((8, 8, 3), k, np.uint8) for k in labels], labels, 8)
-    monkeypatch.setattr(analysis.images, "load_split", lambda task, split: pictures)
-    images, drawn = first_images(SUITE, "uci", "test", 20).tensors
-    assert len(drawn) == 20
-    assert len(drawn.unique()) > 3
-    assert torch.equal(images[:, 0, 0, 0].long(), drawn)
-    assert torch.equal(first_images(SUITE, "uci", "validation", 20).tensors[1], labels[:20])
