@@ -3,7 +3,13 @@
 Models, Jacobian products, task vectors, data sets, fine-tuning and the run store.
 """
 
+import os
 import warnings
+
+# Threads of a small model that spin while they wait take the cores of whatever else runs: benchmarks/README.md. OpenMP
+# reads this when PyTorch is imported; what is set already stays.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # Noise of other packages at import, with file paths that have no place in a notebook's output: tqdm wants widgets,
 # and torch.jit.script, which a dependency of open_clip calls, is deprecated.

@@ -7,19 +7,23 @@ complete. `datasets` keeps the tables in its own format, which is mapped into me
 """
 
 import errno
+import hashlib
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import datasets
 import huggingface_hub
+from filelock import FileLock, Timeout
 from huggingface_hub import errors
+from huggingface_hub.hf_api import RepoSibling
 
 from ..files import read_json, write_json
-from ..progress import Progress, quiet_downloads
+from ..progress import Progress, quiet_downloads, say
 from ..tasks import Hub, Task
 from . import tables
 from .image_files import part_of
@@ -27,6 +31,9 @@ from .places import Place, data_folder
 from .tables import first_line
 
 RECORD = "taujp.json"
+PIECE = 2**20  # bytes that are read at once
+SILENCE = 60  # seconds that the hub may say nothing
+CONVERSION = "try `revision: refs/convert/parquet`, the hub's own conversion"
 PATTERNS = {"train": "train", "val": "validation", "test": "test"}  # parts, and the fields that hold their patterns
 
 
@@ -125,40 +132,82 @@ def needed(hub: Hub) -> list[str]:
 
 
 def download(name: str, hub: Hub, root: Path) -> Path:
-    """Fetch what is missing of the suite's revision. A download that was stopped goes on with the file it was at.
+    """Fetch what is missing of the suite's revision. A download that was stopped goes on with the file it was at; of two
+    at once the second waits for the first. A file counts when it has the checksum that the hub says.
 
-    Raises ConnectionError if the hub cannot be reached, PermissionError if it wants the user's consent, ValueError if
-    it has not what the suite names.
+    Raises ConnectionError if the hub cannot be reached, is busy, or says nothing for about a minute, PermissionError if
+    it wants the user's consent, ValueError if it has not what the suite names, and for a file with another checksum.
     """
     folder = copy_folder(hub, root)
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {"commit": None, "complete": False}
-    if record["complete"]:
-        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{hub.repo} is being downloaded by another process: waiting for it")
+        lock.acquire(poll_interval=1.0)
+    try:
+        if not is_complete(folder):
+            fetch(name, hub, folder)
+    finally:
+        lock.release()
+    return folder
+
+
+def is_complete(folder: Path) -> bool:
+    return (folder / RECORD).is_file() and read_json(folder / RECORD)["complete"]
+
+
+def fetch(name: str, hub: Hub, folder: Path) -> None:
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {"commit": None}
     api = huggingface_hub.HfApi()
     quiet_downloads()
     with explained(name, hub, api.endpoint):
         # The commit of a download that was stopped: a branch may have moved since.
-        info = api.dataset_info(hub.repo, revision=record["commit"] or hub.revision)
-    names = [file.rfilename for file in info.siblings]
+        info = api.dataset_info(
+            hub.repo, revision=record["commit"] or hub.revision, files_metadata=True, timeout=SILENCE
+        )
     for part in needed(hub):
-        if not any(is_of(path, hub, part) for path in names):
+        if not any(is_of(file.rfilename, hub, part) for file in info.siblings):
             pattern, default = pattern_of(hub, part), pattern_of(Hub, part)
-            hint = f": give a pattern of its own as `{PATTERNS[part]}`, or try `revision: refs/convert/parquet`, the hub's own conversion"
             raise ValueError(
                 f"{hub.repo} at {info.sha[:12]} has no file {pattern}, which the suite names"
-                + (hint if pattern == default else "")
+                + (f": give a pattern of its own as `{PATTERNS[part]}`, or {CONVERSION}" if pattern == default else "")
             )
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": False})
-    wanted = [path for path in names if path == "README.md" or any(is_of(path, hub, part) for part in PATTERNS)]
+    wanted = [
+        f for f in info.siblings if f.rfilename == "README.md" or any(is_of(f.rfilename, hub, p) for p in PATTERNS)
+    ]
     progress = Progress(f"{name} from {hub.repo}", len(wanted), unit="file", terminal=False)
-    for path in wanted:
+    for file in wanted:
         with explained(name, hub, api.endpoint):
-            api.hf_hub_download(hub.repo, path, repo_type="dataset", revision=info.sha, local_dir=folder)
+            api.hf_hub_download(hub.repo, file.rfilename, repo_type="dataset", revision=info.sha, local_dir=folder)
+        check_sum(folder / file.rfilename, file, hub)
         progress.advance(1)
     progress.close()
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": True})
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # huggingface_hub's notes, and parts of files after a kill
-    return folder
+
+
+def check_sum(path: Path, file: RepoSibling, hub: Hub) -> None:
+    """Raises ValueError, and removes the file, if it is not what the hub says it has: by SHA-256 for large files, by
+    git's SHA-1 for others. A mirror that says neither is believed.
+    """
+    if file.lfs is not None:
+        digest, said = hashlib.sha256(), file.lfs.sha256
+    else:
+        digest, said = hashlib.sha1(f"blob {path.stat().st_size}\0".encode()), file.blob_id
+    if said is None:
+        return
+    with path.open("rb") as opened:
+        for piece in iter(partial(opened.read, PIECE), b""):
+            digest.update(piece)
+    if digest.hexdigest() != said:
+        path.unlink()
+        raise ValueError(
+            f"{file.rfilename} of {hub.repo} came damaged (its checksum is not the hub's) and was removed: "
+            "call the download again"
+        )
 
 
 @contextmanager
@@ -175,6 +224,14 @@ def explained(name: str, hub: Hub, endpoint: str) -> Iterator[None]:
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         reason = first_line(error)
         raise ValueError(f"{repo} at revision {hub.revision} is not to be had from {endpoint}: {reason}") from None
+    except errors.HfHubHTTPError as error:
+        answer = error.response
+        wait = answer.headers.get("Retry-After")
+        after = f" after {wait} seconds" if wait and wait.isdecimal() else f" after {wait}" if wait else " later"
+        busy = {429: "wants fewer requests (429)", 503: "is not available (503)"}.get(answer.status_code)
+        again = f": call the download again{after}, it goes on where it was" if busy else ""
+        what = busy or f"answers with the error {answer.status_code}"
+        raise ConnectionError(f"{name} needs {repo} from {endpoint}, which {what}{again}") from None
     except Exception as error:  # each version of huggingface_hub has other classes for a network that is not there
         if isinstance(error, OSError) and (error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT)):
             raise  # the disk

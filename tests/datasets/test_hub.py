@@ -1,5 +1,6 @@
 """Data sets as copies of repositories of the hub, and their download from a hub that the test serves."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -168,6 +169,44 @@ def test_a_download_that_was_stopped_goes_on_with_its_commit(root, served):
     assert "data/train-00000-of-00001.parquet" not in served.sent
     assert len(find(moving, "test")) == 3
     assert read_json(folder / hub.RECORD)["commit"] == COMMIT
+
+
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "README.md"])
+def test_a_file_of_the_right_length_with_another_checksum_does_not_count(root, served, name):
+    served.damaged = {name}
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"{name} of someone/pets came damaged .* call the download again"):
+            download(TASK, root)
+        assert not list(root.rglob(Path(name).name))
+        with pytest.raises(FileNotFoundError, match="is not below"):
+            find(TASK, "train")
+    served.damaged = set()
+    download(TASK, root)
+    assert len(find(TASK, "train")) == 6
+
+
+def test_of_two_downloads_at_once_the_second_waits(root, served):
+    with ThreadPoolExecutor(4) as pool:
+        folders = {*pool.map(lambda _: download(TASK, root), range(4))}
+    assert len(folders) == 1
+    assert sorted(served.sent) == ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "sentence"),
+    [
+        (429, {"Retry-After": "120"}, r"wants fewer requests \(429\): call the download again after 120 seconds"),
+        (503, {}, r"is not available \(503\): call the download again later, it goes on where it was"),
+        (500, {}, "answers with the error 500"),
+    ],
+)
+def test_a_busy_hub_is_told_as_what_it_is(root, served, monkeypatch, status, headers, sentence):
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    served.status = status, headers
+    with pytest.raises(ConnectionError, match=sentence) as caught:
+        download(TASK, root)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_the_hub_does_not_have_is_named(root, served):
