@@ -135,7 +135,7 @@ def download(name: str, hub: Hub, root: Path) -> Path:
     """Fetch what is missing of the suite's revision. A download that was stopped goes on with the file it was at; of two
     at once the second waits for the first. A file counts when it has the checksum that the hub says.
 
-    Raises ConnectionError if the hub cannot be reached, is busy, or says nothing for about a minute, PermissionError if
+    Raises ConnectionError if the hub cannot be reached, is busy, or says nothing for one to seven minutes, PermissionError if
     it wants the user's consent, ValueError if it has not what the suite names, and for a file with another checksum.
     """
     folder = copy_folder(hub, root)
