@@ -5,19 +5,17 @@ A task from what a suite file says about it, or from what Python gives.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import open_clip
 
-from .datasets import class_folders, hub, tables
+from .checks import check_keys
 from .datasets.classes import check_spellings
-from .datasets.places import below_data
-from .datasets.rendered import check_package
-from .tasks import TEMPLATES, ClassFolders, Hub, InMemory, Package, Published, Source, Table, Task
+from .datasets.sources import SOURCES, ClassFolders, InMemory
+from .tasks import TEMPLATES, Source, Task
 
-SOURCES = ("folder", "hub", "dataset", "package", "published")
 COUNTS = ("train_images", "test_images", "validation_images")
-KEYS = ("classes", "templates", "severity", *SOURCES, *COUNTS)
+KEYS = ("classes", "templates", "severity", *(source.key for source in SOURCES), *COUNTS)
 
 
 def make_task(name: object, entry: object, image_size: int, complete: bool = True) -> Task:
@@ -63,66 +61,25 @@ def given_task(
 
 def with_classes(task: Task, classes: list[str] | Mapping[str, str] | None) -> Task:
     """Classes from the data, where they are not given; a class folder is told to each."""
-    if isinstance(task.source, ClassFolders):
-        return class_folders.with_classes(task, classes)
-    if isinstance(classes, Mapping):
+    if isinstance(classes, Mapping) and not isinstance(task.source, ClassFolders):
         raise ValueError(f"classes of the task {task.name} must be a list: only class folders take a mapping")
-    if classes is not None:
-        return task
-    if isinstance(task.source, Hub):
-        return hub.with_classes(task)
-    if isinstance(task.source, Table):
-        folder = below_data(task.source.path)
-        return tables.with_classes(task, tables.local_tables(folder)["train"], task.source.label, str(folder))
-    raise ValueError(f"the task {task.name} is without classes")
+    return task.source.with_classes(task, classes)
 
 
 def source_of(what: str, entry: Mapping) -> Source:
-    named = [key for key in SOURCES if key in entry]
-    if named not in ([key] for key in SOURCES[:-1]) and named != ["hub", "published"]:
+    named = [source.key for source in SOURCES if source.key in entry]
+    if len(named) != 1 and named != ["hub", "published"]:
         said = f"has {' and '.join(named)}" if named else "does not say where its pictures are"
         raise ValueError(f"{what} {said}: give one of folder, hub, dataset, or `from` a suite of the package")
     if "severity" in entry and named != ["package"]:
         raise ValueError(f"{what} has a severity, which only rendered pictures of the package have")
-    if named == ["package"]:
-        check_package(entry["package"], entry.get("severity"))
-        return Package(entry["package"], entry.get("severity"))
-    if named == ["folder"]:
-        return ClassFolders(text(f"folder of {what}", entry["folder"]))
-    if named == ["dataset"]:
-        return Table(**options(f"dataset of {what}", entry["dataset"], Table, "path"))
-    repository = Hub(**options(f"hub of {what}", entry["hub"], Hub, "repo"))
-    return (
-        Published(text(f"published of {what}", entry["published"]), repository) if "published" in entry else repository
-    )
-
-
-def options(what: str, value: object, kind: type, first: str) -> dict[str, str]:
-    """Fields of `kind` from a mapping, or the first of them alone."""
-    if not isinstance(value, Mapping):
-        return {first: text(what, value)}
-    check_keys(what, value, [field.name for field in fields(kind)])
-    if first not in value:
-        raise ValueError(f"{what} is without {first}")
-    return {key: text(f"{key} of {what}", item) for key, item in value.items()}
-
-
-def text(what: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{what} must be a text, not {value!r}")
-    return value
+    return next(source for source in SOURCES if source.key == named[-1]).from_entry(what, entry)
 
 
 def check_name(kind: str, name: object) -> None:
     """It names folders of the run store."""
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w. +-]*", name):
         raise ValueError(f"the name of a {kind} must be letters, digits and any of '. _+-', not {name!r}")
-
-
-def check_keys(what: str, entry: Mapping, accepted) -> None:
-    unknown = [key for key in entry if key not in accepted]
-    if unknown:
-        raise ValueError(f"{what} has the unknown key {unknown[0]!r}: accepted are {', '.join(accepted)}")
 
 
 def check_count(what: str, value: object) -> None:

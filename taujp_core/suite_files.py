@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from .entries import check_keys, check_name
+from .checks import check_keys
+from .entries import check_name
 from .tasks import one_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which most wheels hold, is ten times as fast

@@ -10,9 +10,10 @@ import open_clip
 import torch
 
 from . import suite_files
-from .datasets.checked import check_own
-from .datasets.given import in_memory
-from .entries import check_keys, check_name, given_task, make_task, resized
+from .checks import check_keys
+from .datasets.check import check_own
+from .datasets.sources.in_memory import in_memory
+from .entries import check_name, given_task, make_task, resized
 from .files import read_json
 from .models import ASSETS
 from .tasks import Task, one_of

@@ -1,81 +1,58 @@
-"""What is a task?
+"""What is a task, and what is a source of pictures?
 
 A task: a data set with the names and templates that make its head, and where its pictures are from.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
 TEMPLATES = ("a photo of a {}.",)  # CLIP's own, for a task that says nothing better
 
 
-@dataclass(frozen=True)
-class Package:
-    """Pictures that ship with the package, or are rendered by it at a severity (how hard they are, 0 to 1)."""
-
-    data: str
-    severity: int | float | None = None
+Listing = tuple[Sequence | Tensor, Sequence[int] | Tensor]  # sources of pictures as `Pictures` takes them, and labels
 
 
 @dataclass(frozen=True)
-class Hub:
-    """A repository of the Hugging Face hub: parquet files with an image and a label column.
+class Place:
+    """Where a data set was found; `read(part)` gives the pictures of one of its `parts`, `train` among them.
 
-    `train`, `test` and `validation` are patterns of file names. A default that matches nothing is a split that the
-    repository does not have; a pattern that was given has to match.
+    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already.
     """
 
-    repo: str
-    revision: str = "main"
-    train: str = "*train*.parquet"
-    test: str = "*test*.parquet"
-    validation: str = "*validation*.parquet"
-    image: str = "image"
-    label: str = "label"
+    name: str  # a folder, or a repository and its commit
+    parts: tuple[str, ...]
+    read: Callable[[str], Listing]
+    shuffled: bool = False
+    not_read: Callable[[], list[str]] = list  # sentences about what lies there and is passed over
 
 
-@dataclass(frozen=True)
-class Published:
-    """A data set of the benchmark, in a folder of a layout that people have, or else as a copy from the hub."""
+@runtime_checkable
+class Source(Protocol):
+    """Where a task's pictures are from. Each source is one file of `datasets/sources/`.
 
-    data: str
-    hub: Hub
-
-
-@dataclass(frozen=True)
-class ClassFolders:
-    """`path`/train/CLASS/picture, and `val` and `test` where they are. A relative path starts at TAUJP_DATA.
-
-    `folders` are the class folders' names in the order of the task's classes; empty: not read yet.
+    Two sources are equal if they give the same pictures. `own` ones are the user's: every picture is decoded before
+    anything is trained, and a run is bound to what they hold. Those that a suite file can name have its `key` there,
+    and `from_entry(what, entry)`, which raises ValueError or TypeError in a sentence that begins with `what`.
     """
 
-    path: str
-    folders: tuple[str, ...] = ()
+    own: ClassVar[bool]
 
+    def with_classes(self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None) -> "Task":
+        """The task with these classes, or with those that the data name; ValueError where they do not fit."""
+        ...
 
-@dataclass(frozen=True)
-class Table:
-    """A local folder that the library `datasets` reads: save_to_disk's, parquet files, an image folder."""
+    def locate(self, task: "Task") -> Place:
+        """Raises FileNotFoundError for data that are not there, in a sentence that tells how to get them, and ValueError
+        for damaged files, and for folders or tables that do not have the task's classes.
+        """
+        ...
 
-    path: str
-    image: str = "image"
-    label: str = "label"
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """Images and labels that were given in Python, by part (`train`, and `val` and `test` where they were given).
-
-    Images are bytes [n, 3, h, w], or a sequence of PIL images and arrays. Two are equal if their digests are.
-    """
-
-    digest: str
-    parts: dict[str, tuple[Sequence | Tensor, Sequence[int]]] = field(compare=False, repr=False)
-
-
-Source = Package | Published | ClassFolders | Hub | Table | InMemory
+    def identity(self, task: "Task", place: Place) -> dict:
+        """JSON-able, and another one if the pictures are others."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +69,10 @@ class Task:
     )
     test_images: int | None = None
     validation_images: int | None = None
+
+    def locate(self) -> Place:
+        """Where its pictures are now. Raises what its source's `locate` does."""
+        return self.source.locate(self)
 
 
 def one_of(kind: str, value: object, accepted) -> object:

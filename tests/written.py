@@ -12,9 +12,9 @@ import scipy.io
 import yaml
 from PIL import Image
 
-from taujp_core.datasets import hub
+from taujp_core.datasets.sources import Hub, Published, hub
 from taujp_core.files import write_json
-from taujp_core.tasks import Hub, Published, Task
+from taujp_core.tasks import Task
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EUROSAT = ["AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial"]

@@ -16,7 +16,6 @@ from pathlib import Path
 import nbformat
 
 from taujp_core.config import RunConfig
-from taujp_core.datasets.sources import locate
 from taujp_core.files import write_json
 from taujp_core.methods import find_method
 from taujp_core.models import Clip, load_clip
@@ -59,7 +58,7 @@ def trainings(study: Study, suite: Suite) -> list[Point]:
         configs = run_configs(suite, tasks, study.methods, study.seeds, known, **changes)
         asked += [(config, changes) for config in configs]
     for name in sorted({suite.control.name}.union(*([one.task, *one.penalty_tasks] for one, _ in asked))):
-        locate(suite.task(name))
+        suite.task(name).locate()
     clip = theta0_of(suite.model, suite.pretrained)
     return [training(study, config, changes, list(known), clip) for config, changes in asked]
 

@@ -6,7 +6,6 @@ A notebook is known by a parameter that only notebooks of its kind have.
 import torch
 
 from taujp_core.config import RunConfig, run_config
-from taujp_core.datasets.sources import locate
 from taujp_core.finetune import check_snapshots
 from taujp_core.memory import device_of, graph_bytes, total_memory
 from taujp_core.models import Clip, load_clip
@@ -65,7 +64,7 @@ def check_data(suite: Suite, configs: list[RunConfig]) -> None:
     wanted = {suite.control.name}.union(*([config.task, *config.penalty_tasks] for config in configs))
     for name in suite.datasets():
         if name in wanted:
-            locate(suite.task(name))
+            suite.task(name).locate()
 
 
 def check_memory(clip: Clip, images: int, parts: int) -> None:
@@ -95,7 +94,7 @@ def quickstart(suite: Suite, values: dict) -> list[RunConfig]:
         {name: values[name] for name in ("steps", "penalty_weight")},
     )
     for task in suite.datasets().values():  # whose pictures are shown
-        locate(task)
+        task.locate()
     return run_configs(suite, values["tasks"], methods, [values["seed"]], **changes)
 
 

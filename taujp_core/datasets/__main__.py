@@ -11,10 +11,9 @@ from pathlib import Path
 from ..progress import say
 from ..suites import Suite, load_suite
 from ..tasks import Task
-from . import hub
 from .check import check_task, hub_of, report
-from .places import data_folder
-from .sources import locate
+from .folders import data_folder
+from .sources import hub
 
 DEFAULT = "clip8-b32"
 
@@ -69,7 +68,7 @@ def get(task: Task) -> str:
     """What became of it."""
     repository = hub_of(task)
     if is_there(task):
-        return f"is there, {locate(task).name}"
+        return f"is there, {task.locate().name}"
     if repository is None:
         return f"is not there: {task.source.path} is to be laid below {data_folder()}"
     say(f"{task.name}: downloading {repository.repo}")
@@ -78,7 +77,7 @@ def get(task: Task) -> str:
 
 def is_there(task: Task) -> bool:
     try:
-        return bool(locate(task))
+        return bool(task.locate())
     except FileNotFoundError:
         return False
 

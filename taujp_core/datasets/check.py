@@ -1,16 +1,20 @@
 """Are the data sets there, whole, and without test images among the training images?"""
 
 import hashlib
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..files import cache_folder, write_text
 from ..progress import Progress
-from ..tasks import Hub, Task
-from . import held_out_test
+from ..tasks import Place, Task
+from .folders import data_folder
+from .identity import own_identity
+from .image_files import PARTS
 from .pictures import CHUNK, Pictures, made_ahead
-from .places import PARTS, Place, data_folder
-from .sources import locate, pictures
+from .sources import Hub, InMemory
+from .split import SPLITS, held_out_test, pictures, split_of
 
 NAMED = 5  # pictures and classes that are named; all are counted
 COLUMNS = ("data set", "split", "images", "published", "classes", "empty", "unreadable", "in train", "found in")
@@ -32,7 +36,7 @@ def check_task(task: Task, suite: str) -> Finding:
     """Every picture is decoded, once. A test image is leaked if a training image has the same pixels and size."""
     finding = Finding(task.name)
     try:
-        place = locate(task)
+        place = task.locate()
     except FileNotFoundError as error:
         finding.missing = True
         finding.rows.append((task.name, "", *["-"] * 6, "not found"))
@@ -106,6 +110,30 @@ def remarks(task: Task, place: Place) -> list[str]:
 def hub_of(task: Task) -> Hub | None:
     """The repository that the task can be downloaded from."""
     return task.source if isinstance(task.source, Hub) else getattr(task.source, "hub", None)
+
+
+def check_own(task: Task) -> None:
+    """Raises ValueError for a split without images and for the first picture that cannot be decoded, by its name.
+
+    Each picture is decoded, once for as long as the data stay what they are: a note in the cache folder says so. The
+    package's and the benchmark's data sets are left to `python -m taujp_core.datasets check`.
+    """
+    if not task.source.own:
+        return
+    place = task.locate()
+    for split in SPLITS:
+        split_of(task, place, split)
+    if isinstance(task.source, InMemory):  # read through when it was given
+        return
+    what = json.dumps([place.name, own_identity(task, place)])
+    note = cache_folder() / "decoded" / hashlib.sha256(what.encode()).hexdigest()[:16]
+    if note.is_file():
+        return
+    for part in place.parts:
+        for found in digests(pictures(task, place, part)):
+            if isinstance(found, str):
+                raise ValueError(found)
+    write_text(note, place.name)
 
 
 def digests(data: Pictures) -> Iterator[bytes | str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ..tasks import Published, Task
+from ..tasks import Task
 
 # Folders that are not named as the class is in a prompt, in the order of the labels.
 EUROSAT = (
@@ -29,7 +29,7 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
     names = sorted(set(names))
     if names and all(WORDNET.fullmatch(name) for name in names) and len(names) == len(task.classes):
         return {name: label for label, name in enumerate(names)}
-    known = known_names(task.source, task.classes)
+    known = known_names(task.source.data, task.classes)
     labels = {name: int(name) if name.isdecimal() else known.get(letters(name), -1) for name in names}
     unknown = [name for name, label in labels.items() if not 0 <= label < len(task.classes)]
     if unknown:
@@ -41,11 +41,11 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
 
 
 @cache
-def known_names(source: Published, classes: tuple[str, ...]) -> dict[str, int]:
+def known_names(data: str, classes: tuple[str, ...]) -> dict[str, int]:
     names = {letters(name): label for label, name in enumerate(classes)}
-    if source.data == "eurosat":
+    if data == "eurosat":
         names |= {letters(name): label for label, name in enumerate(EUROSAT)}
-    if source.data == "sun397":  # a_abbey, /a/abbey
+    if data == "sun397":  # a_abbey, /a/abbey
         names |= {letters(name[0] + name): label for label, name in enumerate(classes)}
     return names
 
@@ -79,7 +79,7 @@ def published_order(task: Task, names: Sequence[str]) -> list[int] | None:
     task's then have to stand where it has them: raises ValueError, with an unknown name, where they do not.
     """
     places: dict[str, set[int]] = {}
-    for name, label in known_names(task.source, task.classes).items():
+    for name, label in known_names(task.source.data, task.classes).items():
         places.setdefault(name, set()).add(label)
     for label, name in enumerate(task.classes):  # some of ImageNet's stand twice
         places[letters(name)].add(label)

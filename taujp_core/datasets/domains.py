@@ -17,8 +17,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
 from ..tasks import one_of
-from . import held_out
-from .rendered import SCANS, load_scans
+from .sources.rendered import SCANS, load_scans
+from .split import held_out
 
 Labelled = tuple[Float[Tensor, "n channels 14 14"], Int[Tensor, "n"]]
 EVALUATIONS = ("training", "validation", "validation environment", "test")

@@ -18,6 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..optimisation import epoch_order
 from .pictures import Pictures
 
+PARTS = ("train", "val", "test")
 PICTURE = "picture"
 EXTENSIONS = (*IMG_EXTENSIONS, ".gif", ".jfif")
 PARTS_BY_NAME = {
@@ -39,7 +40,7 @@ def parts_by_name(where: str, names: Sequence[str]) -> dict[str, str]:
         part = part_of(name)
         if part and found.setdefault(part, name) != name:
             raise ValueError(f"{where} has two {part} parts, {found[part]!r} and {name!r}: keep one")
-    return {part: found[part] for part in ("train", "val", "test") if part in found}
+    return {part: found[part] for part in PARTS if part in found}
 
 
 def part_folders(folder: Path) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from written import write_class_folders
 from taujp_core.datasets import load_split
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.domains import EVALUATIONS, coloured, rotated, small, turned
-from taujp_core.datasets.rendered import load_scans
+from taujp_core.datasets.sources.rendered import load_scans
 from taujp_core.suites import load_suite
 
 

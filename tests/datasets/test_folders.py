@@ -22,10 +22,11 @@ from written import (
     write_svhn,
 )
 
-from taujp_core.datasets import load_split, published
+from taujp_core.datasets import load_split
 from taujp_core.datasets.classes import class_labels
 from taujp_core.datasets.pictures import Pictures
-from taujp_core.datasets.sources import find
+from taujp_core.datasets.sources import published
+from taujp_core.datasets.split import find
 
 DIGITS = [str(k) for k in range(10)]
 CARS = small_task("cars", "AM General Hummer SUV 2000", "Ram C/V Cargo Van Minivan 2012", "Acura RL Sedan 2012")

@@ -12,11 +12,12 @@ import torch
 from fake_hub import FakeHub
 from written import COMMIT, encoded, noise, small_task, write_class_folders, write_hub_copy
 
-from taujp_core.datasets import hub, load_split
-from taujp_core.datasets.sources import find
-from taujp_core.datasets.tables import Encoded
+from taujp_core.datasets import load_split
+from taujp_core.datasets.sources import Published, hub
+from taujp_core.datasets.sources.tables import Encoded
+from taujp_core.datasets.split import find
 from taujp_core.files import read_json
-from taujp_core.tasks import Published, Task
+from taujp_core.tasks import Task
 
 CLASSES = ["ant", "bee", "cat"]
 TASK = small_task("pets", *CLASSES)

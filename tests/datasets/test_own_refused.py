@@ -121,7 +121,7 @@ def test_pictures_are_decoded_once_as_long_as_they_stay(root, monkeypatch):  # n
     write_class_folders(root / "pets", {"train": 10, "test": 1}, CLASSES)
     write_suite(root, tasks=PETS)
     load_suite("mine")
-    monkeypatch.setattr("taujp_core.datasets.checked.digests", lambda data: pytest.fail("decoded again"))
+    monkeypatch.setattr("taujp_core.datasets.check.digests", lambda data: pytest.fail("decoded again"))
     load_suite("mine")
     write_picture(root / "pets/test/cat/new.png", 3)
     with pytest.raises(pytest.fail.Exception):

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from written import encoded, noise, write_picture
 
-from taujp_core.datasets import held_out, validation_images
 from taujp_core.datasets.pictures import Pictures, in_order, made_ahead, training_batch
+from taujp_core.datasets.split import held_out, validation_images
 
 
 def photo(seed: int, height: int, width: int) -> Image.Image:

@@ -22,13 +22,14 @@ from torch.utils.data import Dataset
 from written import COMMIT, encoded, noise, write_class_folders, write_hub_copy, write_picture
 
 from analysis.images import first_images, unlabelled
-from taujp_core.datasets import fair_order, hub, load_images, load_split, pictures_identity
+from taujp_core.datasets import load_images, load_split, pictures_identity
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.pictures import Pictures, in_bytes
-from taujp_core.datasets.sources import find
+from taujp_core.datasets.sources import Hub, hub
+from taujp_core.datasets.split import fair_order, find
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite, own_suite, own_task
-from taujp_core.tasks import Hub, Task
+from taujp_core.tasks import Task
 
 CONTROL = load_suite("mini").control
 SOURCES = ("folders", "folders in folders", "linked folders", "table", "table of paths", "table of texts", "hub")

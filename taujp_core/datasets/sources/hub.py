@@ -10,8 +10,9 @@ import errno
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,12 +23,13 @@ from filelock import FileLock, Timeout
 from huggingface_hub import errors
 from huggingface_hub.hf_api import RepoSibling
 
-from ..files import read_json, write_json
-from ..progress import Progress, quiet_downloads, say
-from ..tasks import Hub, Task
+from ...checks import options
+from ...files import read_json, write_json
+from ...progress import Progress, quiet_downloads, say
+from ...tasks import Listing, Place, Task
+from ..folders import data_folder
+from ..image_files import part_of
 from . import tables
-from .image_files import part_of
-from .places import Place, data_folder
 from .tables import first_line
 
 RECORD = "taujp.json"
@@ -37,15 +39,46 @@ CONVERSION = "try `revision: refs/convert/parquet`, the hub's own conversion"
 PATTERNS = {"train": "train", "val": "validation", "test": "test"}  # parts, and the fields that hold their patterns
 
 
+@dataclass(frozen=True)
+class Hub:
+    """A repository of the Hugging Face hub: parquet files with an image and a label column.
+
+    `train`, `test` and `validation` are patterns of file names. A default that matches nothing is a split that the
+    repository does not have; a pattern that was given has to match.
+    """
+
+    repo: str
+    revision: str = "main"
+    train: str = "*train*.parquet"
+    test: str = "*test*.parquet"
+    validation: str = "*validation*.parquet"
+    image: str = "image"
+    label: str = "label"
+    key = "hub"
+    own = True
+
+    @classmethod
+    def from_entry(cls, what: str, entry: Mapping) -> "Hub":
+        return cls(**options(f"hub of {what}", entry["hub"], cls, "repo"))
+
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+        if classes is not None:
+            return task
+        self.locate(task)
+        return tables.named_by(task, table(self, copy_folder(self, data_folder()), "train"), self.label, self.repo)
+
+    def locate(self, task: Task) -> Place:
+        """The copy of the repository. Raises FileNotFoundError if it is not there."""
+        if place := copy(task, self):
+            return place
+        raise FileNotFoundError(missing(task, self, "not"))
+
+    def identity(self, task: Task, place: Place) -> dict:
+        return {**asdict(self), "commit": read_json(copy_folder(self, data_folder()) / RECORD)["commit"]}
+
+
 def copy_folder(hub: Hub, root: Path) -> Path:
     return root / "hub" / hub.repo / hub.revision.replace("/", "--")
-
-
-def locate(task: Task) -> Place:
-    """The copy of a repository that is a data set of one's own. Raises FileNotFoundError if it is not there."""
-    if place := copy(task, task.source):
-        return place
-    raise FileNotFoundError(missing(task, task.source, "not"))
 
 
 def missing(task: Task, hub: Hub, where: str) -> str:
@@ -67,11 +100,6 @@ def copy(task: Task, hub: Hub) -> Place | None:
         return None
     parts = tuple(part for part in PATTERNS if part == "train" or files(folder, hub, part))
     return Place(f"{hub.repo} at {record['commit'][:12]}", parts, lambda part: read(task, hub, folder, part))
-
-
-def commit(hub: Hub) -> str:
-    """Of the copy that is there."""
-    return read_json(copy_folder(hub, data_folder()) / RECORD)["commit"]
 
 
 def files(folder: Path, hub: Hub, part: str) -> list[str]:
@@ -97,7 +125,7 @@ def pattern_of(hub: Hub | type[Hub], part: str) -> str:
     return getattr(hub, PATTERNS[part])
 
 
-def read(task: Task, hub: Hub, folder: Path, part: str) -> tables.Split:
+def read(task: Task, hub: Hub, folder: Path, part: str) -> Listing:
     """Raises ValueError for a damaged file and for a missing column, FileNotFoundError for missing files."""
     where = str(folder / pattern_of(hub, part))
     return tables.read(task, table(hub, folder, part), where, folder, hub.image, hub.label)
@@ -117,13 +145,6 @@ def table(hub: Hub, folder: Path, part: str) -> datasets.Dataset:
         raise ValueError(
             f"{folder / pattern} is empty or damaged, delete the folder and download it again: {reason}"
         ) from None
-
-
-def with_classes(task: Task) -> Task:
-    """The task with the classes that the copy's label column names."""
-    locate(task)
-    folder = copy_folder(task.source, data_folder())
-    return tables.with_classes(task, table(task.source, folder, "train"), task.source.label, task.source.repo)
 
 
 def needed(hub: Hub) -> list[str]:

@@ -15,51 +15,63 @@ opened. Class folders hold PART/CLASS/picture; what a part counts as:
 import csv
 import gzip
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
-from ..optimisation import epoch_order
-from ..tasks import Task
+from ...checks import text
+from ...optimisation import epoch_order
+from ...tasks import Listing, Place, Task
+from ..classes import class_labels
+from ..folders import data_folder
+from ..image_files import PARTS, class_images, part_folders
 from . import hub
-from .classes import class_labels
-from .image_files import class_images, part_folders
-from .places import PARTS, Place, Split, data_folder
+from .hub import Hub
 
-Reader = Callable[[Task, Path, str], Split]
+Reader = Callable[[Task, Path, str], Listing]
 
 HELD_OUT = 270  # of EuroSAT, images of a class that are for testing, and as many for validation
 VALIDATION = ("val", "resisc45-val.txt", "2750")  # what tells that a folder has a validation split of its own
 
 
-def locate(task: Task) -> Place:
-    """A folder wins over a copy from the hub. All parts are from the same place: those of two may overlap."""
-    root = data_folder()
-    for name, mark, reader in layouts(task):
-        folder = root / name
-        if (folder / mark).exists():
-            apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
-            return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
-    if place := hub.copy(task, task.source.hub):
-        return Place(place.name, ("train", "test"), place.read)
-    names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
-    raise FileNotFoundError(hub.missing(task, task.source.hub, f"neither as {', '.join(names)} nor"))
+@dataclass(frozen=True)
+class Published:
+    """A data set of the benchmark, in a folder of a layout that people have, or else as a copy from the hub."""
 
+    data: str
+    hub: Hub
+    key = "published"
+    own = False
 
-def validation_is_published(task: Task) -> bool:
-    """Whether the validation images are those that were published, of which nothing is trained on.
+    @classmethod
+    def from_entry(cls, what: str, entry: Mapping) -> "Published":
+        return cls(text(f"published of {what}", entry["published"]), Hub.from_entry(what, entry))
 
-    Copies from the hub are without them; a data set that is not there yet is taken to come with them.
-    """
-    if not task.validation_images:
-        return False
-    try:
-        return "val" in locate(task).parts
-    except FileNotFoundError:
-        return True
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+        if classes is None:
+            raise ValueError(f"the task {task.name} is without classes")
+        return task
+
+    def locate(self, task: Task) -> Place:
+        """A folder wins over a copy from the hub. All parts are from the same place: those of two may overlap."""
+        root = data_folder()
+        for name, mark, reader in layouts(task):
+            folder = root / name
+            if (folder / mark).exists():
+                apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
+                return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
+        if place := hub.copy(task, self.hub):
+            return Place(place.name, ("train", "test"), place.read)
+        names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
+        raise FileNotFoundError(hub.missing(task, self.hub, f"neither as {', '.join(names)} nor"))
+
+    def identity(self, task: Task, place: Place | None = None) -> dict:
+        """Without `validation`: the benchmark's copies are read without."""
+        return {key: value for key, value in asdict(self.hub).items() if key != "validation"}
 
 
 def layouts(task: Task) -> list[tuple[str, str, Reader]]:
@@ -67,14 +79,14 @@ def layouts(task: Task) -> list[tuple[str, str, Reader]]:
     return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", class_folders)]
 
 
-def class_folders(task: Task, folder: Path, part: str) -> Split:
+def class_folders(task: Task, folder: Path, part: str) -> Listing:
     parts = parts_of(folder)
     if part == "test":
         return from_parts(task, folder, parts, ["test"] if "test" in parts else ["val"])
     return from_parts(task, folder, parts, ["train"] + (["val"] if {"val", "test"} <= set(parts) else []))
 
 
-def three_parts(task: Task, folder: Path, part: str) -> Split:
+def three_parts(task: Task, folder: Path, part: str) -> Listing:
     """Class folders whose `val` is the validation split."""
     return from_parts(task, folder, parts_of(folder), [part])
 
@@ -83,13 +95,13 @@ def parts_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
     return {part: class_images(path) for part, path in part_folders(folder).items()}
 
 
-def imagenet(task: Task, folder: Path, part: str) -> Split:
+def imagenet(task: Task, folder: Path, part: str) -> Listing:
     test = "val_in_folder" if (folder / "val_in_folder").is_dir() else "val"
     parts = {part: class_images(folder / part) for part in ("train", test) if (folder / part).is_dir()}
     return from_parts(task, folder, parts, [test if part == "test" else "train"])
 
 
-def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]], chosen: list[str]) -> Split:
+def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]], chosen: list[str]) -> Listing:
     """Pictures of the chosen parts; the classes are those of all parts, one may be without pictures in this one."""
     for part in chosen:
         if part not in parts:
@@ -109,7 +121,7 @@ def labels_of(task: Task, names: set[str], folder: Path) -> dict[str, int]:
         raise ValueError(f"{folder}: {error}") from None
 
 
-def unzip(pairs: list[tuple[Path, int]]) -> Split:
+def unzip(pairs: list[tuple[Path, int]]) -> Listing:
     return [source for source, _ in pairs], [label for _, label in pairs]
 
 
@@ -134,7 +146,7 @@ def matlab(path: Path, *names: str) -> list[np.ndarray]:
         raise ValueError(f"{path} is damaged or not the file that it should be: {error!r}") from None
 
 
-def cars(task: Task, folder: Path, part: str) -> Split:
+def cars(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, cars_train, cars_test; classes from 1."""
     path = folder / {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}[part]
     (annotations,) = matlab(path, "annotations")
@@ -142,7 +154,7 @@ def cars(task: Task, folder: Path, part: str) -> Split:
     return unzip([(images / str(one["fname"]), int(one["class"]) - 1) for one in np.atleast_1d(annotations)])
 
 
-def dtd(task: Task, folder: Path, part: str) -> Split:
+def dtd(task: Task, folder: Path, part: str) -> Listing:
     """The published archive, partition 1: images/CLASS, labels/train1.txt, val1.txt, test1.txt."""
     lists = ["test1.txt"] if part == "test" else ["train1.txt", "val1.txt"]
     files = [folder / "images" / line for name in lists for line in lines_of(folder / "labels" / name)]
@@ -150,7 +162,7 @@ def dtd(task: Task, folder: Path, part: str) -> Split:
     return unzip([(file, labels[file.parent.name]) for file in files])
 
 
-def eurosat(task: Task, folder: Path, part: str) -> Split:
+def eurosat(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: 2750/CLASS, without splits. Of each class HELD_OUT images are for testing, and as many for
     validation, drawn with seed 0 from the sorted names: 21600, 2700 and 2700 images as published, another choice.
     """
@@ -166,7 +178,7 @@ def eurosat(task: Task, folder: Path, part: str) -> Split:
     return unzip(pairs)
 
 
-def gtsrb(task: Task, folder: Path, part: str) -> Split:
+def gtsrb(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: GTSRB/Training/000NN/*.ppm; GTSRB/Final_Test/Images/*.ppm with labels in GT-final_test.csv."""
     if part == "train":
         return from_parts(task, folder, {"GTSRB/Training": class_images(folder / "GTSRB/Training")}, ["GTSRB/Training"])
@@ -179,7 +191,7 @@ def gtsrb(task: Task, folder: Path, part: str) -> Split:
         raise ValueError(f"{path} is damaged, or lacks the columns Filename and ClassId: {error!r}") from None
 
 
-def mnist(task: Task, folder: Path, part: str) -> Split:
+def mnist(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, packed (.gz) or not."""
     start = {"train": "train", "test": "t10k"}[part]
     images = read_idx(folder / "raw" / f"{start}-images-idx3-ubyte", 3)
@@ -205,7 +217,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def resisc45(task: Task, folder: Path, part: str) -> Split:
+def resisc45(task: Task, folder: Path, part: str) -> Listing:
     """torchgeo: NWPU-RESISC45/CLASS/*.jpg and lists of file names, resisc45-train.txt, -val.txt, -test.txt."""
     classes = class_images(folder / "NWPU-RESISC45")
     labels = labels_of(task, set(classes), folder)
@@ -218,7 +230,7 @@ def resisc45(task: Task, folder: Path, part: str) -> Split:
     return unzip([places[name] for name in names])
 
 
-def sun397(task: Task, folder: Path, part: str) -> Split:
+def sun397(task: Task, folder: Path, part: str) -> Listing:
     """torchvision's folder, with the lists of partition 1, which torchvision does not use, in it or in Partitions."""
     name = {"train": "Training_01.txt", "test": "Testing_01.txt"}[part]
     path = next((path for path in (folder / name, folder / "Partitions" / name) if path.is_file()), None)
@@ -233,7 +245,7 @@ def sun397(task: Task, folder: Path, part: str) -> Split:
     return unzip([(images / line, labels[line.rpartition("/")[0]]) for line in lines])
 
 
-def svhn(task: Task, folder: Path, part: str) -> Split:
+def svhn(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: train_32x32.mat, test_32x32.mat with X [32, 32, 3, n] and y [n]; 10 stands for the digit 0."""
     path = folder / f"{part}_32x32.mat"
     images, labels = matlab(path, "X", "y")

@@ -5,6 +5,7 @@ Pictures that are given in Python: tensors, or a torch Dataset of images and lab
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..progress import Progress
-from ..tasks import InMemory, Task
-from .pictures import in_bytes
-from .places import Place, Split, check_labels
+from ...progress import Progress
+from ...tasks import Listing, Place, Task
+from ..pictures import in_bytes
+from ..split import check_labels
 
 IMAGE = "a PIL image or a tensor of bytes (uint8, 0 to 255) [3, h, w] or [1, h, w]"
 
@@ -33,8 +34,25 @@ class Items(Sequence):
         return in_three_channels(self.dataset[index][0])
 
 
-def locate(task: Task) -> Place:
-    return Place("memory", tuple(task.source.parts), lambda part: task.source.parts[part])
+@dataclass(frozen=True)
+class InMemory:
+    """Images and labels that were given in Python, by part (`train`, and `val` and `test` where they were given).
+
+    Images are bytes [n, 3, h, w], or a sequence of PIL images and arrays. Two are equal if their digests are.
+    """
+
+    digest: str
+    parts: dict[str, Listing] = field(compare=False, repr=False)
+    own = True
+
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+        return task
+
+    def locate(self, task: Task) -> Place:
+        return Place("memory", tuple(self.parts), self.parts.__getitem__)
+
+    def identity(self, task: Task, place: Place) -> dict:
+        return {"digest": self.digest}
 
 
 def in_memory(name: str, classes: int, parts: dict[str, object]) -> InMemory:
@@ -54,7 +72,7 @@ def in_memory(name: str, classes: int, parts: dict[str, object]) -> InMemory:
     return InMemory(digest.hexdigest()[:16], read)
 
 
-def tensors(title: str, given: object, digest: "hashlib._Hash") -> Split:
+def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:
     if not (isinstance(given, tuple | list) and len(given) == 2):
         raise TypeError(f"{title} must be (images, labels) or a torch Dataset, not {type(given).__name__}")
     images, labels = given
@@ -76,7 +94,7 @@ def tensors(title: str, given: object, digest: "hashlib._Hash") -> Split:
     return images, labels.long().tolist()
 
 
-def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Split:
+def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Listing:
     images, labels = Items(dataset), []
     progress = Progress(f"reading {title}", len(images))
     for index in range(len(images)):

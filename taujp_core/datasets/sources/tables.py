@@ -4,18 +4,20 @@ Tables of the library `datasets`: those of a local folder, and what all tables h
 in another.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
 import pyarrow.compute
 
-from ..progress import watched_terminal
-from ..tasks import Published, Task
-from .classes import check_spellings, listed, published_order, spelling
-from .image_files import part_of, parts_by_name
-from .places import Place, Split, below_data, data_folder
+from ...checks import options
+from ...progress import watched_terminal
+from ...tasks import Listing, Place, Task
+from ..classes import check_spellings, listed, published_order, spelling
+from ..file_digest import files_digest
+from ..folders import below_data, data_folder
+from ..image_files import entries_below, part_of, parts_by_name
 
 
 class Encoded(Sequence):
@@ -35,16 +37,46 @@ class Encoded(Sequence):
         return self.folder / picture["path"] if picture["bytes"] is None and picture["path"] else picture["bytes"]
 
 
-def locate(task: Task) -> Place:
-    """Raises FileNotFoundError without the folder, ValueError for one that `datasets` cannot read."""
-    folder, source = below_data(task.source.path), task.source
-    tables = local_tables(folder)
-    return Place(
-        str(folder),
-        tuple(tables),
-        lambda part: read(task, tables[part], f"{folder} ({part})", folder, source.image, source.label),
-        not_read=lambda: passed_over(folder),
-    )
+@dataclass(frozen=True)
+class Table:
+    """A local folder that the library `datasets` reads: save_to_disk's, parquet files, an image folder."""
+
+    path: str
+    image: str = "image"
+    label: str = "label"
+    key = "dataset"
+    own = True
+
+    @classmethod
+    def from_entry(cls, what: str, entry: Mapping) -> "Table":
+        return cls(**options(f"dataset of {what}", entry["dataset"], cls, "path"))
+
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+        if classes is not None:
+            return task
+        folder = below_data(self.path)
+        return named_by(task, local_tables(folder)["train"], self.label, str(folder))
+
+    def locate(self, task: Task) -> Place:
+        """Raises FileNotFoundError without the folder, ValueError for one that `datasets` cannot read."""
+        folder = below_data(self.path)
+        tables = local_tables(folder)
+        return Place(
+            str(folder),
+            tuple(tables),
+            lambda part: read(task, tables[part], f"{folder} ({part})", folder, self.image, self.label),
+            not_read=lambda: passed_over(folder),
+        )
+
+    def identity(self, task: Task, place: Place) -> dict:
+        folder = below_data(self.path)
+        # `datasets` keeps a cache beside tables.
+        paths = {Path(entry) for entry in entries_below(folder) if not entry.name.startswith((".", "cache-"))}
+        return {
+            "image": self.image,
+            "label": self.label,
+            "files": files_digest(folder, paths | picture_files(folder, self.image)),
+        }
 
 
 def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
@@ -78,9 +110,9 @@ def passed_over(folder: Path) -> list[str]:
     return [f"not read, for they are no parts: the tables {', '.join(others)} of {folder}"] if others else []
 
 
-def picture_files(task: Task) -> set[Path]:
+def picture_files(folder: Path, column: str) -> set[Path]:
     """The files that a table's image column names instead of holding them."""
-    folder, column, found = below_data(task.source.path), task.source.image, set()
+    found: set[Path] = set()
     for part, table in local_tables(folder).items():
         table = decodable(table, column, f"{folder} ({part})").data.column(column)
         for chunk in table.chunks:
@@ -94,7 +126,7 @@ def quietly() -> None:
         datasets.disable_progress_bars()
 
 
-def read(task: Task, table: datasets.Dataset, where: str, folder: Path, image: str, label: str) -> Split:
+def read(task: Task, table: datasets.Dataset, where: str, folder: Path, image: str, label: str) -> Listing:
     """Encoded pictures, and labels in the order of the task's classes. Raises ValueError for a column that is missing
     or holds something else, with the first row that does.
     """
@@ -139,7 +171,7 @@ def ordered(task: Task, table: datasets.Dataset, column: str, labels: list, wher
     names = class_names(table, column)
     if names is None:
         return labels
-    if isinstance(task.source, Published):
+    if not task.source.own:  # of the benchmark
         order = published_order(task, names)
     else:
         order = own_order(task, names, f"{where}: {column!r}", is_text(table, column))
@@ -179,7 +211,7 @@ def class_names(table: datasets.Dataset, column: str) -> list[str] | None:
     return sorted(set(table.unique(column)) - {None, ""}) if is_text(table, column) else None
 
 
-def with_classes(task: Task, table: datasets.Dataset, column: str, where: str) -> Task:
+def named_by(task: Task, table: datasets.Dataset, column: str, where: str) -> Task:
     """The task with the classes that the label column names."""
     check_column(table, column, where)
     names = class_names(table, column)

@@ -7,7 +7,8 @@ of the code that renders it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,13 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..files import cache_folder, read_tensors, write_tensors
-from ..models import ASSETS
-from ..optimisation import epoch_order
-from ..render import characters, shapes, signs, terrain, textures
-from ..render.canvas import Random
-from ..tasks import Task, one_of
-from .places import Place
+from ...files import cache_folder, read_tensors, write_tensors
+from ...models import ASSETS
+from ...optimisation import epoch_order
+from ...render import characters, shapes, signs, terrain, textures
+from ...render.canvas import Random
+from ...tasks import Place, Task, one_of
 
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
@@ -40,8 +40,30 @@ RENDERERS: dict[str, Callable] = {
 }
 
 
-def locate(task: Task) -> Place:
-    return Place("the package", ("train", "test"), lambda part: package_images(task, part), shuffled=True)
+@dataclass(frozen=True)
+class Package:
+    """Pictures that ship with the package, or are rendered by it at a severity (how hard they are, 0 to 1)."""
+
+    data: str
+    severity: int | float | None = None
+    key = "package"
+    own = False
+
+    @classmethod
+    def from_entry(cls, what: str, entry: Mapping) -> "Package":
+        check_package(entry["package"], entry.get("severity"))
+        return cls(entry["package"], entry.get("severity"))
+
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+        if classes is None:
+            raise ValueError(f"the task {task.name} is without classes")
+        return task
+
+    def locate(self, task: Task) -> Place:
+        return Place("the package", ("train", "test"), lambda part: package_images(task, part), shuffled=True)
+
+    def identity(self, task: Task, place: Place | None = None) -> dict:
+        return {"severity": self.severity}
 
 
 def check_package(data: object, severity: object) -> None:
@@ -102,6 +124,6 @@ def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Ten
 def renderer_digest() -> str:
     """Digest of the rendering code and the glyphs: what it covers changes, the cache is made anew."""
     digest = hashlib.sha256((ASSETS / "glyphs.npz").read_bytes())
-    for source in sorted((Path(__file__).parents[1] / "render").glob("*.py")):
+    for source in sorted((Path(__file__).parents[2] / "render").glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
