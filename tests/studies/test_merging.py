@@ -1,6 +1,7 @@
 """Merging: equal to dense least squares in float64, never worse on its own images, killed and continued, refused in a sentence."""
 
 import copy
+import itertools
 import re
 import runpy
 import threading
@@ -13,6 +14,8 @@ import pytest
 import torch
 from conftest import random_images, random_like
 from foreign import finetuned, tiny_clip
+from kill_merges import Report, kill_merges
+from kills import dies_at
 from PIL import Image
 
 import analysis.merging.merge as merging
@@ -363,6 +366,49 @@ def test_a_merge_beside_its_checkpoints_is_none_of_them(tiny32, tmp_path):
     merge(vectors, tiny32, images, state=tmp_path / "mine.safetensors", rounds=1)
     with pytest.warns(UserWarning, match=r"a-all \(written by a merge.*mine\.safetensors \(the saved state"):
         assert [vector.task for vector in load_checkpoints(tmp_path, tiny32)] == sorted(TASKS)
+
+
+def quickly(vectors, clip, images, control, state, rounds, round_images) -> merging.Merged:
+    """In place of `merge`: saves a state twice, and goes on from the one that is there."""
+    tau, table = total(vectors).tau, pd.DataFrame([merging.row(1.0)] * 3).astype(float)
+    for count in range(len(merging.resumed(state, "this", clip.theta0).history) if state.exists() else 1, 3):
+        merging.save(merging.Going(tau, tau, tau, 1.0, 0, 4, [merging.row(1.0)] * count), state, "this")
+    return merging.Merged(total(vectors), table, pd.DataFrame({"set": list(images), "merged": 0.1}))
+
+
+@pytest.mark.parametrize("name", ["merged.safetensors", "merged", "linear.safetensors"])
+def test_a_merge_killed_at_any_write_is_finished_by_the_next_call(tiny32, tmp_path, name, monkeypatch):
+    """A reader sees nothing or all of it; of several deaths in a row nothing is left behind."""
+    monkeypatch.setattr("analysis.merging.output.merge", quickly)
+    vectors, images = vectors_of(tiny32, "linear" if name.startswith("linear") else "standard"), images_of(2)
+    whole = merge_to(tmp_path / name, vectors, tiny32, images, rounds=2)
+    for moment in itertools.count():
+        output = tmp_path / str(moment) / name
+        output.parent.mkdir()
+
+        def again(output=output):
+            return merge_to(output, vectors, tiny32, images, rounds=2)
+
+        if not dies_at(moment, output.parent, again):
+            break
+        if moment % 4 == 0:
+            dies_at(moment // 2, output.parent, again)
+        if output.exists():
+            assert load_checkpoint(output, tiny32).digest() == whole.vector.digest()
+        with pytest.raises(ValueError, match="holds no checkpoint"):
+            load_checkpoints(output.parent, tiny32)
+        found = again()
+        assert found.vector.digest() == whole.vector.digest()
+        pd.testing.assert_frame_equal(found.distances, whole.distances)
+        assert sorted(path.name for path in output.parent.iterdir()) == [f".{name}.lock", name]
+    assert moment > 15, "too few writes were met"
+
+
+def test_merges_killed_with_9_end_as_if_they_had_not_been(tmp_path):
+    report = Report()
+    kill_merges(6, tmp_path, seed=0, report=report)
+    assert sum(report.kills.values()) == 6
+    assert not report.wrong
 
 
 def test_two_merges_to_one_output_wait_for_each_other(tiny32, tmp_path, monkeypatch):
