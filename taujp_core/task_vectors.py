@@ -34,9 +34,10 @@ class TaskVector:
         """Of τ's names and numbers."""
         return fingerprint(self.tau)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, **more: object) -> None:
+        """more: plain data that is stored beside the vector, by names that `load` does not look at."""
         metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
-        write_tensors(path, self.tau, {**metadata, "digest": self.digest()})
+        write_tensors(path, self.tau, {**metadata, "digest": self.digest(), **more})
 
     @classmethod
     def load(cls, path: Path) -> "TaskVector":
@@ -59,6 +60,15 @@ def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_finge
             )
         if vector.tau.keys() != theta0.keys():
             raise ValueError(f"the {vector.method} vector of {vector.task} names other parameters than the model")
+
+
+def check_moves(vector: TaskVector) -> None:
+    """Raises ValueError for τ = 0, which is no expert: nothing can be merged of it or be compared with it."""
+    if not any(value.any() for value in vector.tau.values()):
+        raise ValueError(
+            f"the {vector.method} vector of {vector.task} is zero, so that its model is θ₀ again: perhaps it is the "
+            "pre-trained model, or an adapter was never merged into it, or its training moved nothing"
+        )
 
 
 def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = None) -> TaskVector:

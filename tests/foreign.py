@@ -2,20 +2,24 @@
 
 import argparse
 import copy
+import json
 import pickle
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import open_clip
 import torch
 from conftest import random_like
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from taujp_core.checkpoints import save_hugging_face
+from taujp_core.checkpoints.weights import INDEX
 from taujp_core.models import Clip, Parameters, wrap_clip
 
 
@@ -125,4 +129,69 @@ FORMATS: dict[str, Callable[[Path, Clip, Parameters], None]] = {
     "linearised.pt": lambda path, clip, theta: torch.save(linearised_state(clip, theta), path),
     "linearised_legacy.pt": lambda path, clip, theta: save_legacy(linearised_state(clip, theta, old_blocks=True), path),
     "hugging_face": lambda path, clip, theta: save_hugging_face(clip, theta, path),
+}
+
+
+def lightning(state: Parameters, path: Path) -> None:
+    """What a Trainer saves, with a class of its own among the hyperparameters."""
+    utilities = types.ModuleType("lightning_fabric.utilities.data")
+    utilities.AttributeDict = type("AttributeDict", (dict,), {"__module__": utilities.__name__})
+    packages = {name: types.ModuleType(name) for name in ("lightning_fabric", "lightning_fabric.utilities")}
+    with patch.dict(sys.modules, {**packages, utilities.__name__: utilities}):
+        torch.save(
+            {
+                "epoch": 1,
+                "pytorch-lightning_version": "2.4.0",
+                "state_dict": prefixed(state, "model."),
+                "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 1}}}},
+                "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5), "best_k_models": {}}},
+                "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-5}]}],
+                "lr_schedulers": [],
+                "hyper_parameters": utilities.AttributeDict(model="tiny", lr=1e-5),
+            },
+            path,
+        )
+
+
+def sharded(state: Parameters, folder: Path, name: str, save: Callable[[Parameters, Path], None], index=True) -> None:
+    """Two files with every other tensor, and their index, as transformers and accelerate write them."""
+    folder.mkdir(exist_ok=True)
+    stem, suffix = name.rsplit(".", 1)
+    places = {key: f"{stem}-{1 + number % 2:05}-of-00002.{suffix}" for number, key in enumerate(state)}
+    for place in sorted({*places.values()}):
+        save({key: state[key] for key in state if places[key] == place}, folder / place)
+    if index:
+        (folder / f"{name}{INDEX}").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
+
+
+def in_folder(name: str) -> Callable[[Parameters, Path], None]:
+    def write(state: Parameters, path: Path) -> None:
+        path.mkdir()
+        torch.save(state, path / name)
+
+    return write
+
+
+def hugging_face_state(clip: Clip, theta: Parameters) -> Parameters:
+    with tempfile.TemporaryDirectory() as folder:
+        save_hugging_face(clip, theta, Path(folder) / "model")
+        return load_file(Path(folder) / "model" / "model.safetensors")
+
+
+# By the ending of the name, what writes a state dict there, whatever is in it.
+STATES: dict[str, Callable[[Parameters, Path], None]] = {
+    ".ckpt": lightning,
+    ".PT": lambda state, path: torch.save(state, path),
+    ".pth": lambda state, path: torch.save({"model": {"ema": prefixed(state, "module.")}}, path),
+    ".Safetensors": safetensors_file,
+    " in finetuned.pt": in_folder("finetuned.pt"),
+    " in nonlinear_finetuned.pt": in_folder("nonlinear_finetuned.pt"),
+    " in shards": lambda state, path: sharded(state, path, "model.safetensors", safetensors_file),
+    " in shards.bin": lambda state, path: sharded(state, path, "pytorch_model.bin", torch.save),
+    " in shards without an index": lambda state, path: sharded(
+        state, path, "model.safetensors", safetensors_file, index=False
+    ),
+    ".safetensors.index.json": lambda state, path: sharded(
+        state, path.parent, path.name.removesuffix(INDEX), safetensors_file
+    ),
 }

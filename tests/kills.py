@@ -1,10 +1,13 @@
-"""Trainings that are killed with −9 at random moments and started again, in processes of their own."""
+"""Trainings and merges that are killed with −9 at random moments, or at any write, and started again in other processes."""
 
 import multiprocessing
+import os
 import random
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,3 +114,49 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
                 )
         report.trainings += 1
     return report
+
+
+CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.truncate", "os.link", "os.symlink")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Killed(BaseException):
+    """Like a kill, it runs no `except Exception`."""
+
+
+@dataclass
+class Death:
+    """Before the `moment`-th change of something in a folder; nothing changes after it, whatever a `finally` tries."""
+
+    folder: str = ""
+    moment: int = -1
+    changes: int = 0
+
+    def watch(self, event: str, arguments: tuple) -> None:
+        if not self.folder or (event != "open" and event not in CHANGES):
+            return
+        reads = event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITING)
+        if not reads and self.folder in str(arguments[0]):
+            if self.changes >= self.moment:
+                raise Killed
+            self.changes += 1
+
+
+DEATH = Death()  # an audit hook stays for good, so there is one
+
+
+def dies_at(moment: int, folder: Path, work: Callable[[], object]) -> bool:
+    """Do the work, which dies just before it changes something in the folder for the `moment`-th time.
+
+    Whether it died: a work that changes less is done.
+    """
+    if not DEATH.folder and DEATH.moment < 0:
+        sys.addaudithook(DEATH.watch)
+    DEATH.folder, DEATH.moment, DEATH.changes = str(folder), moment, 0
+    try:
+        work()
+    except Killed:
+        return True
+    finally:
+        DEATH.folder = ""
+    return False

@@ -17,7 +17,7 @@ from taujp_core.evaluation import accuracy, edited_features
 from taujp_core.methods import application
 from taujp_core.models import Clip, Parameters, logits, zero_shot_head
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, check_theta0, total
+from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
 
 from ..images import first_images
 
@@ -31,9 +31,12 @@ def disagreement(
 ) -> pd.DataFrame:
     """task, model (`pre-trained`, `sum`, and `merged` where there is one), distance, changed; a row each.
 
-    heads: zero-shot heads by task, of as many tasks as have one. Raises ValueError for a vector of another θ₀.
+    heads: zero-shot heads by task, of as many tasks as have one. Raises ValueError for a vector of another θ₀, for one
+    that is zero, and for images on which an expert's features are the pre-trained model's: no distance has a unit there.
     """
     check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
+    for vector in vectors:
+        check_moves(vector)
     how = application(vectors[0].method)
     zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
@@ -45,6 +48,11 @@ def disagreement(
         expert = edited_features(clip, how, vector.like(clip.theta0).tau, own)
         found = {name: edited_features(clip, how, tau, own) for name, tau in models.items()}
         size = (found["pre-trained"] - expert).square().sum(-1).mean()
+        if not size > 0:
+            raise ValueError(
+                f"the features of {vector.task}'s expert are those of the pre-trained model on all its {len(own)} images: "
+                "its vector is too small to be measured on them"
+            )
         for name, feature in found.items():
             distance = (feature - expert).square().sum(-1).mean() / size
             row = {"task": vector.task, "model": name, "distance": distance.item(), "changed": np.nan}

@@ -23,7 +23,7 @@ from taujp_core.files import write_tensors
 from taujp_core.methods import application
 from taujp_core.models import Clip, Parameters, fingerprint
 from taujp_core.progress import Progress
-from taujp_core.task_vectors import TaskVector, check_theta0, total
+from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
 from taujp_core.training_state import read_state, state_digest
 
 from .matching import Matching, held_out
@@ -75,7 +75,8 @@ def merge(
     rounds, the first of `round_images` images a set, and earlier when held-out images say so.
 
     Raises ValueError for fewer than two vectors, vectors of different θ₀ or applications, a task twice, a task without
-    images, and a state that is damaged or of another merge; FloatingPointError for vectors with NaN.
+    images, a vector that is zero, and a state that is damaged or of another merge; FloatingPointError for vectors with
+    NaN.
     """
     check(vectors, clip, images, control)
     sets = [images[vector.task] for vector in vectors]
@@ -87,7 +88,7 @@ def merge(
     solved, held = held_out(sets, HELD_OUT, HELD_MOST)
     how = application(vectors[0].method)
     training, judge = Matching(clip, how, experts, solved), Matching(clip, how, experts, held)
-    this = identity(vectors, sets, round_images)
+    this = identity(vectors, clip, sets, round_images)
     going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge, round_images)
     progress = Progress("merging", rounds, going.rounds, unit="round")
     while going.rounds < rounds and not going.ended:
@@ -195,14 +196,16 @@ def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor
         if vector.task not in images or not len(images[vector.task]):
             raise ValueError(f"a merge takes at least one image a task, and {vector.task} has none")
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
+        check_moves(vector)
     if control is not None and not len(control):
         raise ValueError("a merge takes at least one control image, or None, not an empty set")
 
 
-def identity(vectors: Sequence[TaskVector], sets: Sequence[Tensor], round_images: int) -> str:
-    """A digest of all that decides the result."""
+def identity(vectors: Sequence[TaskVector], clip: Clip, sets: Sequence[Tensor], round_images: int) -> str:
+    """A digest of all that decides the result: how the vectors are applied, and to which θ₀, among it."""
+    of_vectors = [(vector.task, application(vector.method), vector.digest()) for vector in vectors]
     parts = fingerprint({str(number): images for number, images in enumerate(sets)})
-    text = json.dumps([[vector.digest() for vector in vectors], parts, round_images])
+    text = json.dumps([clip.fingerprint, of_vectors, parts, round_images])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

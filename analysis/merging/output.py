@@ -1,27 +1,35 @@
 """Where does a merged model go, and when is what lies there not overwritten?
 
 OUTPUT            the merged checkpoint: open_clip's layout for a name that ends in .safetensors, else Hugging Face's
-                  folder; of linearised vectors, which no such layout holds, this project's task vector (.safetensors)
-OUTPUT.json       which merge it is, and how it went, written last: a merge with this file is finished
-OUTPUT.state.safetensors   the merge so far; gone when it is finished
+                  folder; of linearised vectors, which no such layout holds, this project's task vector (.safetensors).
+                  It appears by one rename and holds its own record, which merge it is and how it went (in the file's
+                  head, in the folder's merge.json): what is there is finished
+.OUTPUT.merging/  what a merge needs until then; gone when it is finished
+    state.safetensors   the merge so far
+    OUTPUT              the model while it is being written
+.OUTPUT.lock      held by the process that merges; the operating system frees it when that process dies
 """
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from jaxtyping import UInt8
 from torch import Tensor
 
-from taujp_core.checkpoints import load_checkpoint, save_hugging_face, save_open_clip
-from taujp_core.files import read_json, write_json
+from taujp_core.checkpoints import load_checkpoint, merge_record, save_hugging_face, save_open_clip
 from taujp_core.methods import application
 from taujp_core.models import Clip
+from taujp_core.progress import say
 from taujp_core.task_vectors import TaskVector, edited
 
 from .merge import ROUND_IMAGES, ROUNDS, Merged, check, identity, merge
 
 TABLES = ("history", "distances")
+STATE = "state.safetensors"
 
 
 def merge_to(
@@ -35,24 +43,44 @@ def merge_to(
 ) -> Merged:
     """Merge and write, or go on where it was killed, or read what this very merge has written before.
 
-    Raises what `merge` raises, and ValueError for an output that exists and is another model, before anything is
-    computed.
+    What is returned is always what was written and read again: `load_checkpoint(output, clip)` has the same numbers.
+    A second process that merges to the same output waits for the first. Raises what `merge` raises, and ValueError for
+    an output that exists and is another model, before anything is computed.
     """
     check(vectors, clip, images, control)
     output = Path(output)
     check_layout(output, vectors[0])
     sets = [images[vector.task] for vector in vectors] + ([] if control is None else [control])
-    this = {"merge": identity(vectors, sets, round_images), "rounds": rounds}
-    record, state = beside(output, ".json"), beside(output, ".state.safetensors")
-    if output.exists() or record.exists():
-        return finished(output, record, this, vectors, clip)
-    merged = merge(vectors, clip, images, control, state, rounds, round_images)
-    write(output, merged.vector, clip)
+    this = {"merge": identity(vectors, clip, sets, round_images), "rounds": rounds}
+    if not output.exists():
+        with only_process(output):
+            if not output.exists():
+                write_merge(output, vectors, clip, images, control, this, round_images)
+    merged = finished(output, this, vectors, clip)
+    if unfinished(output).exists():  # of this merge, which may have been killed between its last two moments
+        with only_process(output):
+            shutil.rmtree(unfinished(output), ignore_errors=True)
+    return merged
+
+
+def write_merge(
+    output: Path,
+    vectors: Sequence[TaskVector],
+    clip: Clip,
+    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
+    control: UInt8[Tensor, "n 3 h w"] | None,
+    this: dict,
+    round_images: int,
+) -> None:
+    """Merge, from the saved state if there is one, write beside the output, and rename."""
+    folder = unfinished(output)
+    clear(folder, keep=STATE)
+    merged = merge(vectors, clip, images, control, folder / STATE, this["rounds"], round_images)
     tables = {name: getattr(merged, name).astype(object).where(getattr(merged, name).notna(), None) for name in TABLES}
     rows = {name: table.to_dict("records") for name, table in tables.items()}
-    write_json(record, {**this, "task": merged.vector.task, "tasks": [v.task for v in vectors], **rows})
-    state.unlink(missing_ok=True)
-    return merged
+    record = {**this, "task": merged.vector.task, "tasks": [vector.task for vector in vectors], **rows}
+    write(folder / output.name, merged.vector, clip, record)
+    (folder / output.name).replace(output)
 
 
 def check_layout(output: Path, vector: TaskVector) -> None:
@@ -62,25 +90,53 @@ def check_layout(output: Path, vector: TaskVector) -> None:
         )
 
 
-def finished(output: Path, record: Path, this: dict, vectors: Sequence[TaskVector], clip: Clip) -> Merged:
+def finished(output: Path, this: dict, vectors: Sequence[TaskVector], clip: Clip) -> Merged:
     """What this merge has written; raises ValueError if what is there is something else."""
-    found = read_json(record) if record.exists() else {}
-    if {key: found.get(key) for key in this} != this or not output.exists():
+    found = merge_record(output)
+    if {key: found.get(key) for key in this} != this:
         raise ValueError(f"{output} exists and is another model: choose another output, or move it away")
     vector = load_checkpoint(output, clip, task=found["task"])
     vector = TaskVector(vector.tau, vector.theta0_fingerprint, found["task"], vectors[0].method)
-    return Merged(vector, *(pd.DataFrame(found[name]) for name in TABLES))
+    history, distances = (pd.DataFrame(found[name]) for name in TABLES)
+    return Merged(vector, history.astype(float), distances)
 
 
-def write(output: Path, vector: TaskVector, clip: Clip) -> None:
+def write(output: Path, vector: TaskVector, clip: Clip, record: dict) -> None:
     theta = edited(clip.theta0, [vector], [1.0])
     if application(vector.method) == "linearised":
-        vector.save(output)
+        vector.save(output, merge=record)
     elif output.suffix == ".safetensors":
-        save_open_clip(clip, theta, output)
+        save_open_clip(clip, theta, output, record)
     else:
-        save_hugging_face(clip, theta, output)
+        save_hugging_face(clip, theta, output, record)
 
 
-def beside(output: Path, ending: str) -> Path:
-    return output.with_name(output.name + ending)
+@contextmanager
+def only_process(output: Path) -> Iterator[None]:
+    """Nobody else merges to this output meanwhile: a second process waits, until the first has finished or died."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.with_name(f".{output.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{output} is being merged by another process: waiting for it")
+        lock.acquire(poll_interval=1.0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def unfinished(output: Path) -> Path:
+    """The folder of what a merge needs until it is finished."""
+    return output.with_name(f".{output.name}.merging")
+
+
+def clear(folder: Path, keep: str) -> None:
+    """Remove what processes left in it that were killed while they wrote, all but one file."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != keep:
+            path.unlink()

@@ -21,16 +21,34 @@ def pictures_of(
     """At most `count` images of each task, by its name, and of the control; None if the folder has none.
 
     folder: holds a folder of pictures for each task; None: training images of the suite and its control. Raises
-    FileNotFoundError for a task without a folder, ValueError for one without pictures and for an unknown task.
+    FileNotFoundError for a task without a folder, ValueError for a folder without a task, for one without pictures and
+    for an unknown task.
     """
     if folder is None:
         for task in tasks:
             one_of("task without a folder of images", task, suite.tasks)
         found = {task: unlabelled(suite, task, count) for task in tasks}
         return found, unlabelled(suite, suite.control.name, count)
+    check_folders(folder, tasks)
     found = {task: load_images(folder / task, clip.image_size, count) for task in tasks}
     control = load_images(folder / CONTROL, clip.image_size, count) if (folder / CONTROL).is_dir() else None
     return found, control
+
+
+def check_folders(folder: Path, tasks: Sequence[str]) -> None:
+    """Raises ValueError or FileNotFoundError unless each task has a folder here, and each folder a task."""
+    if CONTROL in tasks:
+        raise ValueError(f"a checkpoint is called {CONTROL}, which is the name of the pictures of no task: rename it")
+    for task in tasks:
+        if not (folder / task).is_dir():
+            raise FileNotFoundError(f"the checkpoint {task} has no folder of pictures: {folder / task} does not exist")
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    alone = [name for name in there if name not in (*tasks, CONTROL)]
+    if alone:
+        raise ValueError(
+            f"{folder} has pictures of {', '.join(alone)}, and there is no checkpoint of that name, but of "
+            f"{', '.join(tasks)}: name checkpoints and folders alike, or move away what shall not be merged"
+        )
 
 
 def set_apart(

@@ -5,6 +5,8 @@ Checkpoints of others to task vectors, and edited models to formats that others 
 | read | as published by |
 |---|---|
 | state dicts of open_clip, `.pt` or `.safetensors`, bare or inside a dictionary, whole CLIP or image tower, with any prefix | open_clip, and repositories that build on it |
+| the same in `.ckpt`, under `state_dict` | Lightning |
+| the same in several files (shards) that an index lists | transformers, accelerate |
 | whole pickled modules, zip, legacy or bare pickle | task_vectors (Ilharco et al. 2023) and the repositories that follow it |
 | lists `params.N` and `params0.N` of linearised models | tangent_task_arithmetic (Ortiz-Jimenez et al. 2023), tau-Jp |
 | `CLIPVisionModel`, `CLIPVisionModelWithProjection` and `CLIPModel`, folder or file | Hugging Face |
@@ -15,7 +17,8 @@ what its bytes say: zip files carry checksums; legacy and bare pickles and safet
 flipped bit in a number is another number.
 """
 
-from .reading import load_checkpoint, load_checkpoints
-from .writing import save_hugging_face, save_open_clip
+from .folders import load_checkpoints
+from .reading import load_checkpoint
+from .writing import merge_record, save_hugging_face, save_open_clip
 
-__all__ = ["load_checkpoint", "load_checkpoints", "save_hugging_face", "save_open_clip"]
+__all__ = ["load_checkpoint", "load_checkpoints", "merge_record", "save_hugging_face", "save_open_clip"]

@@ -26,6 +26,14 @@ HUGGING_FACE = {
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
+# Of the text tower beside it, what stands elsewhere than in the blocks.
+HUGGING_FACE_TEXT = {
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "text_projection": "text_projection.weight",  # transposed, as PROJECTION is
+}
 # The one tensor that is transposed, and outside of the tower: CLIPVisionModel has none.
 PROJECTION = "visual_projection.weight"
 # Blocks as OpenAI's CLIP and open_clip 1 define them; since open_clip 2 ln_1 comes before attn.
@@ -42,21 +50,39 @@ def hugging_face_layout(names: Iterable[str]) -> Layout:
     layout: Layout = {}
     for name in names:
         own = name.removeprefix("visual.")
-        block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", own)
-        place, part = (f"encoder.layers.{block[1]}.", block[2]) if block else ("", own)
-        module, _, kind = part.rpartition(".")
         if own == "proj":
             continue
-        if part in ("attn.in_proj_weight", "attn.in_proj_bias"):
-            kind = part.removeprefix("attn.in_proj_")
-            layout[name] = tuple(f"{place}self_attn.{which}_proj.{kind}" for which in "qkv")
-        elif part in HUGGING_FACE:
-            layout[name] = (place + HUGGING_FACE[part],)
-        elif module in HUGGING_FACE and kind in ("weight", "bias"):
-            layout[name] = (f"{place}{HUGGING_FACE[module]}.{kind}",)
-        else:
+        found = hugging_face_names(own)
+        if not found:
             raise ValueError(f"Hugging Face's CLIPVisionModel has no place for {own}")
+        layout[name] = found
     return layout
+
+
+def hugging_face_text_layout(names: Iterable[str]) -> Layout:
+    """Of CLIP's plain text transformer, in a whole CLIPModel; without the names that it does not have."""
+    layout: Layout = {}
+    for name in names:
+        if name in HUGGING_FACE_TEXT:
+            layout[name] = (HUGGING_FACE_TEXT[name],)
+        elif name.startswith("transformer."):
+            layout[name] = tuple(f"text_model.{part}" for part in hugging_face_names(name))
+    return layout
+
+
+def hugging_face_names(own: str) -> tuple[str, ...]:
+    """What transformers calls a parameter of a transformer, or its three parts; nothing for one that it does not have."""
+    block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)", own)
+    place, part = (f"encoder.layers.{block[1]}.", block[2]) if block else ("", own)
+    module, _, kind = part.rpartition(".")
+    if part in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        kind = part.removeprefix("attn.in_proj_")
+        return tuple(f"{place}self_attn.{which}_proj.{kind}" for which in "qkv")
+    if part in HUGGING_FACE:
+        return (place + HUGGING_FACE[part],)
+    if module in HUGGING_FACE and kind in ("weight", "bias"):
+        return (f"{place}{HUGGING_FACE[module]}.{kind}",)
+    return ()
 
 
 def tower_prefixes(keys: Iterable[str], layout: Layout) -> tuple[list[str], int]:

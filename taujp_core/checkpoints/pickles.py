@@ -53,8 +53,12 @@ CALLS = {
     "torch._utils._rebuild_parameter_with_state",
     "torch.storage._load_from_bytes",
 }
-# Modules whose classes occur in pickled image encoders; the last dot makes `src.` not match `srcery`.
-STAND_INS = ("torch.nn.modules.", "torch.nn.parallel.", "torchvision.transforms.", "open_clip.", "clip.", "src.")
+# Modules whose classes occur in pickled image encoders, and in what Lightning saves beside one (`.ckpt`); the last dot
+# makes `src.` not match `srcery`.
+STAND_INS = (
+    *("torch.nn.modules.", "torch.nn.parallel.", "torchvision.transforms.", "open_clip.", "clip.", "src."),
+    *("lightning.", "lightning_fabric.", "pytorch_lightning."),
+)
 
 LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),

@@ -4,6 +4,7 @@ Published checkpoints to task vectors of an open_clip model. The package's docst
 """
 
 import re
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,41 +15,37 @@ import torch
 from ..models import Clip, Parameters
 from ..task_vectors import TaskVector, check_theta0
 from .hugging_face import check_config
-from .layouts import PROJECTION, Layout, hugging_face_layout, open_clip_layout, parameter_orders, tower_prefixes
-from .pickles import StoredTensor, read_pickled
-
-SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".pkl")
-FOLDER_WEIGHTS = (
-    "model.safetensors",
-    "pytorch_model.bin",
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "finetuned.pt",
-    "linear_finetuned.pt",
+from .layouts import (
+    PROJECTION,
+    Layout,
+    hugging_face_layout,
+    hugging_face_text_layout,
+    open_clip_layout,
+    parameter_orders,
+    tower_prefixes,
 )
-# What the task-vectors repositories publish beside their fine-tuned models.
-NO_VECTORS = ("head_", "zeroshot", "linear_zeroshot")
+from .pickles import StoredTensor
+from .weights import FOLDER_WEIGHTS, INDEX, check_no_adapter, metadata_of, read_stored, weights_file, weights_in
+
 # File names that say nothing of the task: the folder's name does.
 NAMELESS = {Path(name).stem for name in FOLDER_WEIGHTS}
-SAFETENSORS_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+UNCHANGED = (
+    "is θ₀ again, so that its task vector is zero: perhaps it is the pre-trained model (which is given as `base`), or an "
+    "adapter was never merged into it, or the part that was trained is in another file"
+)
 
 
 @dataclass(frozen=True)
 class Tower:
-    """The image tower in a file, named as θ₀ and in the file's number format; `base`: the θ₀ that the file holds."""
+    """The image tower in a file, named as θ₀ and in the file's number format; `base`: the θ₀ that the file holds.
+
+    text: a tensor of the text tower beside it that is not the Clip's; empty if there is none.
+    """
 
     weights: Parameters
     base: Parameters | None = None
+    text: str = ""
 
 
 def load_checkpoint(
@@ -56,23 +53,31 @@ def load_checkpoint(
 ) -> TaskVector:
     """τ = θ − θ₀ of a published checkpoint, for this Clip's θ₀.
 
-    path: a file or a folder. base: the pre-trained checkpoint, if it was published too. It, and the base inside a
-    linearised file, must be the Clip's θ₀ to within the rounding of its own number format, and is then what is
-    subtracted. task: by default the name of the file or, where that says nothing, of its folder. The method is
-    `linear` for linearised files and otherwise `standard`, for other files do not tell.
+    path: a file, a folder, or the index of a model in several files. base: the pre-trained checkpoint, if it was
+    published too. It, and the base inside a linearised file, must be the Clip's θ₀ to within the rounding of its own
+    number format, and is then what is subtracted. task: by default the name of the file or, where that says nothing, of
+    its folder. The method is `linear` for linearised files and otherwise `standard`, for other files do not tell.
 
     Files in float16 or bfloat16 are converted to θ₀'s format; θ is then known to one part in 2048 or 256, which
     for small changes of large weights is a large part of τ.
 
-    Raises FileNotFoundError, or ValueError with one sentence that names the file.
+    Warns of a text tower that was fine-tuned, too: τ is of the image tower alone. Raises FileNotFoundError, or
+    ValueError with one sentence that names the file, also for one whose image tower is θ₀ again.
     """
-    path = Path(path)
-    task = task or (path.absolute().parent.name if path.stem in NAMELESS and not path.is_dir() else stem(path))
-    file = weights_file(path)
+    vector, moved = read_vector(Path(path), clip, base, task)
+    if not moved:
+        raise ValueError(f"{path} {UNCHANGED}")
+    return vector
+
+
+def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | None = None) -> tuple[TaskVector, bool]:
+    """The vector, and whether it moves anything by more than the rounding of the file's number format."""
+    file, task = weights_file(path), task or task_of(path)
+    say_what_else(path)
     if is_task_vector(file):
         vector = TaskVector.load(file)
         check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector.like(clip.theta0)
+        return vector.like(clip.theta0), any(value.any() for value in vector.tau.values())
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:
@@ -80,63 +85,44 @@ def load_checkpoint(
         name = difference(subtracted, clip.theta0)
         if name is not None:
             raise ValueError(f"{base} is not the base of this {clip.name}: its {name} is not that of θ₀")
+    if tower.text:
+        warnings.warn(
+            f"{path} holds a text tower that was fine-tuned, too (its {tower.text} is not that of {clip.name}): the task "
+            "vector is of the image tower alone, and heads are made by the pre-trained text tower, so that accuracies "
+            "are not those of the checkpoint itself",
+            stacklevel=3,
+        )
     tau = {}
     for name, value in clip.theta0.items():
         tau[name] = tower.weights[name].to(value) - (value if subtracted is None else subtracted[name].to(value))
-    return TaskVector(tau, clip.fingerprint, task, "standard" if tower.base is None else "linear")
+    vector = TaskVector(tau, clip.fingerprint, task, "standard" if tower.base is None else "linear")
+    return vector, difference(tower.weights, clip.theta0) is not None
 
 
-def load_checkpoints(folder: Path | str, clip: Clip, base: Path | str | None = None) -> list[TaskVector]:
-    """The task vectors of all checkpoints directly in this folder, in the order of their names.
-
-    Checkpoints are the files with a suffix of SUFFIXES and the folders that hold one of FOLDER_WEIGHTS; `base` is
-    left out, and so are zero-shot models and heads (`zeroshot….pt`, `head_….pt`). Raises what `load_checkpoint` raises, and ValueError if there is none.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder")
-    found = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and is_checkpoint(path)]
-    found = [path for path in found if base is None or not path.samefile(base)]
-    if not found:
-        raise ValueError(f"{folder} holds no checkpoint: accepted are {', '.join(SUFFIXES)} files and model folders")
-    return [load_checkpoint(path, clip, base) for path in found]
+def task_of(path: Path) -> str:
+    """The task's name: the folder's or the file's or, where a file's name says nothing, that of its folder."""
+    path = path.absolute()
+    stem = path.name if path.is_dir() else Path(path.name.removesuffix(INDEX)).stem
+    return path.parent.name if stem in NAMELESS and not path.is_dir() else stem
 
 
-def stem(path: Path) -> str:
-    return path.absolute().name if path.is_dir() else path.stem
-
-
-def is_checkpoint(path: Path) -> bool:
-    if path.is_dir():
-        return any((path / name).is_file() for name in FOLDER_WEIGHTS)
-    return path.suffix in SUFFIXES and not path.name.startswith(NO_VECTORS)
-
-
-def weights_file(path: Path) -> Path:
-    if path.is_dir():
-        names = [name for name in FOLDER_WEIGHTS if (path / name).is_file()]
-        if not names:
-            raise FileNotFoundError(f"{path} holds none of {', '.join(FOLDER_WEIGHTS)}")
-        return path / names[0]
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    return path
+def say_what_else(path: Path) -> None:
+    """Warns of other fine-tuned models in a folder; a model in several formats is read once, and is no other."""
+    names = [file.name for file in weights_in(path)] if path.is_dir() else []
+    others = [name for name in names[1:] if Path(name).stem.endswith("finetuned")]
+    if others:
+        warnings.warn(f"{path}: read {names[0]}, passed over {', '.join(others)}", stacklevel=4)
 
 
 def is_task_vector(path: Path) -> bool:
-    if path.suffix != ".safetensors":
-        return False
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {"theta0", "digest"} <= (file.metadata() or {}).keys()
-    except (safetensors.SafetensorError, ValueError):
-        return False  # reading it says what is wrong
+    return {"theta0", "digest"} <= metadata_of(path).keys()
 
 
 def read_tower(path: Path, clip: Clip) -> Tower:
     """Raises ValueError that names the file."""
     try:
-        stored = read_safetensors(path) if path.suffix == ".safetensors" else read_pickled(path)
+        stored = read_stored(path)
+        check_no_adapter(stored)
         if any(re.fullmatch(r"(.*\.)?params0?\.\d+", key) for key in stored):
             tower = linearised_tower(stored, clip)
         else:
@@ -145,18 +131,6 @@ def read_tower(path: Path, clip: Clip) -> Tower:
         return tower
     except (ValueError, safetensors.SafetensorError) as error:
         raise ValueError(f"{path} cannot be loaded into {clip.name}: {error}") from None
-
-
-def read_safetensors(path: Path) -> dict[str, StoredTensor]:
-    file = safetensors.safe_open(path, framework="pt")
-    stored = {}
-    for name in file.keys():  # noqa: SIM118
-        part = file.get_slice(name)
-        if part.get_dtype() not in SAFETENSORS_DTYPES:
-            raise ValueError(f"its {name} is in the format {part.get_dtype()}")
-        dtype, shape = SAFETENSORS_DTYPES[part.get_dtype()], tuple(part.get_shape())
-        stored[name] = StoredTensor(dtype, shape, lambda name=name: file.get_tensor(name))
-    return stored
 
 
 def named_tower(stored: dict[str, StoredTensor], clip: Clip, config: Path) -> Tower:
@@ -176,7 +150,30 @@ def named_tower(stored: dict[str, StoredTensor], clip: Clip, config: Path) -> To
         raise ValueError(f"it lacks {len(missing)} of the image tower's tensors, {missing[0]} among them")
     check_extras({key for key in stored if key.startswith(prefix)} - expected, stored, clip, prefix)
     weights = {name: read_parameter(stored, keys[name], value) for name, value in clip.theta0.items() if name in keys}
-    return Tower(clip.theta0 | weights)
+    return Tower(clip.theta0 | weights, text=changed_text(stored, clip, prefix, hugging_face))
+
+
+def changed_text(stored: dict[str, StoredTensor], clip: Clip, prefix: str, hugging_face: bool) -> str:
+    """The first tensor of the text tower in the file that is not the Clip's, beyond rounding; empty if there is none."""
+    ours = {
+        name: value
+        for name, value in clip.model.state_dict().items()
+        if not name.startswith("visual.") and name != "logit_scale" and value.is_floating_point()
+    }
+    if not hugging_face and not prefix.endswith("visual."):
+        return ""  # the image tower alone, some of whose names are the text tower's
+    layout, root = open_clip_layout(ours), prefix.removesuffix("visual.")
+    if hugging_face:
+        layout, root = hugging_face_text_layout(ours), prefix.removesuffix("vision_model.")
+    for name, parts in layout.items():
+        whole = ours[name].T if hugging_face and name == "text_projection" else ours[name]
+        for key, value in zip([root + part for part in parts], whole.chunk(len(parts)), strict=True):
+            tensor = stored.get(key)
+            if tensor and (tensor.shape != tuple(value.shape) or tensor.dtype not in FLOATS):
+                return key
+            if tensor and difference({key: tensor.read()}, {key: value}):
+                return key
+    return ""
 
 
 def find_tower(stored: dict[str, StoredTensor], clip: Clip) -> tuple[Layout, str, bool]:

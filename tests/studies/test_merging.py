@@ -1,8 +1,11 @@
 """Merging: equal to dense least squares in float64, never worse on its own images, killed and continued, refused in a sentence."""
 
 import copy
+import itertools
 import re
 import runpy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import random_images, random_like
-from foreign import tiny_clip
+from foreign import finetuned, tiny_clip
+from kill_merges import Report, kill_merges
+from kills import dies_at
 from PIL import Image
 
 import analysis.merging.merge as merging
@@ -22,11 +27,11 @@ from analysis.merging.kept import KeptProducts
 from analysis.merging.matching import Matching, held_out
 from analysis.merging.merge import merge
 from analysis.merging.merge_figures import disagreement_bars
-from analysis.merging.output import merge_to
+from analysis.merging.output import merge_to, only_process
 from analysis.merging.pictures import pictures_of, set_apart
 from analysis.merging.preconditioner import DAMPING, measure_preconditioner
 from analysis.merging.solve import Residuals, solve
-from taujp_core.checkpoints import load_checkpoint, save_open_clip
+from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features
 from taujp_core.jacobian import jacobian_products, transpose_product
@@ -241,6 +246,10 @@ def nan_in(vector: TaskVector) -> TaskVector:
     return replace(vector, tau=tau)
 
 
+def zero(vector: TaskVector) -> TaskVector:
+    return replace(vector, tau={name: torch.zeros_like(value) for name, value in vector.tau.items()})
+
+
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
@@ -254,6 +263,11 @@ def nan_in(vector: TaskVector) -> TaskVector:
         ),
         (lambda v, i: (v, {**i, "signs": i["signs"][:0]}), ValueError, "one image a task, and signs has none"),
         (lambda v, i: (v, {"uci": i["uci"]}), ValueError, "one image a task, and signs has none"),
+        (
+            lambda v, i: ([v[0], zero(v[1])], i),
+            ValueError,
+            "the standard vector of signs is zero, so that its model is θ₀",
+        ),
         (lambda v, i: ([nan_in(v[0]), v[1]], i), FloatingPointError, "the standard vector of uci holds NaN"),
         (lambda v, i: ([v[0], replace(v[1], method="best")], i), ValueError, "unknown method 'best'"),
     ],
@@ -274,26 +288,58 @@ def tiny32() -> Clip:
     return tiny_clip()
 
 
-@pytest.mark.parametrize("name", ["merged.safetensors", "merged"])
+@pytest.mark.parametrize("name", ["merged.safetensors", "merged", "linear.safetensors"])
 def test_a_merge_is_written_read_again_and_never_overwrites_another_model(tiny32, tmp_path, name, monkeypatch):
-    output, vectors, images = tmp_path / "out" / name, vectors_of(tiny32), images_of(8)
+    method = "linear" if name.startswith("linear") else "standard"
+    output, vectors, images = tmp_path / "out" / name, vectors_of(tiny32, method), images_of(8)
     merged = merge_to(output, vectors, tiny32, images, rounds=1)
-    assert sorted(path.name for path in output.parent.iterdir()) == sorted([name, f"{name}.json"])
-    read = load_checkpoint(output, tiny32)
-    assert max((read.tau[key] - value).abs().max() for key, value in merged.vector.tau.items()) < 1e-6
+    assert sorted(path.name for path in output.parent.iterdir()) == [f".{name}.lock", name]
+    assert load_checkpoint(output, tiny32).digest() == merged.vector.digest()
+    found = merge(vectors, tiny32, images, rounds=1)  # what was found is what is written, to a rounding
+    assert max((found.vector.tau[key] - value).abs().max() for key, value in merged.vector.tau.items()) < 1e-6
+    pd.testing.assert_frame_equal(found.history, merged.history)
+    pd.testing.assert_frame_equal(found.distances, merged.distances)
 
     monkeypatch.setattr(merging, "one_round", None)  # nothing is merged any more
     again = merge_to(output, vectors, tiny32, images, rounds=1)
-    assert (again.vector.task, again.vector.method) == ("uci+signs+street", "standard")
-    assert max((again.vector.tau[key] - value).abs().max() for key, value in merged.vector.tau.items()) < 1e-6
+    assert (again.vector.task, again.vector.method) == ("uci+signs+street", method)
+    assert again.vector.digest() == merged.vector.digest()
     pd.testing.assert_frame_equal(again.distances, merged.distances)
-    pd.testing.assert_frame_equal(again.history, merged.history, check_dtype=False)
-    for other in ((vectors[:2], images, 1), (vectors, images_of(9), 1), (vectors, images, 2)):
+    pd.testing.assert_frame_equal(again.history, merged.history)
+    renamed = [replace(vectors[0], task="usps"), *vectors[1:]]
+    others = [
+        (vectors[:2], images, 1),
+        (vectors, images_of(9), 1),
+        (vectors, images, 2),
+        (renamed, {**images, "usps": images["uci"]}, 1),
+    ]
+    for other in others:
         with pytest.raises(ValueError, match="exists and is another model: choose another output"):
             merge_to(output, other[0], tiny32, other[1], rounds=other[2])
-    (tmp_path / "out" / f"{name}.json").unlink()  # somebody else's file
+
+
+def test_vectors_that_are_applied_otherwise_are_another_merge(tiny32, tmp_path):
+    """Post-hoc linearised and standard vectors have the same numbers, and their merges have not."""
+    vectors, images = vectors_of(tiny32), images_of(8)
+    merge_to(tmp_path / "merged.safetensors", vectors, tiny32, images, rounds=1)
+    linearised = [replace(vector, method="post-hoc-linearised") for vector in vectors]
     with pytest.raises(ValueError, match="exists and is another model"):
-        merge_to(output, vectors, tiny32, images, rounds=1)
+        merge_to(tmp_path / "merged.safetensors", linearised, tiny32, images, rounds=1)
+    merge(linearised, tiny32, images, state=tmp_path / "state.safetensors", rounds=1)
+    with pytest.raises(ValueError, match="is the state of another merge"):
+        merge(vectors, tiny32, images, state=tmp_path / "state.safetensors", rounds=1)
+
+
+def test_somebody_elses_model_is_left_alone_and_so_is_a_state_beside_it(tiny32, tmp_path):
+    vectors, images, state = vectors_of(tiny32), images_of(8), tmp_path / ".merged.merging" / "state.safetensors"
+    state.parent.mkdir()
+    merge(vectors, tiny32, images, state=state, rounds=1)
+    save_hugging_face(tiny32, {name: 1.1 * value for name, value in tiny32.theta0.items()}, tmp_path / "merged")
+    for name in ("merged", "notes.safetensors"):
+        (tmp_path / "notes.safetensors").write_text("not a model")
+        with pytest.raises(ValueError, match=f"{name} exists and is another model"):
+            merge_to(tmp_path / name, vectors, tiny32, images, rounds=1)
+    assert state.exists()
 
 
 def test_a_merge_of_linearised_vectors_is_written_as_a_task_vector(tiny32, tmp_path):
@@ -302,8 +348,85 @@ def test_a_merge_of_linearised_vectors_is_written_as_a_task_vector(tiny32, tmp_p
         merge_to(tmp_path / "merged", vectors, tiny32, images)
     merged = merge_to(tmp_path / "merged.safetensors", vectors, tiny32, images, rounds=1)
     assert TaskVector.load(tmp_path / "merged.safetensors").digest() == merged.vector.digest()
-    again = merge_to(tmp_path / "merged.safetensors", vectors, tiny32, images, rounds=1)
-    assert again.vector.digest() == merged.vector.digest()
+
+
+def test_a_merge_beside_its_checkpoints_is_none_of_them(tiny32, tmp_path):
+    """Unfinished or finished, in every layout, and under a name of its own; so is a state that somebody keeps there."""
+    for seed, task in enumerate(TASKS):
+        theta = {name: value + 0.05 * value.std() for name, value in finetuned(tiny32, seed).items()}
+        save_open_clip(tiny32, theta, tmp_path / f"{task}.safetensors")
+    vectors, images = load_checkpoints(tmp_path, tiny32), images_of(8)
+    for output in ("all.safetensors", "all", "both.safetensors"):
+        chosen = [replace(v, method="post-hoc-linearised") for v in vectors] if output.startswith("both") else vectors
+        (tmp_path / f".{output}.merging").mkdir()
+        merge(chosen, tiny32, images, state=tmp_path / f".{output}.merging" / "state.safetensors", rounds=1)
+        assert len(load_checkpoints(tmp_path, tiny32)) == 3
+        merge_to(tmp_path / output, chosen, tiny32, images, rounds=1)
+        (tmp_path / output).rename(tmp_path / f"a-{output}")
+    merge(vectors, tiny32, images, state=tmp_path / "mine.safetensors", rounds=1)
+    with pytest.warns(UserWarning, match=r"a-all \(written by a merge.*mine\.safetensors \(the saved state"):
+        assert [vector.task for vector in load_checkpoints(tmp_path, tiny32)] == sorted(TASKS)
+
+
+def quickly(vectors, clip, images, control, state, rounds, round_images) -> merging.Merged:
+    """In place of `merge`: saves a state twice, and goes on from the one that is there."""
+    tau, table = total(vectors).tau, pd.DataFrame([merging.row(1.0)] * 3).astype(float)
+    for count in range(len(merging.resumed(state, "this", clip.theta0).history) if state.exists() else 1, 3):
+        merging.save(merging.Going(tau, tau, tau, 1.0, 0, 4, [merging.row(1.0)] * count), state, "this")
+    return merging.Merged(total(vectors), table, pd.DataFrame({"set": list(images), "merged": 0.1}))
+
+
+@pytest.mark.parametrize("name", ["merged.safetensors", "merged", "linear.safetensors"])
+def test_a_merge_killed_at_any_write_is_finished_by_the_next_call(tiny32, tmp_path, name, monkeypatch):
+    """A reader sees nothing or all of it; of several deaths in a row nothing is left behind."""
+    monkeypatch.setattr("analysis.merging.output.merge", quickly)
+    vectors, images = vectors_of(tiny32, "linear" if name.startswith("linear") else "standard"), images_of(2)
+    whole = merge_to(tmp_path / name, vectors, tiny32, images, rounds=2)
+    for moment in itertools.count():
+        output = tmp_path / str(moment) / name
+        output.parent.mkdir()
+
+        def again(output=output):
+            return merge_to(output, vectors, tiny32, images, rounds=2)
+
+        if not dies_at(moment, output.parent, again):
+            break
+        if moment % 4 == 0:
+            dies_at(moment // 2, output.parent, again)
+        if output.exists():
+            assert load_checkpoint(output, tiny32).digest() == whole.vector.digest()
+        with pytest.raises(ValueError, match="holds no checkpoint"):
+            load_checkpoints(output.parent, tiny32)
+        found = again()
+        assert found.vector.digest() == whole.vector.digest()
+        pd.testing.assert_frame_equal(found.distances, whole.distances)
+        assert sorted(path.name for path in output.parent.iterdir()) == [f".{name}.lock", name]
+    assert moment > 15, "too few writes were met"
+
+
+def test_merges_killed_with_9_end_as_if_they_had_not_been(tmp_path):
+    report = Report()
+    kill_merges(6, tmp_path, seed=0, report=report)
+    assert sum(report.kills.values()) == 6
+    assert not report.wrong
+
+
+def test_two_merges_to_one_output_wait_for_each_other(tiny32, tmp_path, monkeypatch):
+    output, vectors, images, rounds = tmp_path / "merged", vectors_of(tiny32), images_of(8), []
+    one_round = merging.one_round
+
+    def slowly(*arguments):
+        rounds.append(1)
+        started.set()
+        return one_round(*arguments)
+
+    monkeypatch.setattr(merging, "one_round", slowly)
+    started = threading.Event()
+    with ThreadPoolExecutor(2) as pool, only_process(output):
+        both = [pool.submit(merge_to, output, vectors, tiny32, images, rounds=1) for _ in range(2)]
+        assert not started.wait(0.2)  # another process holds the lock
+    assert both[0].result().vector.digest() == both[1].result().vector.digest()
+    assert rounds == [1]
 
 
 def test_disagreement_is_measured_against_each_expert(tiny):
@@ -323,6 +446,15 @@ def test_disagreement_is_measured_against_each_expert(tiny):
     changed = ((added @ head).argmax(1) != (own @ head).argmax(1)).double().mean()
     assert table.changed["sum", "uci"] == changed.item()
     assert pd.isna(table.changed["sum", "street"])
+
+
+def test_an_expert_that_moves_no_feature_is_no_measure_of_distance(tiny):
+    vectors, images = vectors_of(tiny), images_of(4)
+    with pytest.raises(ValueError, match="the standard vector of uci is zero"):
+        disagreement(tiny, [zero(vectors[0]), vectors[1]], images, {})
+    small = replace(vectors[0], tau={name: 1e-30 * value for name, value in vectors[0].tau.items()})
+    with pytest.raises(ValueError, match="of uci's expert are those of the pre-trained model on all its 4 images"):
+        disagreement(tiny, [small, vectors[1]], images, {})
 
 
 def test_the_sentence_follows_the_table():
@@ -377,8 +509,13 @@ def test_pictures_are_ones_own_or_the_suites(mini, tmp_path):
     solved, judged = set_apart({"cars": pictures(5, 0), "signs": pictures(1, 0)}, 8)
     assert [len(solved["cars"]), len(judged["cars"]), len(solved["signs"]), len(judged["signs"])] == [3, 2, 1, 1]
     assert torch.equal(torch.cat([solved["cars"], judged["cars"]]), pictures(5, 0))
-    with pytest.raises(FileNotFoundError, match="boats does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"the checkpoint boats has no folder of pictures: \S+boats does not"):
         pictures_of(tmp_path, suite, mini, ["cars", "boats"], 2)
+    write_pictures(tmp_path / "Boats", 1, 0)
+    with pytest.raises(ValueError, match="has pictures of Boats, and there is no checkpoint of that name, but of cars"):
+        pictures_of(tmp_path, suite, mini, ["cars"], 2)
+    with pytest.raises(ValueError, match="a checkpoint is called control"):
+        pictures_of(tmp_path, suite, mini, ["cars", "control"], 2)
 
 
 def test_accuracies_are_those_of_every_model(mini):

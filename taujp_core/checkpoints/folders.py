@@ -1,0 +1,142 @@
+"""Which entries of a folder are fine-tuned models, and what are the others?
+
+Nothing is passed over without being named. What is meant as a model and cannot be read is refused; what is something
+else by its content (a head, the pre-trained model, what this project wrote there itself) is named in a warning. Only
+hidden entries, and texts and tables that every repository has beside its models, are passed over without a word.
+"""
+
+import warnings
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from ..models import Clip
+from ..task_vectors import TaskVector
+from .pickles import StoredTensor
+from .reading import UNCHANGED, read_vector
+from .weights import (
+    ADAPTER_KEY,
+    ADAPTERS,
+    FOLDER_WEIGHTS,
+    SUFFIXES,
+    index_of,
+    is_index,
+    metadata_of,
+    read_stored,
+    weights_in,
+)
+from .writing import merge_record
+
+# Files that stand beside models and are none: nobody needs to be told of them.
+PLAIN = (
+    *(
+        ".md",
+        ".txt",
+        ".rst",
+        ".json",
+        ".jsonl",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".cfg",
+        ".ini",
+        ".csv",
+        ".tsv",
+        ".log",
+        ".html",
+    ),
+    *(".pdf", ".py", ".ipynb", ".sh", ".cff", ".bib", ".lock", ".sha256", ".md5", *IMG_EXTENSIONS),
+)
+PLAIN_NAMES = ("README", "LICENSE", "NOTICE", "COPYING", "SHA256", "SHA256SUMS", "Makefile")
+ZERO_SHOT = ("zeroshot", "linear_zeroshot")  # how names of pre-trained models begin beside fine-tuned ones
+HEAD_TENSORS = 4  # of a classifier, at most
+LOOKED_AT = 1000  # entries of a folder, until one is a picture
+
+
+def load_checkpoints(folder: Path | str, clip: Clip, base: Path | str | None = None) -> list[TaskVector]:
+    """The task vectors of all checkpoints directly in this folder, in the order of their names.
+
+    Checkpoints are the files with a suffix of SUFFIXES, models in several files, and the folders that hold one of
+    FOLDER_WEIGHTS; `base`, the pre-trained checkpoint, is left out. Heads, a pre-trained model that is called
+    `zeroshot…`, saved states, merges that this project wrote, and folders without a checkpoint are passed over, and a
+    warning names them all. Raises what `load_checkpoint` raises, for the first that it raises it for, and ValueError if
+    there is no checkpoint.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    vectors, passed = [], []
+    for path in entries(folder):
+        if base is not None and is_base(path, Path(base)):
+            continue
+        reason = no_expert(path)
+        if not reason:
+            vector, moved = read_vector(path, clip, base)
+            if moved:
+                vectors.append(vector)
+            elif path.name.startswith(ZERO_SHOT):
+                reason = "the pre-trained model itself"
+            else:
+                raise ValueError(f"{path} {UNCHANGED}")
+        if reason:
+            passed.append(f"{path.name} ({reason})")
+    passed_over = f"passed over {', '.join(passed)}" if passed else ""
+    if not vectors:
+        accepted = f"accepted are {', '.join(SUFFIXES)} files and model folders"
+        raise ValueError(f"{folder} holds no checkpoint: {accepted}" + (f"; {passed_over}" if passed else ""))
+    if passed:
+        warnings.warn(f"{folder}: {passed_over}", stacklevel=2)
+    return vectors
+
+
+def entries(folder: Path) -> list[Path]:
+    """What may be meant as a model, sorted by name. Shards are one entry: their index, whether it is there or not."""
+    found = {index_of(path) for path in folder.iterdir() if not path.name.startswith(".")}
+    return sorted(path for path in found if path.is_dir() or is_index(path) or not is_plain(path))
+
+
+def is_plain(path: Path) -> bool:
+    return path.suffix.lower() in PLAIN or path.name in PLAIN_NAMES
+
+
+def is_base(path: Path, base: Path) -> bool:
+    """Whether an entry is the pre-trained checkpoint, or the folder that it lies in."""
+    return path.exists() and base.exists() and any(path.samefile(place) for place in (base, base.parent))
+
+
+def no_expert(path: Path) -> str:
+    """Why an entry is no fine-tuned model; empty if it is to be read as one, which may still be refused."""
+    if merge_record(path):
+        return "written by a merge: `load_checkpoint` reads it"
+    if path.is_dir():
+        if weights_in(path) or any((path / name).exists() for name in ADAPTERS):
+            return ""
+        return empty_folder(path)
+    if path.suffix.lower() not in SUFFIXES and not is_index(path):
+        return "its format is not read"
+    if {"progress", "digest"} <= metadata_of(path).keys():
+        return "the saved state of something unfinished"
+    with suppress(ValueError, OSError):  # reading it as an expert says what is wrong
+        if is_head(read_stored(path)):
+            return "a head, without an image tower"
+    return ""
+
+
+def empty_folder(folder: Path) -> str:
+    """What a folder is in which no model is found."""
+    files = [path for path in islice(folder.rglob("*"), LOOKED_AT) if path.is_file()]
+    others = sorted(path.name for path in files if path.parent == folder and path.suffix.lower() in SUFFIXES)
+    if others:
+        return f"a folder that holds {others[0]}, but none of {', '.join(FOLDER_WEIGHTS)}"
+    if any(path.suffix.lower() in IMG_EXTENSIONS for path in files):
+        return "a folder of pictures"
+    return "a folder without a checkpoint"
+
+
+def is_head(stored: dict[str, StoredTensor]) -> bool:
+    """A matrix or a few, perhaps with biases: too little for a tower, whatever the file is called."""
+    shapes = [len(tensor.shape) for tensor in stored.values()]
+    adapter = any(ADAPTER_KEY.search(key) for key in stored)
+    return not adapter and len(shapes) <= HEAD_TENSORS and 2 in shapes and max(shapes) == 2
