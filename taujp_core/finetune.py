@@ -61,6 +61,8 @@ def finetune(
     check_steps(config, snapshot_steps)
     folder = run_folder(store, config, clip.fingerprint)
     if not is_finished(folder):
+        task = config.suite.task(config.task)
+        zero_shot_head(clip, task.classes, task.templates)  # or a sentence, before anything is written
         with only_process(folder):
             open_run(store, config, clip.fingerprint)
             if not is_finished(folder):  # by the process that was waited for
