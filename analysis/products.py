@@ -16,10 +16,9 @@ from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
 from taujp_core.memory import device_of, memory_budget, to_device
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, check_theta0, edited
+from taujp_core.task_vectors import TaskVector, applied_alike, check_theta0, edited
 
 from .images import first_images
 
@@ -86,8 +85,8 @@ def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDatas
 
 
 def edited_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products | Forward:
-    """The models that these vectors of one method make, applied as their method applies them."""
-    measure = measure_products if application(vectors[0].method) == "linearised" else forward_source
+    """The models that these vectors make, applied as their methods apply them. Raises ValueError unless that is one way."""
+    measure = measure_products if applied_alike(vectors) == "linearised" else forward_source
     return measure(clip, vectors, split)
 
 

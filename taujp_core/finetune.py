@@ -75,8 +75,7 @@ def finetune(
     for name in (STATE, RESUMPTIONS):
         if (folder / name).exists():  # here, for a kill may have come just after the record
             (folder / name).unlink(missing_ok=True)
-    run = load_run(folder, config)
-    return replace(run, vector=run.vector.like(clip.theta0))
+    return load_run(folder, config, clip)
 
 
 @dataclass

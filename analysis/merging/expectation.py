@@ -14,10 +14,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from taujp_core.evaluation import accuracy, edited_features
-from taujp_core.methods import application
 from taujp_core.models import Clip, Parameters, logits, zero_shot_head
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, check_theta0, total
+from taujp_core.task_vectors import TaskVector, applied_alike, check_theta0, total
 
 from ..images import first_images
 
@@ -34,7 +33,7 @@ def disagreement(
     heads: zero-shot heads by task, of as many tasks as have one. Raises ValueError for a vector of another θ₀.
     """
     check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
-    how = application(vectors[0].method)
+    how = applied_alike(vectors)
     zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
     if merged:
@@ -66,7 +65,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
 
     A row each; pre-trained, sum, merged, and expert, which the control has none of.
     """
-    how = application(vectors[0].method)
+    how = applied_alike(vectors)
     zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}

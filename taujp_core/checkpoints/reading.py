@@ -12,7 +12,7 @@ import safetensors
 import torch
 
 from ..models import Clip, Parameters
-from ..task_vectors import TaskVector, check_theta0
+from ..task_vectors import TaskVector
 from .hugging_face import check_config
 from .layouts import PROJECTION, Layout, hugging_face_layout, open_clip_layout, parameter_orders, tower_prefixes
 from .pickles import StoredTensor, read_pickled
@@ -70,9 +70,7 @@ def load_checkpoint(
     task = task or (path.absolute().parent.name if path.stem in NAMELESS and not path.is_dir() else stem(path))
     file = weights_file(path)
     if is_task_vector(file):
-        vector = TaskVector.load(file)
-        check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector.like(clip.theta0)
+        return TaskVector.load(file, clip)
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:
