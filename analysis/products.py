@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from taujp_core.checks import check_images
 from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
@@ -61,13 +62,15 @@ class Forward:
 def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products:
     """One pass over a data set with all vectors; pictures are decoded meanwhile.
 
-    Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN.
+    Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN, TypeError or ValueError unless
+    images are bytes [n, 3, s, s] of the Clip's size.
     """
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     for vector in vectors:
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
     taus, parts, labels = [vector.tau for vector in vectors], [], []
     for images, part_labels in in_order(split):
+        check_images("images", images, clip.image_size)
         parts.append(jacobian_products(clip.encoder, clip.theta0, taus, images))
         labels.append(part_labels)
     features, products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
@@ -75,10 +78,15 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDat
 
 
 def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Forward:
-    """Images stay on the CPU if they would take more than a quarter of a GPU's free memory."""
+    """Images stay on the CPU if they would take more than a quarter of a GPU's free memory.
+
+    Raises ValueError for vectors of another θ₀, TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's
+    size.
+    """
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     device = device_of(clip.theta0)
     images, labels = split.tensors
+    check_images("images", images, clip.image_size)
     if images.nbytes < memory_budget(device) // 4:
         images = to_device(images, device)
     return Forward(clip, tuple(vectors), images, to_device(labels, device))

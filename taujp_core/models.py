@@ -10,9 +10,10 @@ from pathlib import Path
 
 import open_clip
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from .checks import check_bytes
 from .files import cache_folder, read_tensors, write_tensors
 from .progress import Progress, quiet_downloads
 
@@ -35,7 +36,8 @@ class ImageEncoder(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
 
-    def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+    def forward(self, images: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        check_bytes("images", images)
         return self.visual((images.to(self.mean.dtype) - self.mean) / self.std)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from taujp_core.evaluation import accuracy, edited_features
@@ -24,7 +24,7 @@ from ..images import first_images
 def disagreement(
     clip: Clip,
     vectors: Sequence[TaskVector],
-    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
+    images: Mapping[str, Tensor],
     heads: Mapping[str, Float[Tensor, "d _"]],
     merged: TaskVector | None = None,
 ) -> pd.DataFrame:

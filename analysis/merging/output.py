@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from jaxtyping import UInt8
 from torch import Tensor
 
 from taujp_core.checkpoints import load_checkpoint, save_hugging_face, save_open_clip
@@ -28,8 +27,8 @@ def merge_to(
     output: Path | str,
     vectors: Sequence[TaskVector],
     clip: Clip,
-    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
-    control: UInt8[Tensor, "n 3 h w"] | None = None,
+    images: Mapping[str, Tensor],
+    control: Tensor | None = None,
     rounds: int = ROUNDS,
     round_images: int = ROUND_IMAGES,
 ) -> Merged:
