@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, Task
-from taujp_core.task_vectors import TaskVector, total
+from taujp_core.task_vectors import TaskVector, applied_alike, total
 
 from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
@@ -56,7 +55,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
 
     They are applied to the encoder itself or to its linearisation, as their method is. τJp is measured at θ₀ for all.
     """
-    linearised = application(vectors[0].method) == "linearised"
+    linearised = applied_alike(vectors) == "linearised"
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {

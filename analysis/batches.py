@@ -11,7 +11,7 @@ import pandas as pd
 from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import finetune
 from taujp_core.methods import find_method
-from taujp_core.models import Clip
+from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, as_suite
@@ -31,9 +31,12 @@ def train_all(
 
     `known` are the tasks whose images the penalty sees; by default those that are trained.
 
-    All configurations are checked before the first training starts. A batch that was stopped goes on where it was.
+    All configurations and heads are checked before the first training starts. A batch that was stopped goes on where
+    it was.
     """
     configs, runs = run_configs(suite, tasks, methods, seeds, known, **changes), []
+    for task in dict.fromkeys(config.suite.task(config.task) for config in configs):
+        zero_shot_head(clip, task.classes, task.templates)
     for number, config in enumerate(configs, 1):
         with doing(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
             runs.append(finetune(config, store, clip))

@@ -13,9 +13,10 @@ from dataclasses import replace
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.memory import device_of
@@ -182,8 +183,8 @@ def placebo_direction(
 def reduce_tau_jp(
     vector: TaskVector,
     clip: Clip,
-    own: UInt8[Tensor, "n 3 h w"],
-    others: Sequence[UInt8[Tensor, "_ 3 h w"]],
+    own: Shaped[Tensor, "n ..."],
+    others: Sequence[Tensor],
     dose: float = 1.0,
     own_weight: float = 1.0,
     damping: float = DAMPING,
@@ -196,7 +197,8 @@ def reduce_tau_jp(
     will do. Cost: iterations + 1 Gauss-Newton products, about five forward passes each, of all the images.
     Works for any vector; J is that of θ₀, so what it promises holds for the linearised model, and for the model
     itself as far as that is close to linear along τ. Raises ValueError for a vector of another θ₀, without
-    images, and for weights that are negative or not finite; FloatingPointError for a vector with NaN.
+    images, and for weights that are negative or not finite; TypeError or ValueError unless images are bytes
+    [n, 3, s, s] of the Clip's size; FloatingPointError for a vector with NaN.
     """
     check_theta0([vector], clip.theta0, clip.fingerprint)
     check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
@@ -204,6 +206,8 @@ def reduce_tau_jp(
         raise ValueError(f"dose must be finite, not {dose}")
     if not len(own) or not len(others) or not all(len(images) for images in others):
         raise ValueError("images of the vector's own task and of at least one other are needed, and no empty set")
+    for images in (own, *others):
+        check_images("images", images, clip.image_size)
     delta = edit_direction(
         clip.encoder, clip.theta0, vector.tau, torch.cat(list(others)), own, own_weight, damping, iterations
     )

@@ -50,7 +50,7 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
         if not (folder / "record.json").is_file():
             train(configs, folder, clip)
         (folder / "state.safetensors").unlink(missing_ok=True)
-    return TaskVector.load(folder / "vector.safetensors").like(clip.theta0)
+    return TaskVector.load(folder / "vector.safetensors", clip)
 
 
 def joint_vector(

@@ -2,28 +2,33 @@
 
 Accuracy, negative log-likelihood, two calibration errors, reliability tables, and the temperature that mends them.
 
-Probabilities are p [n, k], a row an image and a column a class; labels y [n] are whole numbers from 0. Confidence is a
-row's largest probability. All are of this data set, not estimates that a small one leaves unbiased: with few images in a
+Probabilities are p [n, k], a row per image and a column per class; labels y [n] are whole numbers from 0. Both are tensors
+or NumPy arrays; half precision is computed with in float32. Confidence is a row's largest probability. All are of this data set, not estimates that a small one leaves unbiased: with few images in a
 bin its accuracy is noise, and both calibration errors are above 0 for a model that is calibrated.
 """
 
 import math
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.optimize import brentq
 from torch import Tensor
 
 BINS = 15  # Guo et al. 2017
 SUM = 1e-4  # how far from 1 a row of probabilities may be: rounding of thousands of classes in float32
 BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
-LEAST, LARGEST = 0.01, 100.0  # temperatures
+LARGEST = 100.0  # temperature, in units of the largest difference of two logits: no probability is 1 % off 1/k
+
+Answers = Shaped[Tensor, "n k"] | Shaped[np.ndarray, "n k"]  # of floats
+Labels = Shaped[Tensor, "n"] | Shaped[np.ndarray, "n"]  # of whole numbers
 
 
-def score(logits: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> dict[str, float]:
+def score(logits: Answers, labels: Labels) -> dict[str, float]:
     """accuracy, loss (the NLL, from the logits, so that it is finite where a probability rounds to 0), ece and ace."""
+    logits, labels = checked_answers(logits, labels)
     probabilities = logits.softmax(-1)
     return {
         "accuracy": accuracy(logits, labels),
@@ -33,19 +38,19 @@ def score(logits: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> dict[str, f
     }
 
 
-def accuracy(answers: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> float:
+def accuracy(answers: Answers, labels: Labels) -> float:
     """ACC: the share of images whose largest logit, or probability, is their label's."""
-    check_answers(answers, labels)
+    answers, labels = checked_answers(answers, labels)
     return (answers.argmax(-1) == labels).double().mean().item()
 
 
-def nll(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> float:
+def nll(probabilities: Answers, labels: Labels) -> float:
     """NLL: mean −log p_y in nats; infinite where a label's probability is 0. `score` has it from logits, as `loss`."""
-    check_probabilities(probabilities, labels)
-    return -probabilities.gather(1, labels.long()[:, None]).double().log().mean().item()
+    probabilities, labels = checked_probabilities(probabilities, labels)
+    return -probabilities.gather(1, labels[:, None]).double().log().mean().item()
 
 
-def ece(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], bins: int = BINS) -> float:
+def ece(probabilities: Answers, labels: Labels, bins: int = BINS) -> float:
     """ECE, the expected calibration error of the top label: Σ_b (n_b/n)·|acc_b − conf_b| (Guo et al. 2017, eq. 3).
 
     Bins of equal width on [0, 1]: [0, 1/bins), …, [1 − 1/bins, 1]; acc_b is the share of a bin's images that are right,
@@ -57,12 +62,12 @@ def ece(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], bins: int
     # 2 s, which only those wait who ask for it.
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    check_probabilities(probabilities, labels, bins)
+    probabilities, labels = checked_probabilities(probabilities, labels, bins)
     held = probabilities.float().clamp(0, BELOW_ONE)
     return multiclass_calibration_error(held, labels, held.shape[1], bins, "l1", validate_args=False).item()
 
 
-def ace(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], ranges: int = BINS) -> float:
+def ace(probabilities: Answers, labels: Labels, ranges: int = BINS) -> float:
     """ACE, the adaptive calibration error: (1/KR) Σ_k Σ_r |acc(r, k) − conf(r, k)| (Nixon et al. 2019).
 
     For each of K classes, all n probabilities in order are cut into R ranges of equal mass; acc(r, k) is the share of a
@@ -74,7 +79,7 @@ def ace(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], ranges: i
     code leaves out probabilities that are exactly 0; here they count, for the paper's ACE has no threshold.)
     Raises ValueError for ranges < 1, NaN, probabilities that do not sum to 1 and labels that are no classes.
     """
-    check_probabilities(probabilities, labels, ranges)
+    probabilities, labels = checked_probabilities(probabilities, labels, ranges)
     n, classes = probabilities.shape
     by_class = probabilities.T.contiguous()  # [k, n]
     ranks = [min(round(r * n / ranges), n - 1) for r in range(1, ranges)]
@@ -82,17 +87,17 @@ def ace(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], ranges: i
     place = torch.searchsorted(starts, by_class, right=True)
     # n_r·(acc − conf) of a range is the sum of y − p, y being 1 for the label's class.
     gaps = -by_class.double()
-    gaps[labels.long(), torch.arange(n, device=gaps.device)] += 1
+    gaps[labels, torch.arange(n, device=gaps.device)] += 1
     sums = gaps.new_zeros(classes, ranges).scatter_add_(1, place, gaps)
     return sums.abs().sum().item() / (n * classes)
 
 
-def reliability_table(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], bins: int = BINS) -> pd.DataFrame:
+def reliability_table(probabilities: Answers, labels: Labels, bins: int = BINS) -> pd.DataFrame:
     """The bins of `ece`, a row each: bin (from 0), count, confidence and accuracy, means over its images.
 
     Means of an empty bin are NaN. Raises what `ece` does.
     """
-    check_probabilities(probabilities, labels, bins)
+    probabilities, labels = checked_probabilities(probabilities, labels, bins)
     confidence, predicted = probabilities.float().clamp(0, BELOW_ONE).max(-1)
     place = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1).to(confidence), right=True) - 1
     found = pd.DataFrame(
@@ -102,54 +107,86 @@ def reliability_table(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "
     return table.assign(count=found.size().reindex(range(bins), fill_value=0)).rename_axis("bin").reset_index()
 
 
-def fit_temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> float:
+def fit_temperature(logits: Answers, labels: Labels) -> float:
     """The T > 0 for which softmax(z/T) has the lowest NLL (Guo et al. 2017, sec. 4.2); fit it on validation data.
 
     The NLL is convex in s = 1/T, with the derivative mean (Σ_k p_k·z_k − z_y), p = softmax(s·z): its zero is the
-    minimum, which is found to ten digits. Where every answer is right the likelihood grows for ever as T falls: such
-    images do not tell how sure is too sure, and T is 1 (129 of them without an error once led to T = 0.01, and on test
-    images the NLL went from 0.07 to 5.4). Logits that are worse than none want T infinite, and get 100. Predictions do
-    not change. Raises ValueError without images, for NaN and labels that are no classes.
+    minimum, which is found to ten digits, whatever the logits' scale (cosines, or a hundred times as much). Where every
+    answer is right, or there is one class, the likelihood does not fall as T falls: such images do not tell how sure is
+    too sure, and T is 1 (129 of them without an error once led to T = 0.01, and on test images the NLL went from 0.07 to
+    5.4). Logits that are worse than none want T infinite, and get 100 times the largest difference of two of an image's
+    logits, one the label's. Predictions do not change. Raises ValueError without images, for NaN and labels that are no
+    classes.
     """
-    check_answers(logits, labels)
+    logits, labels = checked_answers(logits, labels)
     z = logits.double()
-    z = z - z.gather(1, labels.long()[:, None])
+    z = z - z.gather(1, labels[:, None])
+    if z.max() <= 0:
+        return 1.0
+    scale = z.abs().max().item()
+    z = z / scale
 
     def slope(s: float) -> float:
         return ((s * z).softmax(-1) * z).sum(-1).mean().item()
 
     if slope(1 / LARGEST) >= 0:
-        return LARGEST
-    if slope(1 / LEAST) <= 0:
-        return 1.0
-    return 1 / brentq(slope, 1 / LARGEST, 1 / LEAST, xtol=1e-12, rtol=1e-12)
+        return LARGEST * scale
+    sure = 1.0
+    while slope(sure) <= 0:  # which ends, for some answer is wrong
+        sure *= 10
+    return scale / brentq(slope, 1 / LARGEST, sure, xtol=1e-300, rtol=1e-12)
 
 
-def check_answers(answers: Float[Tensor, "n k"], labels: Int[Tensor, "n"]) -> None:
-    """Raises ValueError unless there is a row of finite numbers an image, and a class for each label."""
+def checked_answers(answers: Answers, labels: Labels) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n"]]:
+    """As tensors on one device, floats of at least 32 bits and int64.
+
+    Raises ValueError or TypeError unless there is a row of finite numbers per image, and a class for each label.
+    """
+    answers, labels = as_tensor("answers", answers), as_tensor("labels", labels)
+    if not answers.is_floating_point():
+        raise TypeError(f"answers must be logits or probabilities in floats, not {answers.dtype}")
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"labels must be whole numbers, not {labels.dtype}")
     if answers.ndim != 2 or not len(answers) or labels.shape != answers.shape[:1]:
         raise ValueError(
-            f"answers must be [images, classes] with a label an image, not {list(answers.shape)} and {list(labels.shape)}"
+            f"answers must be [images, classes] with a label per image, not {[*answers.shape]} and {[*labels.shape]}"
         )
     if not torch.isfinite(answers).all():
         raise ValueError("answers must be finite, and there is NaN or infinity among them")
+    labels = labels.to(answers.device, torch.long)
     least, largest = labels.min().item(), labels.max().item()
     if least < 0 or largest >= answers.shape[1]:
         raise ValueError(
             f"labels must be from 0 to {answers.shape[1] - 1}, for there are {answers.shape[1]} classes, "
             f"not {least if least < 0 else largest}"
         )
+    return (answers.float() if answers.element_size() < 4 else answers), labels
 
 
-def check_probabilities(probabilities: Float[Tensor, "n k"], labels: Int[Tensor, "n"], bins: int = BINS) -> None:
-    """Raises ValueError for bins < 1, for what `check_answers` refuses, and unless rows sum to 1, none below 0."""
+def checked_probabilities(
+    probabilities: Answers, labels: Labels, bins: int = BINS
+) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n"]]:
+    """What `checked_answers` gives. Raises what it does, and ValueError for bins < 1 and unless rows sum to 1, none below 0."""
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise ValueError(f"the number of bins must be a whole number of at least 1, not {bins!r}")
-    check_answers(probabilities, labels)
-    least = probabilities.min().item()
+    found, labels = checked_answers(probabilities, labels)
+    # In half precision a row's sum is off by as much as its largest number is.
+    far = max(SUM, torch.finfo(as_tensor("probabilities", probabilities).dtype).eps)
+    least = found.min().item()
     if least < -SUM:
         raise ValueError(f"probabilities must be from 0 to 1, not {least:g}: give softmax(logits), not logits")
-    sums = probabilities.sum(-1, dtype=torch.float64)
+    sums = found.sum(-1, dtype=torch.float64)
     worst = sums[(sums - 1).abs().argmax()].item()
-    if not math.isclose(worst, 1, rel_tol=0, abs_tol=SUM):
+    if not math.isclose(worst, 1, rel_tol=0, abs_tol=far):
         raise ValueError(f"the probabilities of an image must sum to 1, not to {worst:g}: give softmax(logits)")
+    return found, labels
+
+
+def as_tensor(title: str, given: object) -> Tensor:
+    """Raises TypeError for what is neither a tensor nor an array of numbers."""
+    if isinstance(given, Tensor):
+        return given.detach()
+    if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiub" or given.itemsize > 8:
+        what = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
+        raise TypeError(f"{title} must be a tensor or a NumPy array of numbers, not {what}")
+    return torch.from_numpy(given.astype(given.dtype.newbyteorder("="), order="C"))

@@ -44,8 +44,11 @@ class Negation:
 def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Negation:
     """Negate each run's vector, in the encoder itself or in its linearisation, as its method is applied.
 
-    Measured on the first `images` of each split, on all for 0.
+    Measured on the first `images` of each split, on all for 0. Raises ValueError for a control of one class, on which every
+    model is right.
     """
+    if len(suite.control.classes) < 2:
+        raise ValueError(f"the control {suite.control.name} has one class: every answer is right, whatever is unlearnt")
     curves, tests = [], []
     for (method, seed), group in by_method_and_seed(runs).items():
         found = negate(clip, suite, [run.vector for run in group], images)

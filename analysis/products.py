@@ -12,14 +12,14 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from taujp_core.checks import check_images
 from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
 from taujp_core.jacobian import jacobian_products, product_norms
 from taujp_core.memory import device_of, memory_budget, to_device
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, check_theta0, edited
+from taujp_core.task_vectors import TaskVector, applied_alike, check_theta0, edited
 
 from .images import first_images
 
@@ -62,13 +62,15 @@ class Forward:
 def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products:
     """One pass over a data set with all vectors; pictures are decoded meanwhile.
 
-    Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN.
+    Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN, TypeError or ValueError unless
+    images are bytes [n, 3, s, s] of the Clip's size.
     """
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     for vector in vectors:
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
     taus, parts, labels = [vector.tau for vector in vectors], [], []
     for images, part_labels in in_order(split):
+        check_images("images", images, clip.image_size)
         parts.append(jacobian_products(clip.encoder, clip.theta0, taus, images))
         labels.append(part_labels)
     features, products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
@@ -76,18 +78,23 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDat
 
 
 def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Forward:
-    """Images stay on the CPU if they would take more than a quarter of a GPU's free memory."""
+    """Images stay on the CPU if they would take more than a quarter of a GPU's free memory.
+
+    Raises ValueError for vectors of another θ₀, TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's
+    size.
+    """
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     device = device_of(clip.theta0)
     images, labels = split.tensors
+    check_images("images", images, clip.image_size)
     if images.nbytes < memory_budget(device) // 4:
         images = to_device(images, device)
     return Forward(clip, tuple(vectors), images, to_device(labels, device))
 
 
 def edited_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products | Forward:
-    """The models that these vectors of one method make, applied as their method applies them."""
-    measure = measure_products if application(vectors[0].method) == "linearised" else forward_source
+    """The models that these vectors make, applied as their methods apply them. Raises ValueError unless that is one way."""
+    measure = measure_products if applied_alike(vectors) == "linearised" else forward_source
     return measure(clip, vectors, split)
 
 

@@ -59,11 +59,16 @@ def run_config(
 
     `tasks` are the tasks that the vector shall live with (all of the suite by default); their images and the
     control's, without this task's own, are what the penalty sees. For a method over environments they are the
-    environments, of which this task is one. Raises ValueError or TypeError for whatever is not accepted.
+    environments, of which this task is one. Raises ValueError or TypeError for whatever is not accepted; a task of one
+    class is not: its pictures can be measured on, and kept from moving as another task's penalty does, and no more.
     """
     suite, chosen = as_suite(suite), find_method(method)
     trained = find_method(chosen.vector_of or method)
     one = suite.task(task)
+    if len(one.classes) == 1:
+        raise ValueError(
+            f"{task} has one class, {one.classes[0]!r}: every answer is right, and there is nothing to train"
+        )
     of_others = {name for other in METHODS.values() for name in other.parameters} - trained.parameters.keys()
     unknown = changes.keys() - set(FIELDS) - trained.parameters.keys() - of_others
     if unknown:

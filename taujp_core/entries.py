@@ -14,11 +14,12 @@ from .datasets.classes import check_spellings
 from .datasets.sources import SOURCES, ClassFolders, InMemory
 from .tasks import TEMPLATES, Source, Task
 
+LONGEST = 80  # bytes of a name: a file may be named after a suite, a task and a run, and file systems end at 255
 COUNTS = ("train_images", "test_images", "validation_images")
 KEYS = ("classes", "templates", "severity", *(source.key for source in SOURCES), *COUNTS)
 
 
-def make_task(name: object, entry: object, image_size: int, complete: bool = True) -> Task:
+def make_task(name: object, entry: object, image_size: int | None, complete: bool = True) -> Task:
     """The task of an entry whose keys are KEYS; exactly one of `folder`, `hub`, `dataset` and `package`, or `published`
     beside its `hub`, says where its pictures are (`docs/own_data.md`).
 
@@ -48,7 +49,7 @@ def make_task(name: object, entry: object, image_size: int, complete: bool = Tru
 
 
 def given_task(
-    name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int
+    name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int | None
 ) -> Task:
     """A task of pictures that Python gives."""
     what = f"the task {name}"
@@ -77,9 +78,13 @@ def source_of(what: str, entry: Mapping) -> Source:
 
 
 def check_name(kind: str, name: object) -> None:
-    """It names folders of the run store."""
+    """It names files and folders of the run store."""
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w. +-]*", name):
         raise ValueError(f"the name of a {kind} must be letters, digits and any of '. _+-', not {name!r}")
+    if len(name.encode()) > LONGEST:
+        raise ValueError(
+            f"the name of a {kind} must have at most {LONGEST} bytes, not {len(name.encode())}: {name[:20]}…"
+        )
 
 
 def check_count(what: str, value: object) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .checks import check_images
 from .jacobian import jacobian_products
 from .memory import device_of, to_device
 from .models import Clip, Parameters, logits
@@ -20,7 +21,7 @@ ON_CPU, ON_GPU = 125, 500
 
 
 @torch.no_grad()
-def features(encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+def features(encoder: nn.Module, theta: Parameters, images: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
     """f(x; θ) for all images, which are moved to θ's device in chunks."""
     device = device_of(theta)
     chunk = ON_CPU if device.type == "cpu" else ON_GPU
@@ -29,7 +30,7 @@ def features(encoder: nn.Module, theta: Parameters, images: UInt8[Tensor, "n 3 h
 
 
 def linearised_features(
-    encoder: nn.Module, theta0: Parameters, tau: Parameters, images: UInt8[Tensor, "n 3 h w"]
+    encoder: nn.Module, theta0: Parameters, tau: Parameters, images: Shaped[Tensor, "n ..."]
 ) -> Float[Tensor, "n d"]:
     """f(x; θ₀) + J(x)·τ for all images."""
     primal, products = jacobian_products(encoder, theta0, [tau], images)
@@ -37,9 +38,13 @@ def linearised_features(
 
 
 def edited_features(
-    clip: Clip, application: str, tau: Parameters, images: UInt8[Tensor, "n 3 h w"]
+    clip: Clip, application: str, tau: Parameters, images: Shaped[Tensor, "n ..."]
 ) -> Float[Tensor, "n d"]:
-    """Features under τ: of the `encoder` itself at θ₀ + τ, or of the `linearised` one."""
+    """Features under τ: of the `encoder` itself at θ₀ + τ, or of the `linearised` one.
+
+    Raises TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's size.
+    """
+    check_images("images", images, clip.image_size)
     if application == "linearised":
         return linearised_features(clip.encoder, clip.theta0, tau, images)
     return features(clip.encoder, {name: value + tau[name] for name, value in clip.theta0.items()}, images)

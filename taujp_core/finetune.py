@@ -26,6 +26,7 @@ from .provenance import peak_memory_mib, provenance
 from .runs import Run, is_finished, load_run, only_process, open_run, run_folder, snapshot_file
 from .step_images import parts_of, penalised_splits, penalty_images, step_batches
 from .task_vectors import TaskVector, check_theta0
+from .tasks import Task
 from .training_state import is_due, restore_state, save_state
 
 Part = TypeVar("Part")
@@ -61,6 +62,9 @@ def finetune(
     check_steps(config, snapshot_steps)
     folder = run_folder(store, config, clip.fingerprint)
     if not is_finished(folder):
+        task = config.suite.task(config.task)
+        zero_shot_head(clip, task.classes, task.templates)  # or a sentence, before anything is written
+        check_size(task, clip)
         with only_process(folder):
             open_run(store, config, clip.fingerprint)
             if not is_finished(folder):  # by the process that was waited for
@@ -73,8 +77,7 @@ def finetune(
     for name in (STATE, RESUMPTIONS):
         if (folder / name).exists():  # here, for a kill may have come just after the record
             (folder / name).unlink(missing_ok=True)
-    run = load_run(folder, config)
-    return replace(run, vector=run.vector.like(clip.theta0))
+    return load_run(folder, config, clip)
 
 
 @dataclass
@@ -296,6 +299,15 @@ def note_resumption(folder: Path, step: int) -> list[int]:
     resumed = [*(read_json(file)["steps"] if file.is_file() else []), step]
     write_json(file, {"steps": resumed})
     return resumed
+
+
+def check_size(task: Task, clip: Clip) -> None:
+    """Raises ValueError for pictures of a suite that is made for another model."""
+    if task.image_size != clip.image_size:
+        raise ValueError(
+            f"pictures of {task.name} are brought to {task.image_size} pixels a side by their suite, and {clip.name} takes "
+            f"{clip.image_size}: a suite of {clip.name} is accepted"
+        )
 
 
 def check_start(config: RunConfig, clip: Clip, start: TaskVector | None) -> None:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import open_clip
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from .checks import check_bytes
 from .files import cache_folder, read_tensors, write_tensors
 from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "assets"
 CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
+WHOLE = "whole"  # marks cached heads of texts that were looked at and are not cut
 
 Parameters = dict[str, Tensor]
 
@@ -34,7 +36,8 @@ class ImageEncoder(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
 
-    def forward(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+    def forward(self, images: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        check_bytes("images", images)
         return self.visual((images.to(self.mean.dtype) - self.mean) / self.std)
 
 
@@ -144,15 +147,17 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
     """The frozen classifier: per class the mean of its templates' text features, times CLIP's logit scale.
 
     Logits of features f are f/‖f‖ @ head. Cached under the fingerprint of the text tower, names and templates
-    (a thousand classes with eighty templates each take a quarter of an hour on a CPU).
+    (a thousand classes with eighty templates each take a quarter of an hour on a CPU). Raises ValueError for a text
+    that is longer than the text tower reads, and for two classes that it cannot tell apart. One name given twice has
+    one column twice, as ImageNet's published names do; a task of one's own may not (`entries.class_names`).
     """
     device = next(iter(clip.theta0.values())).device
     text = {name: value for name, value in clip.model.state_dict().items() if not name.startswith("visual.")}
     key = hashlib.sha256(f"{clip.name} {fingerprint(text)} {class_names} {templates}".encode()).hexdigest()[:16]
     file = cache_folder() / "heads" / f"{key}.safetensors"
-    try:
-        tensors, _ = read_tensors(file)
-    except (FileNotFoundError, ValueError):  # not built yet, or damaged: a cache is made again
+    head = cached_head(file)
+    if head is None:
+        check_texts(clip, class_names, templates)
         progress, parts = Progress(f"zero-shot head of {clip.name}", len(class_names), unit="class"), []
         for start in range(0, len(class_names), CLASSES):
             part = class_names[start : start + CLASSES]
@@ -164,9 +169,57 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
             progress.advance(len(part))
         progress.close()
         # As it will be read from the file: another layout in memory would round otherwise.
-        tensors = {"head": (clip.logit_scale * torch.cat(parts, 1)).contiguous()}
-        write_tensors(file, tensors, {})
-    return tensors["head"].to(device)
+        head = (clip.logit_scale * torch.cat(parts, 1)).contiguous()
+        write_tensors(file, {"head": head}, {"texts": WHOLE})
+    check_apart(clip, class_names, [column.tobytes() for column in head.T.cpu().contiguous().numpy()])
+    return head.to(device)
+
+
+def cached_head(file: Path) -> Tensor | None:
+    """None where it is not built yet, is damaged, or is of a time when long texts were cut: a cache is made again."""
+    try:
+        tensors, metadata = read_tensors(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    return tensors["head"] if metadata.get("texts") == WHOLE else None
+
+
+def check_texts(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, ...]) -> None:
+    """Raises ValueError for a text that would be cut, and for two classes whose texts are the same tokens."""
+    read, limit = [], clip.tokenizer.context_length
+    for name in class_names:
+        texts = [template.format(name) for template in templates]
+        # A tokenizer cuts without a word, and none tells how many tokens a text has: where one place more than the tower
+        # has is filled, another word changes nothing.
+        tokens, longer = (clip.tokenizer(given, limit + 1) for given in (texts, [f"{text} x" for text in texts]))
+        for template, text, cut in zip(templates, texts, (tokens == longer).all(1), strict=True):
+            if cut:
+                raise ValueError(
+                    f"the class {name!r} in the template {template!r} has {tokens_of(clip.tokenizer, text)} tokens, and "
+                    f"the text tower of {clip.name} reads {limit}: shorten the name or the template"
+                )
+        read.append(tokens.numpy().tobytes())
+    check_apart(clip, class_names, read)
+
+
+def tokens_of(tokenizer: object, text: str) -> int:
+    """Tokens of a text that is longer than the tokenizer's own length, start and end among them."""
+    length = tokenizer.context_length
+    while torch.equal(tokenizer([text], length + 1), tokenizer([f"{text} x"], length + 1)):
+        length += 1
+    return length
+
+
+def check_apart(clip: Clip, class_names: tuple[str, ...], read: list[bytes]) -> None:
+    """Raises ValueError for two different names of which the text tower reads, or says, the same."""
+    seen: dict[bytes, str] = {}
+    for name, what in zip(class_names, read, strict=True):
+        other = seen.setdefault(what, name)
+        if other != name:
+            raise ValueError(
+                f"the classes {other!r} and {name!r} are one to the text tower of {clip.name}, and get equal columns of "
+                "the zero-shot head: give them names that differ"
+            )
 
 
 def logits(features: Float[Tensor, "*b d"], head: Float[Tensor, "d classes"]) -> Float[Tensor, "*b classes"]:

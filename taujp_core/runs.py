@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from .config import RunConfig
 from .datasets import pictures_identity
 from .files import read_json, remove_temporaries, write_json
+from .models import Clip
 from .progress import say
 from .task_vectors import TaskVector
 
@@ -101,9 +102,9 @@ def is_finished(folder: Path) -> bool:
     return (folder / "record.json").is_file()
 
 
-def load_run(folder: Path, config: RunConfig) -> Run:
+def load_run(folder: Path, config: RunConfig, clip: Clip) -> Run:
     """A finished run; FileNotFoundError if it is not finished, ValueError if a file is damaged."""
     record = read_json(folder / "record.json")
     if not isinstance(record, dict) or "config" not in record:
         raise ValueError(f"{folder / 'record.json'} is not the record of a run")
-    return Run(folder, config, record, TaskVector.load(folder / "vector.safetensors"))
+    return Run(folder, config, record, TaskVector.load(folder / "vector.safetensors", clip))

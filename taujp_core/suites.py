@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import open_clip
-import torch
 
 from . import suite_files
 from .checks import check_keys
@@ -122,17 +121,17 @@ def own_task(
     `train`, and `val` and `test` where there are some: (images, labels), images uint8 [n, 3, h, w] of any size and
     labels whole numbers [n] that count `classes` from 0; or a torch Dataset of (PIL image or uint8 tensor [3, h, w],
     label). Classes are needed for those; otherwise the data name them. Templates are CLIP's `a photo of a {}.` by
-    default. Raises ValueError, TypeError or FileNotFoundError in a sentence.
+    default. The suite that the task comes into (`own_suite`) decides the size of its pictures. Raises ValueError,
+    TypeError or FileNotFoundError in a sentence.
     """
     parts = {part: data for part, data in (("train", train), ("val", val), ("test", test)) if data is not None}
     said = {key: value for key, value in (("classes", classes), ("templates", templates)) if value is not None}
-    size = torch.iinfo(torch.int32).max  # the suite that the task comes into decides it
     if not parts:
-        return make_task(name, {**said, **source}, size)
+        return make_task(name, {**said, **source}, None)
     if source or "train" not in parts or classes is None:
         what = f"also {next(iter(source))}" if source else "no classes" if "train" in parts else "no train"
         raise ValueError(f"the task {name} is given pictures, but {what}: needed are train and classes")
-    return given_task(name, in_memory(name, len(classes), parts), list(classes), templates, size)
+    return given_task(name, in_memory(name, len(classes), parts), list(classes), templates, None)
 
 
 def full_recipe(model: str, own: Mapping) -> dict:

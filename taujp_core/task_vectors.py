@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from .files import read_tensors, write_tensors
-from .models import Parameters, fingerprint
+from .methods import application
+from .models import Clip, Parameters, fingerprint
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,19 @@ class TaskVector:
         write_tensors(path, self.tau, {**metadata, "digest": self.digest(), **more})
 
     @classmethod
-    def load(cls, path: Path) -> "TaskVector":
-        """Raises FileNotFoundError, or ValueError for a file that is damaged or not a task vector."""
+    def load(cls, path: Path, clip: Clip) -> "TaskVector":
+        """The vector of a file, on the device of the Clip's θ₀ and in its order.
+
+        Raises FileNotFoundError, or ValueError for a file that is damaged, not a task vector or of another θ₀.
+        """
         tau, metadata = read_tensors(path)
         if not {"theta0", "task", "method", "digest"} <= metadata.keys():
             raise ValueError(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
         if fingerprint(tau) != metadata["digest"]:
             raise ValueError(f"{path} is altered: its tensors do not have the digest that was stored with them")
-        return cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
+        vector = cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
+        check_theta0([vector], clip.theta0, clip.fingerprint)
+        return vector.like(clip.theta0)
 
 
 def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_fingerprint: str) -> None:
@@ -71,8 +77,27 @@ def check_moves(vector: TaskVector) -> None:
         )
 
 
+def applied_alike(vectors: Sequence[TaskVector]) -> str:
+    """How these vectors are applied: `encoder` or `linearised`. Raises ValueError without vectors and unless it is one way."""
+    if not vectors:
+        raise ValueError("at least one task vector is needed, and none is given")
+    first, how = vectors[0], [application(vector.method) for vector in vectors]
+    for vector, way in zip(vectors, how, strict=True):
+        if way != how[0]:
+            raise ValueError(
+                f"vectors that are used together must have one application: the {first.method} vector of {first.task} is "
+                f"applied as {how[0]}, the {vector.method} vector of {vector.task} as {way}"
+            )
+    return how[0]
+
+
 def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = None) -> TaskVector:
-    """Σₜ αₜτₜ (α = 1 if none are given), named after all its tasks. Raises ValueError for vectors of different θ₀."""
+    """Σₜ αₜτₜ (α = 1 if none are given), named after all its tasks.
+
+    Raises ValueError without vectors, for vectors of different θ₀, and for vectors that are applied differently: the sum
+    would be applied as the first one is.
+    """
+    applied_alike(vectors)
     first = vectors[0]
     for other in vectors[1:]:
         check_theta0([other], first.tau, first.theta0_fingerprint)
@@ -82,7 +107,9 @@ def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = 
 
 
 def edited(theta0: Parameters, vectors: Sequence[TaskVector], coefficients: Sequence[float]) -> Parameters:
-    """θ₀ + Σₜ αₜ·τₜ."""
+    """θ₀ + Σₜ αₜ·τₜ. Raises ValueError unless there is a coefficient for each vector."""
+    if len(vectors) != len(coefficients):
+        raise ValueError(f"there must be a coefficient for each vector, not {len(coefficients)} for {len(vectors)}")
     theta = {}
     for name, value in theta0.items():
         theta[name] = value.clone()

@@ -62,7 +62,7 @@ class Task:
     name: str
     classes: tuple[str, ...]
     templates: tuple[str, ...]
-    image_size: int  # pixels; the suite's model decides it
+    image_size: int | None  # pixels; the suite's model decides it, and a task in no suite has none
     source: Source
     train_images: int | None = (
         None  # published counts; where no validation images are published, they are part of train

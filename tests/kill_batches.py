@@ -22,6 +22,7 @@ import psutil
 from drivers import Place, place_in
 
 from taujp_core.files import UNFINISHED, read_json, write_json
+from taujp_core.models import load_clip
 from taujp_core.progress import say
 from taujp_core.provenance import provenance
 from taujp_core.task_vectors import TaskVector
@@ -175,7 +176,7 @@ def outcome(run: Path) -> dict:
     record = read_json(run / "record.json")
     parts = {name: record[name] for name in ("config", "theta0", "metrics", "history", "curve")}
     files = sorted(path.name for path in run.iterdir() if path.name != ".lock")
-    return {**parts, "vector": TaskVector.load(run / "vector.safetensors").digest(), "files": files}
+    return {**parts, "vector": TaskVector.load(run / "vector.safetensors", load_clip("mini")).digest(), "files": files}
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def trained(method: str, started: bool, steps: int, store: Path, begun: Path | N
 
 def outcome(run: Run) -> dict[str, object]:
     """What must not depend on kills: digests of the vector and of the snapshots, losses and accuracies."""
-    snapshots = [TaskVector.load(snapshot_file(run.folder, step)).digest() for step in SNAPSHOTS]
+    clip = load_clip("mini", device="cpu")
+    snapshots = [TaskVector.load(snapshot_file(run.folder, step), clip).digest() for step in SNAPSHOTS]
     record = run.record
     metrics = {name: value for name, value in record["metrics"].items() if name != "tau_norm"}
     files = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")

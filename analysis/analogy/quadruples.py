@@ -18,11 +18,10 @@ import torch
 from jaxtyping import Float
 
 from taujp_core.jacobian import product_norms
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
-from taujp_core.task_vectors import TaskVector
+from taujp_core.task_vectors import TaskVector, applied_alike
 
 from ..batches import by_method_and_seed
 from ..coefficients import best_scalar, scores
@@ -156,7 +155,7 @@ def measure_target(
     ours = [vectors[name] for name in names]
     on = first_images(suite, task.name, "validation", images)
     products = measure_products(clip, ours, on)
-    linearised = application(ours[0].method) == "linearised"
+    linearised = applied_alike(ours) == "linearised"
     validation = products if linearised else edited_source(clip, ours, on)
     test = edited_source(clip, ours, first_images(suite, task.name, "test", images))
     known: dict[tuple, float] = {}  # quadruples share models

@@ -155,7 +155,7 @@ def onset(
     """Arm 2: the vectors of `train_onsets` as they were at each saved step, against the finished untreated ones."""
     tables = []
     for run in runs:
-        directions = [TaskVector.load(snapshot_file(run.folder, step)).like(clip.theta0) for step in snapshot_steps]
+        directions = [TaskVector.load(snapshot_file(run.folder, step), clip) for step in snapshot_steps]
         points = [
             (
                 {"arm": "onset", "level": float(run.config.penalty_start), "step": step},

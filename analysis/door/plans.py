@@ -8,7 +8,7 @@ import torch
 from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import check_snapshots
 from taujp_core.memory import device_of, graph_bytes, total_memory
-from taujp_core.models import Clip, load_clip
+from taujp_core.models import Clip, check_texts, load_clip
 from taujp_core.precision import check_precision
 from taujp_core.pretrain import PretrainConfig
 from taujp_core.runs import is_finished, run_folder
@@ -46,6 +46,8 @@ def check_plan(suite: Suite | None, values: dict) -> None:
         return
     check_data(suite, configs)
     clip = load_clip(suite.model, suite.pretrained)
+    for task in dict.fromkeys(config.suite.task(config.task) for config in configs):
+        check_texts(clip, task.classes, task.templates)
     for config in configs:
         check_precision(config.precision, device_of(clip.theta0))
     largest = max(configs, key=lambda config: images_at_once(config) / config.accumulation)

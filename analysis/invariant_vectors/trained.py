@@ -83,6 +83,6 @@ def train(clip: Clip, configs: dict[tuple[str, str, int], RunConfig], store: Pat
         if kind in ERM.values():
             stops = sorted({max(1, config.steps * k // STOPS) for k in range(1, STOPS)})
         run = finetune(config, store, clip, stops)
-        stopped = tuple(TaskVector.load(snapshot_file(run.folder, step)) for step in stops)
+        stopped = tuple(TaskVector.load(snapshot_file(run.folder, step), clip) for step in stops)
         found.append(Trained(kind, task, seed, run.vector, stopped))
     return found

@@ -26,7 +26,7 @@ from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.runs import Run
 from taujp_core.suites import Suite, one_of
-from taujp_core.task_vectors import TaskVector, total
+from taujp_core.task_vectors import TaskVector, applied_alike, total
 
 from ..batches import by_method_and_seed
 from ..coefficients import best_scalar, scores
@@ -153,7 +153,7 @@ def merged_by(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> Tas
         return merge(vectors, clip, images, control, rounds=setting.rounds).vector
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
-    evidence = Evidence(clip, application(vectors[0].method), list(images.values()), heads)
+    evidence = Evidence(clip, applied_alike(vectors), list(images.values()), heads)
     tau = find_rival(name).merged([vector.like(clip.theta0).tau for vector in vectors], evidence)
     return replace(total(vectors), tau=tau)
 

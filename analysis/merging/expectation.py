@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from taujp_core.evaluation import accuracy, edited_features
-from taujp_core.methods import application
 from taujp_core.models import Clip, Parameters, logits, zero_shot_head
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
+from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, check_theta0, total
 
 from ..images import first_images
 
@@ -25,7 +24,7 @@ from ..images import first_images
 def disagreement(
     clip: Clip,
     vectors: Sequence[TaskVector],
-    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
+    images: Mapping[str, Tensor],
     heads: Mapping[str, Float[Tensor, "d _"]],
     merged: TaskVector | None = None,
 ) -> pd.DataFrame:
@@ -37,7 +36,7 @@ def disagreement(
     check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
     for vector in vectors:
         check_moves(vector)
-    how = application(vectors[0].method)
+    how = applied_alike(vectors)
     zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
     if merged:
@@ -74,7 +73,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
 
     A row each; pre-trained, sum, merged, and expert, which the control has none of.
     """
-    how = application(vectors[0].method)
+    how = applied_alike(vectors)
     zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
+from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.files import write_tensors
 from taujp_core.methods import application
@@ -61,8 +61,8 @@ class Merged:
 def merge(
     vectors: Sequence[TaskVector],
     clip: Clip,
-    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
-    control: UInt8[Tensor, "n 3 h w"] | None = None,
+    images: Mapping[str, Tensor],
+    control: Tensor | None = None,
     state: Path | None = None,
     rounds: int = ROUNDS,
     round_images: int = ROUND_IMAGES,
@@ -195,10 +195,13 @@ def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor
             )
         if vector.task not in images or not len(images[vector.task]):
             raise ValueError(f"a merge takes at least one image a task, and {vector.task} has none")
+        check_images(f"images of {vector.task}", images[vector.task], clip.image_size)
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
         check_moves(vector)
     if control is not None and not len(control):
         raise ValueError("a merge takes at least one control image, or None, not an empty set")
+    if control is not None:
+        check_images("images of the control", control, clip.image_size)
 
 
 def identity(vectors: Sequence[TaskVector], clip: Clip, sets: Sequence[Tensor], round_images: int) -> str:

@@ -36,8 +36,8 @@ def merge_to(
     output: Path | str,
     vectors: Sequence[TaskVector],
     clip: Clip,
-    images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
-    control: UInt8[Tensor, "n 3 h w"] | None = None,
+    images: Mapping[str, Tensor],
+    control: Tensor | None = None,
     rounds: int = ROUNDS,
     round_images: int = ROUND_IMAGES,
 ) -> Merged:

@@ -13,7 +13,7 @@ import safetensors
 import torch
 
 from ..models import Clip, Parameters
-from ..task_vectors import TaskVector, check_theta0
+from ..task_vectors import TaskVector
 from .hugging_face import check_config
 from .layouts import (
     PROJECTION,
@@ -75,9 +75,8 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
     file, task = weights_file(path), task or task_of(path)
     say_what_else(path)
     if is_task_vector(file):
-        vector = TaskVector.load(file)
-        check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector.like(clip.theta0), any(value.any() for value in vector.tau.values())
+        vector = TaskVector.load(file, clip)
+        return vector, any(value.any() for value in vector.tau.values())
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:

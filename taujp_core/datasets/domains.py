@@ -20,7 +20,8 @@ from ..tasks import one_of
 from .sources.rendered import SCANS, load_scans
 from .split import held_out
 
-Labelled = tuple[Float[Tensor, "n channels 14 14"], Int[Tensor, "n"]]
+Labelled = tuple[Float[Tensor, "n channels h w"], Int[Tensor, "n"]]
+SIDE = 14  # pixels of a picture
 EVALUATIONS = ("training", "validation", "validation environment", "test")
 
 NOISE = 0.25  # of labels, flipped
@@ -35,6 +36,7 @@ FASHION_BAG, FASHION_SHOES = 8, (5, 7, 9)
 class Domains:
     """One task in several environments.
 
+    Images are floats [n, channels, SIDE, SIDE], labels [n] count the classes from 0.
     environments: names of the training environments; draw(n, generator) gives n images and labels of each;
     evaluations: fixed images and labels: `training`, test pictures as the training environments show them;
         `validation`, the same with the tenth of the training pictures that is never trained on; `validation

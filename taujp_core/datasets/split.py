@@ -124,7 +124,9 @@ def images_of(task: Task, place: Place, part: str) -> TensorDataset | Pictures:
 
 
 def pictures(task: Task, place: Place, part: str) -> Pictures:
-    """Raises ValueError for a part without pictures, and for labels that are not the task's."""
+    """Raises ValueError for a part without pictures, for labels that are not the task's, and for a task in no suite."""
+    if task.image_size is None:
+        raise ValueError(f"the task {task.name} is in no suite yet: own_suite decides the size of its pictures")
     sources, labels = place.read(part)
     title = f"{task.name} {part} in {place.name}"
     check_labels(title, labels, len(task.classes))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..datasets.domains import Domains, Labelled
+from ..datasets.domains import SIDE, Domains, Labelled
 from ..progress import Progress
 from . import find_objective
 from .irm_games import is_over
@@ -94,10 +94,12 @@ def recipe_of(objective: str, **changes: object) -> Recipe:
 def fit(objective: str, domains: Domains, seed: int = 0, recipe: Recipe | None = None) -> Fitted:
     """Train a network on the environments by one of the objectives.
 
-    Everything random comes from `seed`. Raises ValueError for an unknown objective or parameter, FloatingPointError for
-    a loss that is not finite.
+    Everything random comes from `seed`. Raises ValueError for an unknown objective or parameter, and for pictures and
+    labels that are not those of the `Domains`; FloatingPointError for a loss that is not finite.
     """
     chosen, recipe = find_objective(objective), recipe or recipe_of(objective)
+    for name, labelled in domains.evaluations.items():
+        check_labelled(f"{name} of {domains.name}", labelled, domains)
     generator = torch.Generator().manual_seed(seed)
     environments = len(domains.environments)
     progress = Progress(f"{objective} on {domains.name}", recipe.steps * recipe.images)
@@ -111,6 +113,8 @@ def fit(objective: str, domains: Domains, seed: int = 0, recipe: Recipe | None =
             if number == recipe.sgd_from:
                 optimizers = [torch.optim.SGD(part, recipe.sgd_lr, momentum=0.9) for part in model.parts]
             batches = domains.draw(recipe.images // environments, generator)
+            if number == 0:
+                check_batches(batches, domains)
             decay = recipe.l2 * sum(weight.square().sum() for weight in model.parameters())
             step = Step(number, torch.as_tensor(decay), model.last_layer, generator)
             loss = chosen(answers(model, batches), step, **recipe.parameters)
@@ -132,6 +136,29 @@ def fit(objective: str, domains: Domains, seed: int = 0, recipe: Recipe | None =
     return Fitted(model, history, logits, labels, number + 1)
 
 
+def check_batches(batches: list[Labelled], domains: Domains) -> None:
+    """Raises ValueError unless there is a batch of each environment, each as `check_labelled` accepts it."""
+    if len(batches) != len(domains.environments):
+        raise ValueError(
+            f"{domains.name} has {len(domains.environments)} environments and draws {len(batches)} batches"
+        )
+    for name, labelled in zip(domains.environments, batches, strict=True):
+        check_labelled(f"{name} of {domains.name}", labelled, domains)
+
+
+def check_labelled(title: str, labelled: Labelled, domains: Domains) -> None:
+    """Raises ValueError for pictures of another shape than the network reads, and for labels that are no classes."""
+    (images, labels), accepted = labelled, (domains.channels, SIDE, SIDE)
+    if images.shape[1:] != accepted:
+        raise ValueError(
+            f"pictures of {title} must have the shape [n, {', '.join(map(str, accepted))}], not {[*images.shape]}"
+        )
+    if len(images) != len(labels) or not len(images):
+        raise ValueError(f"{title} must have a label per picture, not {len(labels)} for {len(images)}")
+    if labels.min() < 0 or labels.max() >= domains.classes:
+        raise ValueError(f"labels of {title} must be from 0 to {domains.classes - 1}")
+
+
 def is_evaluated(number: int, recipe: Recipe) -> bool:
     """Every EVERY steps, and the last ones EVERY_LAST steps apart: a single evaluation moves by some hundredths."""
     left = recipe.steps - 1 - number
@@ -139,7 +166,7 @@ def is_evaluated(number: int, recipe: Recipe) -> bool:
 
 
 def network(objective: str, domains: Domains, recipe: Recipe) -> nn.Module:
-    inputs, players = domains.channels * 14 * 14, len(domains.environments)
+    inputs, players = domains.channels * SIDE * SIDE, len(domains.environments)
     if objective in ("irm-game-fixed", "irm-game-variable"):
         variable = objective == "irm-game-variable"
         return Game(inputs, recipe.hidden, domains.classes, players, variable, recipe.dropout)

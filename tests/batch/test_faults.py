@@ -234,14 +234,14 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
+def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys, mini):
     """A record, the plan and a notebook; what is not damaged is not touched."""
     recipe = {"steps": 1, "batch_size": 4}
     grid = {"suites": ["mini"], "methods": ["linear"], "tasks": ["uci", "signs"], "recipe": recipe}
     study = here.study("grid", **grid, notebooks=counting(1))
     assert main([str(study), "--workers", "1"]) == 0
     folder, (signs, uci) = here.home / "runs/grid", sorted((here.home / "runs/mini").glob("*/*"))
-    vectors = {run: TaskVector.load(run / "vector.safetensors").digest() for run in (signs, uci)}
+    vectors = {run: TaskVector.load(run / "vector.safetensors", mini).digest() for run in (signs, uci)}
     inodes = {path.name: path.stat().st_ino for path in (folder / "points").glob("*.ipynb")}
 
     os.truncate(signs / "record.json", 100)
@@ -253,7 +253,7 @@ def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
 
     said = capsys.readouterr().out
     assert said.count("cannot be read: moved to") == 2
-    assert {run: TaskVector.load(run / "vector.safetensors").digest() for run in (signs, uci)} == vectors
+    assert {run: TaskVector.load(run / "vector.safetensors", mini).digest() for run in (signs, uci)} == vectors
     after = {path.name: path.stat().st_ino for path in (folder / "points").glob("*.ipynb")}
     assert [name for name in inodes if after[name] == inodes[name]] == [f"mini-uci-{uci.name}.ipynb"]
     assert len(list((folder / "damaged").iterdir())) == 3  # a run and its notebook, and a notebook alone

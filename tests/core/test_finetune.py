@@ -46,7 +46,7 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, tiny, tmp_path):
     left = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")
     assert left == ["config.json", "record.json", "vector.safetensors"]
     assert run.record["resumed_at"] == []
-    again = load_run(run.folder, run.config)
+    again = load_run(run.folder, run.config, tiny)
     assert all(torch.equal(again.vector.tau[name], value) for name, value in run.vector.tau.items())
 
 

@@ -473,6 +473,34 @@ def test_bad_recipes_are_refused(changes, sentence):
         recipe_of("irm")
 
 
+def of_side(side, channels=2, classes=2):
+    """Two environments of pictures of so many pixels."""
+
+    def batch(count):
+        return torch.rand(count, channels, side, side), torch.arange(count) % classes
+
+    return lambda count, generator: [batch(count), batch(count)], {"test": batch(6)}
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (lambda: of_side(28), r"pictures of test of mine must have the shape \[n, 2, 14, 14\], not \[6, 2, 28, 28\]"),
+        (lambda: of_side(14, channels=1), r"pictures of test of mine must have the shape .*, not \[6, 1, 14, 14\]"),
+        (lambda: of_side(14, classes=3), "labels of test of mine must be from 0 to 1"),
+        (lambda: (of_side(28)[0], of_side(14)[1]), r"pictures of day of mine must have .*, not \[10, 2, 28, 28\]"),
+        (
+            lambda: (lambda n, g: of_side(14)[0](n, g)[:1], of_side(14)[1]),
+            "mine has 2 environments and draws 1 batches",
+        ),
+    ],
+)
+def test_environments_of_another_size_are_refused(made, sentence):
+    domains = Domains("mine", 2, 2, ("day", "night"), *made())
+    with pytest.raises(ValueError, match=sentence):
+        fit("erm", domains, 0, recipe_of("erm", steps=2, images=20, hidden=3))
+
+
 def test_a_loss_that_is_not_finite_is_said():
     with pytest.raises(FloatingPointError, match=r"the loss of erm is .* at step"):
         fit("erm", tiny(), 0, tiny_recipe("erm", lr=1e30))

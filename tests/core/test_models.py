@@ -1,14 +1,30 @@
 """Loading CLIP models, heads, fingerprints; the small CLIP as it ships."""
 
 import shutil
+from dataclasses import replace
 
 import open_clip
 import pytest
+import tokenizers
 import torch
 import torch.nn.functional as F
 from conftest import random_images
+from open_clip.tokenizer import HFTokenizer
+from transformers import PreTrainedTokenizerFast
 
-from taujp_core.models import ASSETS, check_shipped_weights, fingerprint, load_clip, logits, zero_shot_head
+from taujp_core.files import write_tensors
+from taujp_core.models import (
+    ASSETS,
+    check_shipped_weights,
+    check_texts,
+    fingerprint,
+    load_clip,
+    logits,
+    tokens_of,
+    zero_shot_head,
+)
+from taujp_core.suite_files import suite_files
+from taujp_core.suites import load_suite
 
 
 def test_the_small_clip_is_small(mini):
@@ -142,3 +158,81 @@ def test_damaged_weights_of_the_small_clip_are_refused(damage, tmp_path):
         check_shipped_weights(tmp_path / "mini")
     with pytest.raises((ValueError, FileNotFoundError), match=expected):
         load_clip("mini", assets=tmp_path)
+
+
+# 16 tokens, start and end among them, are what the text tower of the small CLIP reads: a 14-letter word fills it.
+FULL = "zqzqzqzqzqzqzq"
+
+
+@pytest.mark.parametrize(
+    ("names", "templates", "sentence"),
+    [
+        (("ring", f"{FULL}z"), ("{}",), f"class '{FULL}z' in the template '{{}}' has 17 tokens, .* of mini reads 16"),
+        (("ring", FULL), ("{}", "{} a a"), f"class '{FULL}' in the template '{{}} a a' has 18 tokens"),
+        (("ring", "disc"), (f"{FULL} a {{}}",), r"the class 'ring' in the template .* has 1\d tokens.*: shorten"),
+        (("ring", "disc", "Ring"), ("a {}",), "the classes 'ring' and 'Ring' are one to the text tower of mini"),
+        (("red  ring", "ring", "red ring"), ("a {}", "{}"), "the classes 'red  ring' and 'red ring' are one"),
+    ],
+)
+def test_texts_that_the_text_tower_cuts_or_reads_alike_are_refused(
+    names, templates, sentence, mini, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=sentence):
+        zero_shot_head(mini, names, templates)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_text_that_just_fits_is_read_whole(mini):
+    assert len(mini.tokenizer.encode(FULL)) + 2 == mini.tokenizer.context_length
+    assert tokens_of(mini.tokenizer, FULL) == 16
+    check_texts(mini, ("ring", FULL, f"{FULL[:-1]}y", "!"), ("{}",))
+
+
+def test_cached_heads_are_looked_at_too(mini, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    names, templates = ("ring", "disc", "star"), ("a {}",)
+    head = zero_shot_head(mini, names, templates)
+    (file,) = (tmp_path / "heads").iterdir()
+    # As it was written when long texts were cut without a word: it is made again.
+    write_tensors(file, {"head": head[:, [0, 1, 1]].contiguous()}, {})
+    assert torch.allclose(zero_shot_head(mini, names, templates), head, rtol=1e-4, atol=1e-5)
+    write_tensors(file, {"head": head[:, [0, 1, 1]].contiguous()}, {"texts": "whole"})
+    with pytest.raises(ValueError, match="the classes 'disc' and 'star' are one to the text tower of mini"):
+        zero_shot_head(mini, names, templates)
+
+
+def test_published_names_may_be_there_twice(mini, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path))
+    names = ("missile", "sunglasses", "missile")  # two of ImageNet's thousand are published twice
+    head = zero_shot_head(mini, names, ("a {}",))
+    assert torch.allclose(head[:, 0], head[:, 2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(suite_files()))
+def test_every_suites_texts_are_read_whole(name, mini):
+    """Of ImageNet's a part: eighty templates of a thousand names take seconds."""
+    suite = load_suite(name, complete=False)
+    tokenizer = mini.tokenizer if suite.model == "mini" else open_clip.tokenizer.SimpleTokenizer()
+    clip = replace(mini, tokenizer=tokenizer)
+    for task in suite.datasets().values():
+        check_texts(clip, task.classes, task.templates[::20] if len(task.classes) > 500 else task.templates)
+
+
+def test_texts_are_counted_by_tokenizers_of_hugging_face(mini, tmp_path):
+    words = {word: k for k, word in enumerate(["[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "red", "ring", "x"])}
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    core.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]", unk_token="[UNK]",
+        bos_token="[CLS]", eos_token="[SEP]",
+    )  # fmt: skip
+    made.save_pretrained(tmp_path)
+    for options, around in (({}, 2), ({"strip_sep_token": True}, 2), ({"tokenizer_mode": "clips"}, 3)):
+        clip = replace(mini, tokenizer=HFTokenizer(str(tmp_path), context_length=around + 3, **options))
+        check_texts(clip, ("ring", "red"), ("a a {}",))
+        with pytest.raises(
+            ValueError, match=f"'red ring' in the template 'a a {{}}' has {around + 4} tokens, .* {around + 3}:"
+        ):
+            check_texts(clip, ("ring", "red ring"), ("a a {}",))

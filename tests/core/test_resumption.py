@@ -90,7 +90,7 @@ def expected(method: str, accumulation: int, started: bool) -> dict:
 
 
 def outcome(run) -> dict:
-    snapshots = [TaskVector.load(snapshot_file(run.folder, step)).digest() for step in SNAPSHOTS]
+    snapshots = [TaskVector.load(snapshot_file(run.folder, step), CLIP).digest() for step in SNAPSHOTS]
     return {"vector": run.vector.digest(), "snapshots": snapshots, **{k: run.record[k] for k in ("history", "curve")}}
 
 

@@ -23,8 +23,8 @@ def test_a_run_is_the_same_with_and_without_snapshots(tiny, tmp_path):
     plain = finetune(CONFIG, tmp_path / "plain", tiny)
     run = finetune(CONFIG, tmp_path / "snapshots", tiny, [2, 6])
     assert same(run.vector, plain.vector)
-    assert same(TaskVector.load(snapshot_file(run.folder, 6)), run.vector)
-    early = TaskVector.load(snapshot_file(run.folder, 2))
+    assert same(TaskVector.load(snapshot_file(run.folder, 6), tiny), run.vector)
+    early = TaskVector.load(snapshot_file(run.folder, 2), tiny)
     assert (early.task, early.method, early.theta0_fingerprint) == ("uci", "taujp-efficient", tiny.fingerprint)
     assert 0 < early.norm() < run.vector.norm()
     assert finetune(CONFIG, tmp_path / "snapshots", tiny, [2, 6]).record == run.record
@@ -46,7 +46,7 @@ def test_a_killed_training_still_leaves_all_its_snapshots(tiny, tmp_path, monkey
         finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
     resumed = finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
     for step in (2, 4, 6):
-        ours, theirs = (TaskVector.load(snapshot_file(run.folder, step)) for run in (resumed, whole))
+        ours, theirs = (TaskVector.load(snapshot_file(run.folder, step), tiny) for run in (resumed, whole))
         assert same(ours, theirs)
 
 
@@ -67,7 +67,7 @@ def test_runs_of_one_seed_part_where_the_penalty_starts(tiny, tmp_path):
     arguments = (tiny, load_suite("mini"), ["uci"], [0], tmp_path, ["uci", "mnist"])
     late, never = train_onsets(*arguments, [3, 6], [3, 4, 6], **changes)
     at = {
-        (run.config.penalty_start, step): TaskVector.load(snapshot_file(run.folder, step))
+        (run.config.penalty_start, step): TaskVector.load(snapshot_file(run.folder, step), tiny)
         for run in (late, never)
         for step in (3, 4, 6)
     }

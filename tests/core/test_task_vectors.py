@@ -1,5 +1,7 @@
 """Task vectors: arithmetic and the files they live in."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import random_like
@@ -29,6 +31,29 @@ def test_the_total_is_the_sum_and_refuses_vectors_of_another_theta0(mini):
         total([first, TaskVector(second.tau, "abcd", "uci", "linear")])
 
 
+def small_vector(tiny, method, task="uci", seed=1):
+    return TaskVector(random_like(tiny.theta0, seed), tiny.fingerprint, task, method)
+
+
+def test_vectors_that_are_applied_differently_have_no_total(tiny):
+    tangent, tuned = small_vector(tiny, "taujp-efficient"), small_vector(tiny, "erm", "signs")
+    sentence = "the taujp-efficient vector of uci is applied as linearised, the erm vector of signs as encoder"
+    with pytest.raises(ValueError, match=sentence):
+        total([tangent, small_vector(tiny, "linear"), tuned])
+    with pytest.raises(ValueError, match="must have one application: the erm vector of signs"):
+        total([tuned, tangent])
+    with pytest.raises(ValueError, match="at least one task vector is needed, and none is given"):
+        total([])
+    # Which method trained a vector does not matter: a vector that was linearised afterwards is a linearised one.
+    assert total([tangent, small_vector(tiny, "post-hoc-linearised")]).method == "taujp-efficient"
+    assert total([tuned, small_vector(tiny, "standard")]).method == "erm"
+
+
+def test_a_sum_has_a_coefficient_for_each_vector(tiny):
+    with pytest.raises(ValueError, match="a coefficient for each vector, not 1 for 2"):
+        total([small_vector(tiny, "linear"), small_vector(tiny, "linear", seed=2)], [0.5])
+
+
 def test_norm_is_over_all_parameters(mini):
     tau = vector(mini)
     flat = torch.cat([value.flatten().double() for value in tau.tau.values()])
@@ -37,7 +62,7 @@ def test_norm_is_over_all_parameters(mini):
 
 def test_saved_and_loaded(mini, tmp_path):
     vector(mini).save(tmp_path / "v.safetensors")
-    loaded = TaskVector.load(tmp_path / "v.safetensors")
+    loaded = TaskVector.load(tmp_path / "v.safetensors", mini)
     assert (loaded.theta0_fingerprint, loaded.task, loaded.method) == (mini.fingerprint, "uci", "linear")
     assert all(torch.equal(loaded.tau[name], value) for name, value in vector(mini).tau.items())
 
@@ -49,14 +74,14 @@ def test_an_altered_vector_is_refused(mini, tmp_path):
     data[-1] ^= 1  # one bit of the last number
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"v\.safetensors is altered"):
-        TaskVector.load(path)
+        TaskVector.load(path, mini)
 
 
 def test_tensors_without_metadata_are_no_vector(mini, tmp_path):
     write_tensors(tmp_path / "v.safetensors", mini.theta0, {})
     assert read_tensors(tmp_path / "v.safetensors")[1] == {}
     with pytest.raises(ValueError, match="is not a task vector"):
-        TaskVector.load(tmp_path / "v.safetensors")
+        TaskVector.load(tmp_path / "v.safetensors", mini)
 
 
 def test_a_vector_for_another_theta0_is_refused(mini):
@@ -64,6 +89,22 @@ def test_a_vector_for_another_theta0_is_refused(mini):
         ValueError, match=f"linear vector of uci belongs to θ₀ {mini.fingerprint}, not to this model's abcd"
     ):
         check_theta0([vector(mini)], mini.theta0, "abcd")
+
+
+def test_a_vector_is_loaded_to_where_its_theta0_is(tiny, tmp_path):
+    first = small_vector(tiny, "standard")
+    first.save(tmp_path / "v.safetensors")
+    moved = {name: value.to("meta") for name, value in reversed(tiny.theta0.items())}
+    loaded = TaskVector.load(tmp_path / "v.safetensors", replace(tiny, theta0=moved))
+    assert list(loaded.tau) == list(moved)
+    assert all(value.is_meta for value in loaded.tau.values())
+
+
+def test_a_file_of_another_theta0_is_refused(tiny, tmp_path):
+    first = small_vector(tiny, "standard")
+    first.save(tmp_path / "v.safetensors")
+    with pytest.raises(ValueError, match=f"belongs to θ₀ {tiny.fingerprint}, not to this model's 0123"):
+        TaskVector.load(tmp_path / "v.safetensors", replace(tiny, fingerprint="0123"))
 
 
 def test_a_vector_follows_theta0s_device_and_order():

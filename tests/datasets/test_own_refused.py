@@ -10,9 +10,11 @@ import torch
 import yaml
 from PIL import Image
 from test_own_data import CLASSES, Pairs, root, some_images, table, write_suite  # noqa: F401
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 from written import noise, write_class_folders, write_picture
 
+from taujp_core.config import run_config
+from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite, own_suite, own_task
 
 PETS = {"pets": {"folder": "pets"}}
@@ -143,6 +145,11 @@ def test_suites_that_shadow_the_packages_and_a_folder_that_is_not_there(root, mo
 IMAGES, LABELS = some_images(12), [0, 1] * 6
 
 
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield noise(0), 0
+
+
 @pytest.mark.parametrize(
     ("train", "kind", "sentence"),
     [
@@ -157,6 +164,15 @@ IMAGES, LABELS = some_images(12), [0, 1] * 6
         ((IMAGES[:0], []), ValueError, "train of pets has no pictures"),
         (IMAGES, TypeError, r"train of pets must be \(images, labels\) or a torch Dataset, not Tensor"),
         (Pairs([IMAGES[0] / 255], [0]), TypeError, "image 0 of train of pets must be a PIL image or a tensor of bytes .*, not torch.float32: leave out ToTensor"),
+        ((IMAGES, [None] * 12), TypeError, r"labels of train of pets must be whole numbers \[n\], not list"),
+        ((IMAGES, [2**70] * 12), TypeError, r"labels of train of pets must be whole numbers \[n\], not list"),
+        ((IMAGES, torch.eye(2).long().repeat(6, 1)), TypeError, r"must be whole numbers \[n\], not torch.int64 \[12, 2\]"),
+        (Pairs([noise(1), noise(2)], [0, torch.eye(2)[1]]), TypeError, r"label 1 of train of pets must be a whole number, not Tensor \[2\]: the number of"),
+        (Pairs([noise(1)], [np.array([0, 1])]), TypeError, r"label 0 of train of pets must be a whole number, not ndarray \[2\]: the number of"),
+        (Pairs([noise(1)], [torch.tensor(1.0)]), TypeError, "label 0 of train of pets must be a whole number, not 1.0"),
+        (Pairs([noise(1)], [np.float32(0.5)]), TypeError, "label 0 of train of pets must be a whole number, not 0.5"),
+        (Pairs([noise(1)], [None]), TypeError, "label 0 of train of pets must be a whole number, not None"),
+        (Endless(), TypeError, "train of pets must be a Dataset with a length"),
         (Pairs([noise(1)], ["cat"]), TypeError, "label 0 of train of pets must be a whole number, not 'cat'"),
         (Pairs([noise(1), noise(2)], [0, 7]), ValueError, "train of pets: picture 1 has label 7, accepted are 0 to 1"),
         (Pairs([], []), ValueError, "train of pets has no pictures"),
@@ -185,6 +201,11 @@ def test_calls_in_python(root):  # noqa: F811
         (ValueError, lambda: own_task("pets", CLASSES, train=pair, folder="pets"), "is given pictures, but also folder"),
         (ValueError, lambda: own_task("pets", ["Cat", "cat"], train=pair), "two spellings of one class, 'Cat' and 'cat'"),
         (ValueError, lambda: own_task("pets", fold="pets"), "the task pets has the unknown key 'fold'"),
+        (ValueError, lambda: own_task("x" * 81, CLASSES, train=pair), "the name of a task must have at most 80 bytes, not 81: xxxxx"),
+        (ValueError, lambda: own_task("ä" * 41, folder="pets"), "the name of a task must have at most 80 bytes, not 82: ä"),
+        (ValueError, lambda: own_suite("mini", [task], control, name="s" * 300), "the name of a suite must have at most 80 bytes, not 300"),
+        (ValueError, lambda: load_split(task, "train"), "the task pets is in no suite yet: own_suite decides the size of its pictures"),
+        (ValueError, lambda: run_config(own_suite("mini", [own_task("cats", ["cat"], train=(IMAGES, [0] * 12))], control), "cats", "standard"), "cats has one class, 'cat': every answer is right, and there is nothing to train"),
         (ValueError, lambda: own_suite("mini", [], control), "the suite own is without tasks"),
         (ValueError, lambda: own_suite("mini", [task, task], control), "two data sets of the suite own have the name 'pets'"),
         (ValueError, lambda: own_suite("mini", [task], control, name="mini"), "there is a suite mini in the package"),

@@ -97,3 +97,40 @@ def test_addition_notebook(mine, tmp_path):
     assert (summary["suite"], summary["tasks"]) == ("mine", ["pets", "table"])
     assert [row["method"] for row in summary["rows"]] == parameters["methods"]
     assert len(list((tmp_path / "runs/mine").rglob("vector.safetensors"))) == 4
+
+
+def test_pictures_of_one_class_are_measured_on_and_kept_from_moving(tiny, tmp_path):
+    """Nothing can be learnt of them, and no accuracy tells anything: the control that negation must not hurt has two."""
+    pair, one = some_images(20), own_task("cats", ["cat"], train=(some_images(20), [0] * 20))
+    both = own_task("pets", CLASSES, train=(pair, [0, 1] * 10))
+    suite = own_suite("mini", [both, one], load_suite("mini").control, recipe=RECIPE)
+    run = finetune(run_config(suite, "pets", "taujp-efficient"), tmp_path, tiny)
+    assert "cats" in run.config.penalty_tasks
+    assert run.vector.norm() > 0
+    assert (tau_jp_table(tiny, suite, [run.vector], 4) > 0).all(axis=None)
+    with pytest.raises(ValueError, match="the control cats has one class: every answer is right"):
+        measure_negation(tiny, own_suite("mini", [both], one, recipe=RECIPE), [run])
+
+
+def test_a_suite_of_another_model_is_refused_before_anything_is_written(tiny, tmp_path):
+    suite = own_suite(
+        "ViT-B-32", [own_task("pets", CLASSES, train=(some_images(20), [0, 1] * 10))], load_suite("mini").control
+    )
+    with pytest.raises(ValueError, match=r"pictures of pets are brought to 224 pixels a side .*, and tiny takes 32"):
+        finetune(run_config(suite, "pets", "standard", steps=1), tmp_path / "runs", tiny)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_names_that_the_head_cannot_tell_apart_are_refused_before_anything_is_written(tiny, tmp_path):
+    names = ["a photo of farmland that carries annual crop", "a photo of farmland that carries permanent crop"]
+    long = own_task("fields", names, train=(some_images(20), [0, 1] * 10))
+    fine = own_task("pets", CLASSES, train=(some_images(20), [0, 1] * 10))
+    suite = own_suite("mini", [fine, long], load_suite("mini").control, recipe=RECIPE)
+    sentence = "the class 'a photo of farmland .* and the text tower of tiny reads 16"
+    for train in (
+        lambda: train_all(tiny, suite, ["pets", "fields"], ["standard"], [0], tmp_path / "runs"),
+        lambda: finetune(run_config(suite, "fields", "standard"), tmp_path / "runs", tiny),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            train()
+        assert not (tmp_path / "runs").exists()

@@ -211,11 +211,32 @@ def test_the_temperature_is_the_minimum_of_the_nll(scale):
     assert loss(found) < min(loss(found * 1.01), loss(found / 1.01))
 
 
-def test_temperatures_without_a_minimum_stay_within_bounds():
-    eye = torch.eye(3)
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
+def test_temperatures_without_a_minimum_stay_within_bounds(scale):
+    eye = scale * torch.eye(3, dtype=torch.float64)
     assert fit_temperature(eye, torch.tensor([0, 1, 2])) == 1.0  # no error: nothing to learn from
-    assert fit_temperature(eye, torch.tensor([1, 2, 0])) == LARGEST  # never right
-    assert fit_temperature(torch.zeros(2, 3), torch.tensor([0, 1])) == LARGEST  # knows nothing
+    assert fit_temperature(eye, torch.tensor([1, 2, 0])) == pytest.approx(LARGEST * scale)  # never right
+    assert fit_temperature(0 * eye, torch.tensor([0, 1, 2])) == 1.0  # every T is as good
+    assert fit_temperature(eye[:, :1], torch.tensor([0, 0, 0])) == 1.0  # one class
+
+
+@pytest.mark.parametrize("scale", [1e-5, 0.01, 1e3, 1e7])
+def test_the_temperature_grows_with_the_logits_whatever_their_scale(scale):
+    """Cosines without CLIP's scale, and sums of many: T divides them into the same probabilities."""
+    generator = torch.Generator().manual_seed(4)
+    logits = 3 * torch.randn(400, 5, generator=generator, dtype=torch.float64)
+    labels = torch.multinomial((logits / 0.8).softmax(-1), 1, generator=generator).flatten()
+    assert 0.2 < (logits.argmax(-1) != labels).double().mean() < 0.4
+    assert fit_temperature(scale * logits, labels) == pytest.approx(scale * fit_temperature(logits, labels), rel=1e-9)
+
+
+def test_temperatures_are_what_they_were():
+    """Fitted when temperatures were looked for from 0.01 to 100 alone."""
+    generator = torch.Generator().manual_seed(6)
+    labels = torch.randint(0, 4, (200,), generator=generator)
+    logits = torch.randn(200, 4, generator=generator)
+    logits[torch.arange(200), labels] += 2
+    assert fit_temperature(logits, labels) == pytest.approx(0.42125320958357376, rel=1e-9)
 
 
 GOOD = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
@@ -251,10 +272,73 @@ def test_probabilities_that_are_none(metric, probabilities, sentence):
         (torch.tensor([[math.inf, 0.3], [0.4, 0.6]]), LABELS, "answers must be finite"),
         (GOOD, torch.tensor([0, 2]), "labels must be from 0 to 1, for there are 2 classes, not 2"),
         (GOOD, torch.tensor([-1, 1]), "labels must be from 0 to 1, for there are 2 classes, not -1"),
-        (torch.zeros(0, 2), LABELS[:0], r"a label an image, not \[0, 2\] and \[0\]"),
+        (torch.zeros(0, 2), LABELS[:0], r"a label per image, not \[0, 2\] and \[0\]"),
     ],
 )
 def test_answers_and_labels_that_are_none(metric, answers, labels, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         metric(answers, labels)
     assert "\n" not in str(caught.value)
+
+
+ALL = [score, accuracy, ece, ace, reliability_table, nll, fit_temperature]
+
+
+def measured(metric, answers, labels):
+    found = metric(answers, labels)
+    return list(found.values()) if isinstance(found, dict) else np.asarray(found, dtype=float).flatten().tolist()
+
+
+def some_answers(metric) -> tuple[torch.Tensor, torch.Tensor]:
+    p, labels = draw(60, 2, 5)
+    return (p.float().log().clamp(min=-20) if metric in (score, fit_temperature) else p.float()), labels
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.bool])
+def test_labels_are_whole_numbers_of_any_kind(metric, dtype):
+    answers, labels = some_answers(metric)
+    assert measured(metric, answers, labels.to(dtype)) == pytest.approx(measured(metric, answers, labels), nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_arrays_of_numpy_are_measured_as_tensors_are(metric):
+    answers, labels = some_answers(metric)
+    wanted = measured(metric, answers, labels)
+    backwards = np.ascontiguousarray(answers.numpy()[::-1])[::-1], labels.numpy().astype(">u2")
+    for theirs in ((answers.numpy(), labels.numpy()), (answers, labels.numpy().astype(np.uint8)), backwards):
+        assert measured(metric, *theirs) == pytest.approx(wanted, nan_ok=True)
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_measured_in_float32(metric, dtype):
+    generator = torch.Generator().manual_seed(7)
+    answers = 2 * torch.randn(80, 6, generator=generator)
+    labels = torch.randint(0, 6, (80,), generator=generator)
+    if metric not in (score, fit_temperature):
+        answers = answers.softmax(-1)
+    half = answers.to(dtype)
+    if metric in (accuracy, score, fit_temperature):
+        assert measured(metric, half, labels) == measured(metric, half.float(), labels)
+    else:  # whose rows no longer sum to 1, quite
+        assert (half.float().sum(-1) - 1).abs().max() > 1e-5
+        few = {"bins": 1} if metric in (ece, reliability_table) else {"ranges": 1} if metric is ace else {}
+        wanted = np.asarray(metric(answers, labels, **few), dtype=float)
+        assert np.asarray(metric(half, labels, **few), dtype=float) == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize(
+    ("answers", "labels", "sentence"),
+    [
+        (GOOD, LABELS + 0.5, "labels must be whole numbers, not torch.float32"),
+        (GOOD.numpy(), LABELS.numpy() / 2, "labels must be whole numbers, not torch.float64"),
+        (GOOD.long(), LABELS, "answers must be logits or probabilities in floats, not torch.int64"),
+        (GOOD, np.array(["cat", "dog"]), "labels must be a tensor or a NumPy array of numbers, not an array of <U3"),
+        (GOOD, np.array([0, None]), "labels must be a tensor or a NumPy array of numbers, not an array of object"),
+    ],
+)
+def test_answers_and_labels_of_another_kind(metric, answers, labels, sentence):
+    with pytest.raises(TypeError, match=f"^{sentence}$"):
+        metric(answers, labels)

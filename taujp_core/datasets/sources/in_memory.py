@@ -83,7 +83,7 @@ def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:
         raise ValueError(f"images of {title} must have the shape [n, 3, h, w] or [n, 1, h, w], not {[*images.shape]}")
     try:
         labels = torch.as_tensor(labels, dtype=None if len(labels) else torch.long)
-    except (TypeError, ValueError):
+    except (OverflowError, RuntimeError, TypeError, ValueError):
         raise TypeError(f"labels of {title} must be whole numbers [n], not {type(labels).__name__}") from None
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool or labels.ndim != 1:
         raise TypeError(f"labels of {title} must be whole numbers [n], not {labels.dtype} {[*labels.shape]}")
@@ -95,6 +95,8 @@ def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:
 
 
 def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Listing:
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(f"{title} must be a Dataset with a length, whose items are looked up by number")
     images, labels = Items(dataset), []
     progress = Progress(f"reading {title}", len(images))
     for index in range(len(images)):
@@ -105,17 +107,24 @@ def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Listi
         if not is_image(image):
             what = image.dtype if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(f"image {index} of {title} must be {IMAGE}, not {what}: leave out ToTensor and Normalize")
-        if isinstance(label, Tensor | np.generic):
-            label = label.item()
-        if isinstance(label, bool) or not isinstance(label, int):
-            raise TypeError(f"label {index} of {title} must be a whole number, not {label!r}")
-        labels.append(label)
+        labels.append(whole_number(f"label {index} of {title}", label))
         digest.update(pixels(image))
         progress.advance(1)
     progress.close()
     if labels and pixels(dataset[0][0]) != pixels(dataset[0][0]):
         raise ValueError(f"{title} gives another image each time: leave out random transformations")
     return images, labels
+
+
+def whole_number(what: str, label: object) -> int:
+    if isinstance(label, Tensor | np.ndarray) and label.ndim:
+        raise TypeError(
+            f"{what} must be a whole number, not {type(label).__name__} {[*label.shape]}: the number of the class"
+        )
+    number = label.item() if isinstance(label, Tensor | np.ndarray | np.generic) else label
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} must be a whole number, not {number!r}")
+    return number
 
 
 def is_image(image: object) -> bool:
