@@ -77,7 +77,7 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
     if is_task_vector(file):
         vector = TaskVector.load(file)
         check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector.like(clip.theta0), any(value.any() for value in vector.tau.values())
+        return vector.like(clip.theta0), not vector.is_zero()
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:

@@ -364,7 +364,7 @@ def test_any_folder_gives_what_was_put_in_or_a_sentence(asked, others, plain):
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(**ANY_FOLDER)
 def test_many_folders_give_what_was_put_in_or_a_sentence(asked, others, plain):
     check_folder(asked, others, plain)
