@@ -27,6 +27,9 @@ class TaskVector:
         """‖τ‖₂ over all parameters."""
         return torch.stack([tensor.double().norm() for tensor in self.tau.values()]).norm().item()
 
+    def is_zero(self) -> bool:
+        return not any(value.any() for value in self.tau.values())
+
     def like(self, theta0: Parameters) -> "TaskVector":
         """The same vector on θ₀'s device and with its parameters in θ₀'s order, as files do not keep them."""
         return replace(self, tau={name: self.tau[name].to(value.device) for name, value in theta0.items()})
@@ -70,7 +73,7 @@ def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_finge
 
 def check_moves(vector: TaskVector) -> None:
     """Raises ValueError for τ = 0, which is no expert: nothing can be merged of it or be compared with it."""
-    if not any(value.any() for value in vector.tau.values()):
+    if vector.is_zero():
         raise ValueError(
             f"the {vector.method} vector of {vector.task} is zero, so that its model is θ₀ again: perhaps it is the "
             "pre-trained model, or an adapter was never merged into it, or its training moved nothing"

@@ -86,7 +86,7 @@ def kill_merges(kills: int, folder: Path, seed: int, report: Report) -> None:
     """Merges in turn, each killed until it is through, until so many kills have been made."""
     chance, clip = random.Random(seed), small_clip()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kill_merges"])  # torch is imported once
+    context.set_forkserver_preload(["analysis.merging.output"])  # torch is imported once
     expected: dict[str, tuple[dict, float]] = {}
     while sum(report.kills.values()) < kills:
         name = list(LAYOUTS)[report.merges % len(LAYOUTS)]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.evaluation import accuracy, edited_features
+from taujp_core.evaluation import accuracy, check_finite, edited_features
 from taujp_core.models import Clip, Parameters, logits, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, check_theta0, total
@@ -32,6 +32,7 @@ def disagreement(
 
     heads: zero-shot heads by task, of as many tasks as have one. Raises ValueError for a vector of another θ₀, for one
     that is zero, and for images on which an expert's features are the pre-trained model's: no distance has a unit there.
+    Raises FloatingPointError for features that are NaN or infinite.
     """
     check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
     for vector in vectors:
@@ -46,6 +47,8 @@ def disagreement(
         own, head = images[vector.task], heads.get(vector.task)
         expert = edited_features(clip, how, vector.like(clip.theta0).tau, own)
         found = {name: edited_features(clip, how, tau, own) for name, tau in models.items()}
+        for name, feature in {"expert": expert, **found}.items():
+            check_finite(f"the {name} model's feature of an image of {vector.task}", [feature])
         size = (found["pre-trained"] - expert).square().sum(-1).mean()
         if not size > 0:
             raise ValueError(

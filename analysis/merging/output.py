@@ -76,11 +76,16 @@ def write_merge(
     folder = unfinished(output)
     clear(folder, keep=STATE)
     merged = merge(vectors, clip, images, control, folder / STATE, this["rounds"], round_images)
-    tables = {name: getattr(merged, name).astype(object).where(getattr(merged, name).notna(), None) for name in TABLES}
-    rows = {name: table.to_dict("records") for name, table in tables.items()}
-    record = {**this, "task": merged.vector.task, "tasks": [vector.task for vector in vectors], **rows}
+    tables = {name: rows(getattr(merged, name)) for name in TABLES}
+    record = {**this, "task": merged.vector.task, "tasks": [vector.task for vector in vectors], **tables}
     write(folder / output.name, merged.vector, clip, record)
     (folder / output.name).replace(output)
+
+
+def rows(table: pd.DataFrame) -> list[dict]:
+    """As JSON holds them: it knows no NaN and no infinity, for which there is None."""
+    table = table.replace([float("inf"), float("-inf")], float("nan"))
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def check_layout(output: Path, vector: TaskVector) -> None:
@@ -98,7 +103,7 @@ def finished(output: Path, this: dict, vectors: Sequence[TaskVector], clip: Clip
     vector = load_checkpoint(output, clip, task=found["task"])
     vector = TaskVector(vector.tau, vector.theta0_fingerprint, found["task"], vectors[0].method)
     history, distances = (pd.DataFrame(found[name]) for name in TABLES)
-    return Merged(vector, history.astype(float), distances)
+    return Merged(vector, history.astype(float), distances.astype({name: float for name in distances if name != "set"}))
 
 
 def write(output: Path, vector: TaskVector, clip: Clip, record: dict) -> None:

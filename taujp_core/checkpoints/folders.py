@@ -102,8 +102,9 @@ def is_plain(path: Path) -> bool:
 
 
 def is_base(path: Path, base: Path) -> bool:
-    """Whether an entry is the pre-trained checkpoint, or the folder that it lies in."""
-    return path.exists() and base.exists() and any(path.samefile(place) for place in (base, base.parent))
+    """Whether an entry is the pre-trained checkpoint, or the folder from which just that would be read."""
+    places = [path, *(weights_in(path)[:1] if path.is_dir() else [])]
+    return base.exists() and any(place.exists() and place.samefile(base) for place in places)
 
 
 def no_expert(path: Path) -> str:

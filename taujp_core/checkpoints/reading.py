@@ -76,7 +76,7 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
     say_what_else(path)
     if is_task_vector(file):
         vector = TaskVector.load(file, clip)
-        return vector, any(value.any() for value in vector.tau.values())
+        return vector, not vector.is_zero()
     tower = read_tower(file, clip)
     subtracted = tower.base
     if base is not None:

@@ -123,6 +123,13 @@ def test_the_base_may_lie_in_a_folder_of_its_own(tmp_path):
         save_hugging_face(CLIP, theta, tmp_path / name)
     for base in (tmp_path / "base", tmp_path / "base" / "model.safetensors"):
         assert [vector.task for vector in load_checkpoints(tmp_path, CLIP, base)] == ["mnist"]
+    torch.save(whole_state(CLIP, CLIP.theta0), tmp_path / "mnist" / "zeroshot.pt")  # beside the expert, and not read
+    with pytest.raises(ValueError, match="base is θ₀ again"):
+        load_checkpoints(tmp_path, CLIP, tmp_path / "mnist" / "zeroshot.pt")
+    shutil.rmtree(tmp_path / "base")
+    assert [v.task for v in load_checkpoints(tmp_path, CLIP, tmp_path / "mnist" / "zeroshot.pt")] == ["mnist"]
+    with pytest.raises(FileNotFoundError, match=r"none\.pt does not exist"):
+        load_checkpoints(tmp_path, CLIP, tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("key", ["c_fc.lora_A", "c_fc.lora_B.default.weight", "q_proj.lora_down.weight", "a.hada_w1_a"])
@@ -364,7 +371,7 @@ def test_any_folder_gives_what_was_put_in_or_a_sentence(asked, others, plain):
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(**ANY_FOLDER)
 def test_many_folders_give_what_was_put_in_or_a_sentence(asked, others, plain):
     check_folder(asked, others, plain)

@@ -455,6 +455,20 @@ def test_an_expert_that_moves_no_feature_is_no_measure_of_distance(tiny):
     small = replace(vectors[0], tau={name: 1e-30 * value for name, value in vectors[0].tau.items()})
     with pytest.raises(ValueError, match="of uci's expert are those of the pre-trained model on all its 4 images"):
         disagreement(tiny, [small, vectors[1]], images, {})
+    large = replace(vectors[0], tau={name: 1e300 * value for name, value in vectors[0].tau.items()})
+    with pytest.raises(FloatingPointError, match="the expert model's feature of an image of uci holds NaN or infinity"):
+        disagreement(tiny, [large, vectors[1]], images, {})
+
+
+def test_what_is_not_finite_in_a_merges_tables_is_missing_in_its_record(tiny32, tmp_path, monkeypatch):
+    def infinite(vectors, clip, images, *arguments):
+        distances = pd.DataFrame({"set": list(TASKS), "sum": [1.0, float("inf"), float("nan")]})
+        return merging.Merged(total(vectors), pd.DataFrame([merging.row(1.0)]).astype(float), distances)
+
+    monkeypatch.setattr("analysis.merging.output.merge", infinite)
+    for name in ("merged", "merged.safetensors"):
+        found = merge_to(tmp_path / name, vectors_of(tiny32), tiny32, images_of(2))
+        assert found.distances["sum"].isna().tolist() == [False, True, True]
 
 
 def test_the_sentence_follows_the_table():
