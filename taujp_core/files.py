@@ -17,6 +17,10 @@ from torch import Tensor
 UNFINISHED = ".part"  # ends the names of folders in which a file is being written
 
 
+class Damaged(ValueError):
+    """A file of this project's that is proven to be damaged: cut off, altered, or not what its name says."""
+
+
 def cache_folder() -> Path:
     """TAUJP_CACHE, by default the user's cache folder: what can be made or fetched again."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "taujp"
