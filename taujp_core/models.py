@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from .files import cache_folder, read_tensors, write_tensors
+from .cache import read_cached, write_cached
+from .files import fingerprint
 from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "assets"
@@ -50,16 +51,6 @@ class Clip:
     fingerprint: str
     image_size: int
     logit_scale: float
-
-
-def fingerprint(parameters: Parameters) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(parameters):
-        tensor = parameters[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def load_clip(name: str, pretrained: str | None = None, device: str | None = None, assets: Path = ASSETS) -> Clip:
@@ -149,10 +140,8 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
     device = next(iter(clip.theta0.values())).device
     text = {name: value for name, value in clip.model.state_dict().items() if not name.startswith("visual.")}
     key = hashlib.sha256(f"{clip.name} {fingerprint(text)} {class_names} {templates}".encode()).hexdigest()[:16]
-    file = cache_folder() / "heads" / f"{key}.safetensors"
-    try:
-        tensors, _ = read_tensors(file)
-    except (FileNotFoundError, ValueError):  # not built yet, or damaged: a cache is made again
+    name = f"heads/{key}.safetensors"
+    if (tensors := read_cached(name)) is None:
         progress, parts = Progress(f"zero-shot head of {clip.name}", len(class_names), unit="class"), []
         for start in range(0, len(class_names), CLASSES):
             part = class_names[start : start + CLASSES]
@@ -165,7 +154,7 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
         progress.close()
         # As it will be read from the file: another layout in memory would round otherwise.
         tensors = {"head": (clip.logit_scale * torch.cat(parts, 1)).contiguous()}
-        write_tensors(file, tensors, {})
+        write_cached(name, tensors)
     return tensors["head"].to(device)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .files import read_tensors, write_tensors
-from .models import Parameters, fingerprint
+from .files import Damaged, fingerprint, read_tensors, write_tensors
+from .models import Parameters
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,23 @@ class TaskVector:
         """Of τ's names and numbers."""
         return fingerprint(self.tau)
 
-    def save(self, path: Path) -> None:
-        metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
-        write_tensors(path, self.tau, {**metadata, "digest": self.digest()})
+    def metadata(self) -> dict[str, str]:
+        """What a file says of the vector beside its tensors."""
+        named = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
+        return {**named, "digest": self.digest()}
+
+    def save(self, path: Path, **about: object) -> None:
+        """about: what else the file says, as plain data: of a snapshot its run and step."""
+        write_tensors(path, self.tau, {**self.metadata(), **about})
 
     @classmethod
     def load(cls, path: Path) -> "TaskVector":
-        """Raises FileNotFoundError, or ValueError for a file that is damaged or not a task vector."""
+        """Raises Damaged for a file that is damaged or not a task vector, and what `read_tensors` raises."""
         tau, metadata = read_tensors(path)
-        if not {"theta0", "task", "method", "digest"} <= metadata.keys():
-            raise ValueError(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
+        if not all(isinstance(metadata.get(name), str) for name in ("theta0", "task", "method", "digest")):
+            raise Damaged(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
         if fingerprint(tau) != metadata["digest"]:
-            raise ValueError(f"{path} is altered: its tensors do not have the digest that was stored with them")
+            raise Damaged(f"{path} is altered: its tensors do not have the digest that was stored with them")
         return cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
 
 

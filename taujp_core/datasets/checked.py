@@ -6,7 +6,7 @@ Data of one's own at the door: whole before anything is trained on them.
 import hashlib
 import json
 
-from ..files import cache_folder, write_text
+from ..cache import is_noted, note
 from ..tasks import InMemory, Package, Published, Task
 from . import SPLITS, load_split
 from .check import digests
@@ -28,11 +28,11 @@ def check_own(task: Task) -> None:
         return
     place = locate(task)
     what = json.dumps([place.name, task_identity(task)["source"]])
-    note = cache_folder() / "decoded" / hashlib.sha256(what.encode()).hexdigest()[:16]
-    if note.is_file():
+    name = f"decoded/{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    if is_noted(name):
         return
     for part in place.parts:
         for found in digests(pictures(task, place, part)):
             if isinstance(found, str):
                 raise ValueError(found)
-    write_text(note, place.name)
+    note(name, place.name)

@@ -3,7 +3,6 @@
 Where data sets lie, and what a reader of one gives.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files import cache_folder
+from ..files import cache_folder, from_home, named_folder
 
 PARTS = ("train", "val", "test")
 Split = tuple[Sequence | Tensor, Sequence[int] | Tensor]  # sources of pictures as `Pictures` takes them, and labels
@@ -19,12 +18,13 @@ Split = tuple[Sequence | Tensor, Sequence[int] | Tensor]  # sources of pictures 
 
 def data_folder() -> Path:
     """TAUJP_DATA, by default `data` in the cache folder: below it lie the data sets."""
-    return Path(os.environ.get("TAUJP_DATA", cache_folder() / "data")).expanduser().absolute()
+    return (named_folder("TAUJP_DATA") or cache_folder() / "data").absolute()
 
 
 def below_data(path: str) -> Path:
     """An absolute path as it is, `~` for the user's folder; a relative one starts at the data folder."""
-    return data_folder() / Path(path).expanduser()
+    path = from_home(path, "a data set's path")
+    return path if path.is_absolute() else data_folder() / path
 
 
 @dataclass(frozen=True)
