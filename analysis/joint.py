@@ -140,6 +140,4 @@ def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Ca
     name = "+".join(config.task for config in configs)
     vector = TaskVector(tau, clip.fingerprint, name, first.method)
     record = {"configs": [config.names() for config in configs], "theta0": clip.fingerprint, "losses": losses}
-    check_held()
-    write_finished(folder, vector, {**record, "seconds": seconds, **provenance()})
-    check_held()
+    write_finished(folder, vector, {**record, "seconds": seconds, **provenance()}, check_held)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from .files import cache_folder, fingerprint, is_there, read_tensors, write_tensors, write_text
 
+SAID: set[str] = set()  # by this process
+
 
 def read_cached(name: str) -> dict[str, Tensor] | None:
     """Tensors that `write_cached` kept under this name, bit for bit; None if there are none, or no longer those."""
@@ -42,6 +44,7 @@ def keep(write: Callable[[], None]) -> None:
     try:
         write()
     except (OSError, ValueError) as error:
-        # Without the file's name, for Python shows a warning of the same words once.
-        reason = str(error).partition(" cannot be written: ")[2] or str(error)
-        warnings.warn(f"nothing is kept in the cache, and is made again each time: {reason}", stacklevel=1)
+        reason = str(error).partition(" cannot be written: ")[2] or str(error)  # without the file's name
+        if reason not in SAID:  # Python's own memory of warnings is wiped whenever a library changes filters
+            SAID.add(reason)
+            warnings.warn(f"nothing is kept in the cache, and is made again each time: {reason}", stacklevel=1)

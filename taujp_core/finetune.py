@@ -240,9 +240,7 @@ def finish(training: Training) -> None:
         "peak_memory_mib": peak_memory_mib(),
         **provenance(),
     }
-    training.check_held()
-    write_finished(training.folder, vector, record)
-    training.check_held()
+    write_finished(training.folder, vector, record, training.check_held)
 
 
 def descend(
@@ -363,8 +361,8 @@ def check_snapshots(folder: Path, snapshot_steps: Sequence[int], done: int) -> N
         file = snapshot_file(folder, step)
         if not is_there(file):
             raise ValueError(
-                f"{file} does not exist: the run passed step {step} without leaving a snapshot: move it away or use "
-                "another store"
+                f"{file} does not exist: the run passed step {step} without leaving a snapshot: move {folder} away "
+                "or use another store"
             )
         found = read_metadata(file)
         if (found.get("run"), found.get("step")) != (folder.name, step):

@@ -97,7 +97,7 @@ def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:
         write_json(folder / CONFIG, ours)
     elif different := sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key)):
         raise Damaged(
-            f"{folder / CONFIG} belongs to a run with other {', '.join(different)}: move the folder away or use "
+            f"{folder / CONFIG} belongs to a run with other {', '.join(different)}: move {folder} away or use "
             "another store"
         )
     return folder
@@ -206,28 +206,32 @@ def snapshot_file(folder: Path, step: int) -> Path:
 
 
 def is_finished(folder: Path) -> bool:
-    """Raises PermissionError where this user may not look."""
-    return is_there(folder / RECORD)
+    """Whether record and vector are there. Raises PermissionError where this user may not look.
+
+    A record alone is left where the folder was deleted while the record was written.
+    """
+    return is_there(folder / RECORD) and is_there(folder / VECTOR)
 
 
-def write_finished(folder: Path, vector: TaskVector, record: dict) -> None:
+def write_finished(folder: Path, vector: TaskVector, record: dict, check_held: Callable[[], None]) -> None:
     """The vector and then its record, which makes the run a finished one; the record names its run and its vector."""
+    check_held()
     vector.save(folder / VECTOR)
+    check_held()
     write_sealed(folder / RECORD, {"run": folder.name, **record, "vector": vector.metadata()})
+    check_held()
 
 
 def read_finished(folder: Path) -> tuple[dict, TaskVector]:
     """Record and vector of a finished run. Raises FileNotFoundError if it is not finished, Damaged for a file that is
-    damaged, missing or another run's, PermissionError for one that this user may not read."""
+    damaged or another run's, PermissionError for one that this user may not read."""
     record_file, vector_file = folder / RECORD, folder / VECTOR
     if not is_finished(folder):
-        raise FileNotFoundError(f"{record_file} does not exist: the run is not finished")
+        raise FileNotFoundError(f"{folder} holds no record.json with its vector: the run is not finished")
     try:
         record = read_sealed(record_file)
         if record.get("run") != folder.name:
             raise Damaged(f"{record_file} is the record of another run, {record.get('run')}")
-        if not is_there(vector_file):
-            raise Damaged(f"{vector_file} is not there, though the record of the run is")
         vector = TaskVector.load(vector_file)
         if record.get("vector") != read_metadata(vector_file):
             raise Damaged(f"{vector_file} is not the vector that {RECORD} names")

@@ -26,6 +26,7 @@ def train_slowly(folder, began, may_end):
                 while not may_end.exists():
                     time.sleep(0.01)
                 (folder / "trained").open("a").write("once\n")
+                (folder / "vector.safetensors").touch()
                 write_json(folder / "record.json", {})
 
 
