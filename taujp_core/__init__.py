@@ -3,9 +3,22 @@
 Models, Jacobian products, task vectors, data sets, fine-tuning and the run store.
 """
 
+import sys
 import warnings
 
 # Noise of other packages at import, with file paths that have no place in a notebook's output: tqdm wants widgets,
 # and torch.jit.script, which a dependency of open_clip calls, is deprecated.
 warnings.filterwarnings("ignore", message="IProgress not found")
 warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+
+
+def quietly(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """In place of a traceback through other packages' imports."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped; the same command goes on", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[:1] == ["-m"]:  # `python -m` imports a module of this project; its `main` sees to Ctrl-C later
+    sys.excepthook = quietly
