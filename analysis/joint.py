@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from taujp_core.config import RunConfig
 from taujp_core.datasets import load_split
-from taujp_core.files import write_json
+from taujp_core.files import is_there
 from taujp_core.finetune import descend, mean_gradient
 from taujp_core.memory import device_of, to_device
 from taujp_core.methods import Batch, application, find_method
@@ -26,7 +26,7 @@ from taujp_core.models import Clip, Parameters, zero_shot_head
 from taujp_core.precision import precision
 from taujp_core.progress import Progress
 from taujp_core.provenance import provenance
-from taujp_core.runs import identity, only_process
+from taujp_core.runs import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
 from taujp_core.step_images import step_batches
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -40,17 +40,22 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
 
     STORE/SUITE/jointly/METHOD-seedN-DIGEST holds vector.safetensors and, written last, record.json; while it trains,
     state.safetensors, from which a killed training goes on bit for bit. Raises ValueError for configurations that differ
-    in more than their task, and for a method that wants images beside the task's or is not trained; FloatingPointError
-    if the loss stops being finite.
+    in more than their task, and for a method that wants images beside the task's or is not trained; Damaged, a ValueError
+    too, for a file that is damaged or another training's; FloatingPointError if the loss stops being finite.
     """
     check_configs(configs)
     configs = [on_the_union(config, len(configs)) for config in configs]
     folder = joint_folder(configs, store, clip.fingerprint)
-    with only_process(folder):
-        if not (folder / "record.json").is_file():
-            train(configs, folder, clip)
-        (folder / "state.safetensors").unlink(missing_ok=True)
-    return TaskVector.load(folder / "vector.safetensors", clip)
+
+    def work(check_held: Callable[[], None]) -> None:
+        if not is_finished(folder):  # by the process that was waited for
+            train(configs, folder, clip, check_held)
+
+    if not is_finished(folder):
+        alone(folder, work)
+    _, vector = read_finished(folder, clip)
+    sweep(folder)
+    return vector
 
 
 def joint_vector(
@@ -88,8 +93,11 @@ def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path
     return Path(store) / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
 
 
-def train(configs: Sequence[RunConfig], folder: Path, clip: Clip) -> None:
-    """From the start, or from where it was stopped, to the vector and its record."""
+def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:
+    """From the start, or from where it was stopped, to the vector and its record.
+
+    check_held: raises Gone if the folder is no longer this process's.
+    """
     first, method, device = configs[0], find_method(configs[0].method), device_of(clip.theta0)
     tasks = [first.suite.task(config.task) for config in configs]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
@@ -97,9 +105,9 @@ def train(configs: Sequence[RunConfig], folder: Path, clip: Clip) -> None:
     tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
     moving = {name: value for name, value in tau.items() if method.moves(name)}
     optimizer = torch.optim.AdamW(moving.values(), weight_decay=first.weight_decay)
-    state_file, losses, seconds = folder / "state.safetensors", [], 0.0
-    if state_file.is_file():
-        state = restore_state(state_file, tau, optimizer)
+    state_file, losses, seconds = folder / STATE, [], 0.0
+    if is_there(state_file):
+        state = restore_state(state_file, tau, optimizer, folder.name)
         losses, seconds = state["losses"], state["seconds"]
 
     def gradient(part: tuple[Tensor, Batch]) -> tuple[Parameters, Tensor, Tensor]:
@@ -121,14 +129,15 @@ def train(configs: Sequence[RunConfig], folder: Path, clip: Clip) -> None:
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"the loss of {len(tasks)} tasks jointly is {losses[-1]} at step {len(losses)}")
         descend(optimizer, moving, slope, first, step)
+        check_held()
         seconds = before + time.perf_counter() - began
         if is_due(saved, cost):
             saved = time.perf_counter()
-            save_state(state_file, tau, optimizer, {"losses": losses, "seconds": seconds})
+            save_state(state_file, tau, optimizer, {"run": folder.name, "losses": losses, "seconds": seconds})
             cost, saved = time.perf_counter() - saved, time.perf_counter()
         progress.advance(each, loss=f"{losses[-1]:.3f}")
     progress.close()
     name = "+".join(config.task for config in configs)
-    TaskVector(tau, clip.fingerprint, name, first.method).save(folder / "vector.safetensors")
+    vector = TaskVector(tau, clip.fingerprint, name, first.method)
     record = {"configs": [config.names() for config in configs], "theta0": clip.fingerprint, "losses": losses}
-    write_json(folder / "record.json", {**record, "seconds": seconds, **provenance()})
+    write_finished(folder, vector, {**record, "seconds": seconds, **provenance()}, check_held)

@@ -15,15 +15,27 @@ from .config import RunConfig
 from .datasets import load_split
 from .datasets.pictures import made_ahead
 from .evaluation import accuracy, edited_features
-from .files import read_json, write_json
+from .files import Damaged, is_there, read_metadata, read_sealed, write_sealed
 from .memory import device_of, to_device
 from .methods import Batch, Method, find_method
 from .models import Clip, Parameters, zero_shot_head
 from .optimisation import cosine_lr
 from .precision import check_precision, precision
-from .progress import Progress
+from .progress import Progress, say
 from .provenance import peak_memory_mib, provenance
-from .runs import Run, is_finished, load_run, only_process, open_run, run_folder, snapshot_file
+from .runs import (
+    RESUMPTIONS,
+    STATE,
+    Run,
+    alone,
+    is_finished,
+    load_run,
+    open_run,
+    run_folder,
+    snapshot_file,
+    sweep,
+    write_finished,
+)
 from .step_images import parts_of, penalised_splits, penalty_images, step_batches
 from .task_vectors import TaskVector, check_theta0
 from .tasks import Task
@@ -31,7 +43,6 @@ from .training_state import is_due, restore_state, save_state
 
 Part = TypeVar("Part")
 
-STATE, RESUMPTIONS = "state.safetensors", "resumed.json"
 EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
 EVALUATION_STEPS = 6  # least mean distance of two of them: a short training has fewer
 LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
@@ -49,9 +60,11 @@ def finetune(
     τ starts from zero, or from a finished vector `start`, whose digest must be the configuration's
     (`run_config(…, start=start.digest())`); the optimiser starts anew. After each of `snapshot_steps` τ is also
     written beside the run (`snapshot_file`); a run is the same with and without them. If another process trains this
-    run, it is waited for. Raises ValueError if the folder belongs to other parameters, a file is damaged, the device
-    lacks the precision, a snapshot can no longer be taken or `start` is of another θ₀ or not the one of the
-    configuration, and FloatingPointError if the loss stops being finite; the last good state is then kept.
+    run, it is waited for; if the folder is deleted meanwhile, it is trained again. Raises ValueError if the folder holds
+    what is not a run, the device lacks the precision, a snapshot can no longer be taken or `start` is of another θ₀ or
+    not the one of the configuration; Damaged, a ValueError too, for a file that is damaged or another run's;
+    PermissionError for one that this user may not read or write; FloatingPointError if the loss stops being finite; the
+    last good state is then kept.
     """
     method = find_method(config.method)
     if method.vector_of:
@@ -61,23 +74,25 @@ def finetune(
     check_precision(config.precision, device_of(clip.theta0))
     check_steps(config, snapshot_steps)
     folder = run_folder(store, config, clip.fingerprint)
+
+    def work(check_held: Callable[[], None]) -> None:
+        open_run(store, config, clip.fingerprint)
+        if not is_finished(folder):  # by the process that was waited for
+            training = begin(config, method, folder, clip, start, check_held)
+            check_snapshots(folder, snapshot_steps, training.step)
+            train(training, snapshot_steps)
+            finish(training)
+
     if not is_finished(folder):
         task = config.suite.task(config.task)
         zero_shot_head(clip, task.classes, task.templates)  # or a sentence, before anything is written
         check_size(task, clip)
-        with only_process(folder):
-            open_run(store, config, clip.fingerprint)
-            if not is_finished(folder):  # by the process that was waited for
-                training = begin(config, method, folder, clip, start)
-                check_snapshots(folder, snapshot_steps, training.step)
-                train(training, snapshot_steps)
-                finish(training)
+        alone(folder, work)
     open_run(store, config, clip.fingerprint)
     check_snapshots(folder, snapshot_steps, config.steps)
-    for name in (STATE, RESUMPTIONS):
-        if (folder / name).exists():  # here, for a kill may have come just after the record
-            (folder / name).unlink(missing_ok=True)
-    return load_run(folder, config, clip)
+    run = load_run(folder, config, clip)
+    sweep(folder)  # here, for a kill may have come just after the record
+    return run
 
 
 @dataclass
@@ -96,6 +111,7 @@ class Training:
     zero_shot: float
     tau: Parameters
     optimizer: torch.optim.AdamW
+    check_held: Callable[[], None]
     step: int = 0
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
@@ -107,8 +123,18 @@ class Training:
         return self.folder / STATE
 
 
-def begin(config: RunConfig, method: Method, folder: Path, clip: Clip, start: TaskVector | None) -> Training:
-    """Data, head and τ, as they are at the first step or were when the last state was saved."""
+def begin(
+    config: RunConfig,
+    method: Method,
+    folder: Path,
+    clip: Clip,
+    start: TaskVector | None,
+    check_held: Callable[[], None],
+) -> Training:
+    """Data, head and τ, as they are at the first step or were when the last state was saved.
+
+    check_held: raises Gone if the folder is no longer this process's.
+    """
     task = config.suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
     others, validation = penalised_splits(config), load_split(task, "validation").tensors
@@ -131,9 +157,10 @@ def begin(config: RunConfig, method: Method, folder: Path, clip: Clip, start: Ta
         optimizer=torch.optim.AdamW(
             [value for name, value in tau.items() if method.moves(name)], weight_decay=config.weight_decay
         ),
+        check_held=check_held,
     )
-    if training.state_file.is_file():
-        state = restore_state(training.state_file, tau, training.optimizer)
+    if is_there(training.state_file):
+        state = restore_state(training.state_file, tau, training.optimizer, folder.name)
         training.step, training.seconds = state["step"], state["seconds"]
         training.history, training.curve = state["history"], state["curve"]
     elif start:
@@ -177,6 +204,7 @@ def train(training: Training, snapshot_steps: Sequence[int]) -> None:
 
         descend(training.optimizer, moving, slope, config, step)
         training.step = done = step + 1
+        training.check_held()
 
         save = is_due(saved, cost) and done < config.steps
         if done % LOSS_STEPS == 0 or done in snapshot_steps or done == config.steps or save:
@@ -184,22 +212,22 @@ def train(training: Training, snapshot_steps: Sequence[int]) -> None:
         if done * evaluations // config.steps > step * evaluations // config.steps:
             validate(training)
         if done in snapshot_steps:
-            TaskVector(tau, clip.fingerprint, config.task, config.method).save(snapshot_file(training.folder, done))
+            vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
+            vector.save(snapshot_file(training.folder, done), run=training.folder.name, step=done)
         training.seconds = before + time.perf_counter() - began
         if save:
             saved = time.perf_counter()
             state = {name: getattr(training, name) for name in ("step", "seconds", "history", "curve")}
-            save_state(training.state_file, tau, training.optimizer, state)
+            save_state(training.state_file, tau, training.optimizer, {"run": training.folder.name, **state})
             cost, saved = time.perf_counter() - saved, time.perf_counter()
         progress.advance(each, loss=f"{training.history[-1]['loss']:.3f}" if training.history else "")
     progress.close()
 
 
 def finish(training: Training) -> None:
-    """Write the vector and then the record, which makes the run a finished one."""
+    """Write the vector and the record."""
     config, clip = training.config, training.clip
     vector = TaskVector(training.tau, clip.fingerprint, config.task, config.method)
-    vector.save(training.folder / "vector.safetensors")
     record = {
         "config": config.names(),
         "theta0": clip.fingerprint,
@@ -216,7 +244,7 @@ def finish(training: Training) -> None:
         "peak_memory_mib": peak_memory_mib(),
         **provenance(),
     }
-    write_json(training.folder / "record.json", record)
+    write_finished(training.folder, vector, record, training.check_held)
 
 
 def descend(
@@ -294,10 +322,18 @@ def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:
 
 
 def note_resumption(folder: Path, step: int) -> list[int]:
-    """Steps at which this training went on after it was killed, this one last; kept beside its state."""
-    file = folder / RESUMPTIONS
-    resumed = [*(read_json(file)["steps"] if file.is_file() else []), step]
-    write_json(file, {"steps": resumed})
+    """Steps at which this training went on after it was killed, this one last; kept beside its state.
+
+    If the file is damaged or another run's, they are counted from here on: no number depends on them.
+    """
+    file, earlier = folder / RESUMPTIONS, {"run": folder.name, "steps": []}
+    if is_there(file):
+        try:
+            earlier = read_sealed(file)
+        except Damaged as error:
+            say(f"{error}: earlier resumptions of the training are not counted")
+    resumed = [*(earlier["steps"] if earlier.get("run") == folder.name else []), step]
+    write_sealed(file, {"run": folder.name, "steps": resumed})
     return resumed
 
 
@@ -330,9 +366,17 @@ def check_steps(config: RunConfig, snapshot_steps: Sequence[int]) -> None:
 
 
 def check_snapshots(folder: Path, snapshot_steps: Sequence[int], done: int) -> None:
-    """Raises ValueError for a step that the run has passed without leaving a snapshot."""
+    """Raises ValueError for a step that the run has passed without leaving a snapshot, Damaged for a snapshot of another
+    run or step."""
     for step in snapshot_steps:
-        if step <= done and not snapshot_file(folder, step).is_file():
+        if step > done:
+            continue
+        file = snapshot_file(folder, step)
+        if not is_there(file):
             raise ValueError(
-                f"{folder} passed step {step} without leaving a snapshot: move it away or use another store"
+                f"{file} does not exist: the run passed step {step} without leaving a snapshot: move {folder} away "
+                "or use another store"
             )
+        found = read_metadata(file)
+        if (found.get("run"), found.get("step")) != (folder.name, step):
+            raise Damaged(f"{file} is not of this run after {step} steps: move {folder} away to train the run again")

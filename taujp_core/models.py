@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from .cache import read_cached, write_cached
 from .checks import check_bytes
-from .files import cache_folder, read_tensors, write_tensors
+from .files import fingerprint
 from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "assets"
 CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
-WHOLE = "whole"  # marks cached heads of texts that were looked at and are not cut
 
 Parameters = dict[str, Tensor]
 
@@ -53,16 +53,6 @@ class Clip:
     fingerprint: str
     image_size: int
     logit_scale: float
-
-
-def fingerprint(parameters: Parameters) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(parameters):
-        tensor = parameters[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def load_clip(name: str, pretrained: str | None = None, device: str | None = None, assets: Path = ASSETS) -> Clip:
@@ -154,9 +144,8 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
     device = next(iter(clip.theta0.values())).device
     text = {name: value for name, value in clip.model.state_dict().items() if not name.startswith("visual.")}
     key = hashlib.sha256(f"{clip.name} {fingerprint(text)} {class_names} {templates}".encode()).hexdigest()[:16]
-    file = cache_folder() / "heads" / f"{key}.safetensors"
-    head = cached_head(file)
-    if head is None:
+    name = f"heads/{key}.safetensors"
+    if (tensors := read_cached(name)) is None:
         check_texts(clip, class_names, templates)
         progress, parts = Progress(f"zero-shot head of {clip.name}", len(class_names), unit="class"), []
         for start in range(0, len(class_names), CLASSES):
@@ -169,19 +158,11 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
             progress.advance(len(part))
         progress.close()
         # As it will be read from the file: another layout in memory would round otherwise.
-        head = (clip.logit_scale * torch.cat(parts, 1)).contiguous()
-        write_tensors(file, {"head": head}, {"texts": WHOLE})
+        tensors = {"head": (clip.logit_scale * torch.cat(parts, 1)).contiguous()}
+        write_cached(name, tensors)
+    head = tensors["head"]
     check_apart(clip, class_names, [column.tobytes() for column in head.T.cpu().contiguous().numpy()])
     return head.to(device)
-
-
-def cached_head(file: Path) -> Tensor | None:
-    """None where it is not built yet, is damaged, or is of a time when long texts were cut: a cache is made again."""
-    try:
-        tensors, metadata = read_tensors(file)
-    except (FileNotFoundError, ValueError):
-        return None
-    return tensors["head"] if metadata.get("texts") == WHOLE else None
 
 
 def check_texts(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, ...]) -> None:

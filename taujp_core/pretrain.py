@@ -6,6 +6,7 @@ Contrastive pre-training of the small CLIP on rendered image-caption pairs.
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,12 +20,12 @@ from torch import Tensor, nn
 from .captions import caption_batch
 from .datasets import load_split
 from .evaluation import accuracy, features
-from .files import read_tensors, write_json, write_tensors, write_text
+from .files import Damaged, is_there, read_tensors, write_json, write_tensors, write_text
 from .models import ASSETS, Clip, wrap_clip, zero_shot_head
 from .optimisation import cosine_lr
 from .progress import Progress
 from .provenance import provenance
-from .runs import only_process
+from .runs import STATE, alone
 from .suites import Suite
 from .training_state import read_progress, restore_state, save_state
 
@@ -74,15 +75,17 @@ def fresh_mini(seed: int) -> Clip:
 
 def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
     """The same for whoever comes first: see `pretrain_alone`. If another process is at it, it is waited for."""
-    with only_process(Path(folder)):
-        return pretrain_alone(config, folder)
+    history: list[dict] = []
+    alone(Path(folder), lambda check_held: history.extend(pretrain_alone(config, folder, check_held)))
+    return history
 
 
-def pretrain_alone(config: PretrainConfig, folder: Path) -> list[dict]:
+def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[], None]) -> list[dict]:
     """Train, and write weights (half precision) with their SHA-256 and the record into `folder`.
 
     Returns the history: one row {step, loss, accuracy, lr, seconds} for every tenth step, where accuracy is
-    the share of images that pick their own caption. A killed training goes on from its last saved state.
+    the share of images that pick their own caption. A killed training goes on from its last saved state. check_held:
+    raises Gone if the folder is no longer this process's.
     """
     clip = fresh_mini(config.seed)
     model = clip.model.requires_grad_(True).train()
@@ -94,9 +97,9 @@ def pretrain_alone(config: PretrainConfig, folder: Path) -> list[dict]:
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
     )
-    state_file = Path(folder) / "state.safetensors"
+    state_file = Path(folder) / STATE
     first_step, seconds, history = 0, 0.0, []
-    if state_file.is_file():
+    if is_there(state_file):
         if (theirs := read_progress(state_file)["config"]) != asdict(config):
             raise ValueError(f"{folder} holds a pre-training with other parameters {theirs}: choose another folder")
         state = restore_state(state_file, parameters, optimizer)
@@ -118,6 +121,7 @@ def pretrain_alone(config: PretrainConfig, folder: Path) -> list[dict]:
         loss.backward()
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
+        check_held()
         seconds += time.perf_counter() - started
         if step % 10 == 9 or step + 1 == config.steps:
             nearest = (F.normalize(image_features) @ F.normalize(text_features).T).argmax(1)
@@ -129,18 +133,29 @@ def pretrain_alone(config: PretrainConfig, folder: Path) -> list[dict]:
             save_state(state_file, parameters, optimizer, state)
     progress.close()
 
+    check_held()
     weights = Path(folder) / "open_clip_model.safetensors"
     half = {name: tensor.half() for name, tensor in model.state_dict().items()}
     write_tensors(weights, half, {"format": "pt"})
-    write_text(Path(folder) / "SHA256", hashlib.sha256(weights.read_bytes()).hexdigest() + "\n")
+    write_text(Path(folder) / "SHA256", sha256(weights) + "\n")
     write_json(Path(folder) / "record.json", {"config": asdict(config), "seconds": seconds, **provenance()})
     return history
 
 
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def load_pretrained(folder: Path) -> Clip:
-    """The model of a finished pre-training, with the weights as they are shipped (rounded to half precision)."""
+    """The model of a finished pre-training, with the weights as they are shipped (rounded to half precision).
+
+    Raises Damaged for weights that are cut off, or not those whose SHA-256 was written beside them.
+    """
     clip = fresh_mini(0)
-    tensors, _ = read_tensors(Path(folder) / "open_clip_model.safetensors")
+    weights, written = Path(folder) / "open_clip_model.safetensors", Path(folder) / "SHA256"
+    tensors, _ = read_tensors(weights)
+    if not is_there(written) or sha256(weights) != written.read_text(encoding="utf-8").strip():
+        raise Damaged(f"{weights} is altered: its SHA-256 is not the one in {written}; pre-train again")
     clip.model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     return wrap_clip("mini", clip.model.eval().requires_grad_(False), clip.tokenizer, "cpu")
 

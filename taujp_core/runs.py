@@ -8,13 +8,19 @@ STORE/SUITE/TASK/METHOD-seedN-DIGEST/
     record.json         parameters, metrics, history, cost and provenance, written last
     step-N.safetensors  the task vector after N steps, where snapshots were asked for
     .lock               held by the process that trains; the operating system frees it when that process dies
+
+What is read is compared with what was asked for: state, resumptions, snapshots and record name their run, the record its
+vector, and digests tell whether they are as they were written.
 """
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +28,26 @@ from filelock import FileLock, Timeout
 
 from .config import RunConfig
 from .datasets import pictures_identity
-from .files import read_json, remove_temporaries, write_json
+from .files import (
+    UNFINISHED,
+    Damaged,
+    explained,
+    is_there,
+    read_json,
+    read_metadata,
+    read_sealed,
+    remove_temporaries,
+    write_json,
+    write_sealed,
+)
 from .models import Clip
 from .progress import say
 from .task_vectors import TaskVector
+
+CONFIG, STATE, RESUMPTIONS = "config.json", "state.safetensors", "resumed.json"
+VECTOR, RECORD, LOCK = "vector.safetensors", "record.json", ".lock"
+FILES = (CONFIG, STATE, RESUMPTIONS, VECTOR, RECORD)
+SNAPSHOT = re.compile(r"step-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -58,39 +80,125 @@ def run_folder(store: Path | str, config: RunConfig, theta0: str) -> Path:
 
 
 def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:
-    """Make the run's folder, or check that the one that is there belongs to these parameters."""
+    """Make the run's folder with its config.json, or check that the folder that is there belongs to these parameters.
+
+    A config.json that is missing or damaged is written again, for all that it says is known. Raises Damaged for one of
+    other parameters and for a folder in a file's place, ValueError for a folder that holds other files than a run's.
+    """
     folder, ours = run_folder(store, config, theta0), identity(config, theta0)
-    if (folder / "config.json").exists():
-        theirs = read_json(folder / "config.json")
-        different = sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key))
-        if different:
-            raise ValueError(
-                f"{folder} belongs to a run with other {', '.join(different)}: move it away or use another store"
-            )
-    elif folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise ValueError(
-            f"{folder} holds files but no config.json, so it is not a run: move it away or use another store"
+    check_places(folder)
+    try:
+        theirs = read_json(folder / CONFIG)
+    except FileNotFoundError:
+        check_only_a_runs(folder)
+        theirs = {}
+    except Damaged:
+        theirs = {}
+    if not theirs:
+        write_json(folder / CONFIG, ours)
+    elif different := sorted(key for key in ours | theirs if ours.get(key) != theirs.get(key)):
+        raise Damaged(
+            f"{folder / CONFIG} belongs to a run with other {', '.join(different)}: move {folder} away or use "
+            "another store"
         )
-    else:
-        write_json(folder / "config.json", ours)
     return folder
 
 
-@contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Nobody else writes into this folder meanwhile: a second process waits, until the first has finished or died."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+def check_places(folder: Path) -> None:
+    """Raises Damaged for a folder where a file of a run is, or will be written."""
+    for name in (*FILES, LOCK):
+        if (folder / name).is_dir():
+            raise Damaged(f"{folder / name} is a folder, where a file should be: move it away")
+
+
+def check_only_a_runs(folder: Path) -> None:
+    for path in folder.iterdir() if folder.exists() else ():
+        if not (path.name.startswith(".") or path.name in FILES or SNAPSHOT.fullmatch(path.name)):
+            raise ValueError(
+                f"{folder} holds files but no config.json, {path.name} among them, so it is not a run: move it away or "
+                "use another store"
+            )
+
+
+class Gone(ValueError):
+    """The folder was deleted or moved away while this process wrote into it."""
+
+
+def alone(folder: Path, work: Callable[[Callable[[], None]], None]) -> None:
+    """Let `work` fill the folder while nobody else writes into it, and begin again if it is deleted meanwhile.
+
+    `work` is given a function that it calls now and then, above all before it writes: it raises Gone if the folder is no
+    longer this process's. What was deleted is made again, or waited for where another process has begun to make it.
+    """
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{folder} is being trained by another process: waiting for it")
-        lock.acquire(poll_interval=1.0)
+        with only_process(folder) as check_held:
+            work(check_held)
+    except Gone as gone:
+        say(f"{gone}: beginning again")
+        with only_process(folder) as check_held:
+            work(check_held)
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[Callable[[], None]]:
+    """Nobody else writes into this folder meanwhile: a second process waits, until the first has finished or died.
+
+    Gives a function that raises Gone once the lock is no longer the one at its place: whoever comes then makes the
+    folder and a lock anew, and both would write.
+    """
+    lock = taken(folder)
+    mine = (folder / LOCK).stat()
+
+    def check_held() -> None:
+        try:
+            held = os.path.samestat(mine, (folder / LOCK).stat())
+        except (FileNotFoundError, NotADirectoryError):
+            held = False
+        if not held:
+            raise Gone(f"{folder} was deleted or moved away while it was being written") from None
+
     try:
         remove_temporaries(folder)
-        yield
+        yield check_held
+    except FileNotFoundError:  # perhaps what it was writing
+        check_held()
+        raise
     finally:
         lock.release()
+
+
+def taken(folder: Path) -> FileLock:
+    """The folder's lock, as soon as it is free. All who may write into the folder may lock it, whoever made the lock."""
+    waiting = False
+    while True:
+        with explained(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
+            check_places(folder)
+            try:
+                lock = FileLock(folder / LOCK, mode=0o600 | folder.stat().st_mode & 0o666)
+                lock.acquire(timeout=0)
+                return lock
+            except FileNotFoundError:  # the folder was deleted just now
+                continue
+            except Timeout:
+                if not waiting:
+                    say(f"{folder} is being trained by another process: waiting for it")
+                waiting = True
+        time.sleep(1.0)
+
+
+def sweep(folder: Path) -> None:
+    """Remove from a finished run what a killed process left, if nobody is at it and this user may."""
+    left = [
+        *folder.glob(f".*{UNFINISHED}"),
+        *(path for path in (folder / STATE, folder / RESUMPTIONS) if path.exists()),
+    ]
+    if not left:
+        return
+    with suppress(OSError, Timeout), FileLock(folder / LOCK, timeout=0, mode=0o600 | folder.stat().st_mode & 0o666):
+        remove_temporaries(folder)
+        for path in (folder / STATE, folder / RESUMPTIONS):
+            path.unlink(missing_ok=True)
 
 
 def snapshot_file(folder: Path, step: int) -> Path:
@@ -99,12 +207,40 @@ def snapshot_file(folder: Path, step: int) -> Path:
 
 
 def is_finished(folder: Path) -> bool:
-    return (folder / "record.json").is_file()
+    """Whether record and vector are there. Raises PermissionError where this user may not look.
+
+    A record alone is left where the folder was deleted while the record was written.
+    """
+    return is_there(folder / RECORD) and is_there(folder / VECTOR)
+
+
+def write_finished(folder: Path, vector: TaskVector, record: dict, check_held: Callable[[], None]) -> None:
+    """The vector and then its record, which makes the run a finished one; the record names its run and its vector."""
+    check_held()
+    vector.save(folder / VECTOR)
+    check_held()
+    write_sealed(folder / RECORD, {"run": folder.name, **record, "vector": vector.metadata()})
+    check_held()
+
+
+def read_finished(folder: Path, clip: Clip) -> tuple[dict, TaskVector]:
+    """Record and vector of a finished run. Raises FileNotFoundError if it is not finished, Damaged for a file that is
+    damaged or another run's, PermissionError for one that this user may not read."""
+    record_file, vector_file = folder / RECORD, folder / VECTOR
+    if not is_finished(folder):
+        raise FileNotFoundError(f"{folder} holds no record.json with its vector: the run is not finished")
+    try:
+        record = read_sealed(record_file)
+        if record.get("run") != folder.name:
+            raise Damaged(f"{record_file} is the record of another run, {record.get('run')}")
+        vector = TaskVector.load(vector_file, clip)
+        if record.get("vector") != read_metadata(vector_file):
+            raise Damaged(f"{vector_file} is not the vector that {RECORD} names")
+    except Damaged as error:
+        raise Damaged(f"{error}; move {folder} away to train the run again") from None
+    return record, vector
 
 
 def load_run(folder: Path, config: RunConfig, clip: Clip) -> Run:
-    """A finished run; FileNotFoundError if it is not finished, ValueError if a file is damaged."""
-    record = read_json(folder / "record.json")
-    if not isinstance(record, dict) or "config" not in record:
-        raise ValueError(f"{folder / 'record.json'} is not the record of a run")
-    return Run(folder, config, record, TaskVector.load(folder / "vector.safetensors", clip))
+    """A finished run; see `read_finished`."""
+    return Run(folder, config, *read_finished(folder, clip))

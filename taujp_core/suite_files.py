@@ -6,7 +6,6 @@ Suites as YAML files: of this package's folder `suites`, and of the folder that 
 `from: NAME`, or `from: NAME/TASK`, takes a task of one of these.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import yaml
 
 from .checks import check_keys
 from .entries import check_name
+from .files import named_folder
 from .tasks import one_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which most wheels hold, is ten times as fast
@@ -28,12 +28,12 @@ def suite_files() -> dict[str, Path]:
     that has the name of one of the package's suites.
     """
     ours = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
-    folder = os.environ.get("TAUJP_SUITES")
+    folder = named_folder("TAUJP_SUITES")
     if not folder:
         return ours
-    if not Path(folder).is_dir():
+    if not folder.is_dir():
         raise FileNotFoundError(f"TAUJP_SUITES names {folder}, which is not a folder that exists")
-    own = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
+    own = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     for name in own.keys() & shared_files().keys():
         raise ValueError(f"{own[name]} has the name of a suite of the package: rename it")
     return {**own, **ours}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from .files import read_tensors, write_tensors
+from .files import Damaged, fingerprint, read_tensors, write_tensors
 from .methods import application
-from .models import Clip, Parameters, fingerprint
+from .models import Clip, Parameters
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,27 @@ class TaskVector:
         """Of τ's names and numbers."""
         return fingerprint(self.tau)
 
+    def metadata(self) -> dict[str, str]:
+        """What a file says of the vector beside its tensors."""
+        named = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
+        return {**named, "digest": self.digest()}
+
     def save(self, path: Path, **more: object) -> None:
         """more: plain data that is stored beside the vector, by names that `load` does not look at."""
-        metadata = {"theta0": self.theta0_fingerprint, "task": self.task, "method": self.method}
-        write_tensors(path, self.tau, {**metadata, "digest": self.digest(), **more})
+        write_tensors(path, self.tau, {**self.metadata(), **more})
 
     @classmethod
     def load(cls, path: Path, clip: Clip) -> "TaskVector":
         """The vector of a file, on the device of the Clip's θ₀ and in its order.
 
-        Raises FileNotFoundError, or ValueError for a file that is damaged, not a task vector or of another θ₀.
+        Raises Damaged for a file that is damaged or not a task vector, ValueError for one of another θ₀, and what
+        `read_tensors` raises.
         """
         tau, metadata = read_tensors(path)
-        if not {"theta0", "task", "method", "digest"} <= metadata.keys():
-            raise ValueError(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
+        if not all(isinstance(metadata.get(name), str) for name in ("theta0", "task", "method", "digest")):
+            raise Damaged(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
         if fingerprint(tau) != metadata["digest"]:
-            raise ValueError(f"{path} is altered: its tensors do not have the digest that was stored with them")
+            raise Damaged(f"{path} is altered: its tensors do not have the digest that was stored with them")
         vector = cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
         check_theta0([vector], clip.theta0, clip.fingerprint)
         return vector.like(clip.theta0)

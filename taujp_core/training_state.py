@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .files import read_tensors, write_tensors
-from .models import Parameters, fingerprint
+from .files import Damaged, fingerprint, read_tensors, write_tensors
+from .models import Parameters
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW; it counts its steps on the CPU whatever the device
 SAVE_SECONDS = 30.0  # how much work a kill may cost
+REMEDY = "delete it to train from the start"
 SAVE_SHARE = 1 / 20  # of the time that saving may take, where a state is large
 
 
@@ -32,12 +33,15 @@ def save_state(path: Path, parameters: Parameters, optimizer: torch.optim.AdamW,
 
 
 @torch.no_grad()
-def restore_state(path: Path, parameters: Parameters, optimizer: torch.optim.AdamW) -> dict:
+def restore_state(path: Path, parameters: Parameters, optimizer: torch.optim.AdamW, run: str = "") -> dict:
     """Put parameters and optimiser where they were when the state was saved, and return its `progress`.
 
-    Raises ValueError, and changes nothing, for a damaged file and for the state of another model or optimiser.
+    run: whose state it must be, by the field `run` of its progress. Raises Damaged, and changes nothing, for a damaged
+    file and for the state of another run, model or optimiser.
     """
     tensors, progress = read_state(path)
+    if (theirs := progress.get("run", "")) != run:
+        raise Damaged(f"{path} is the state of another run, {theirs or 'which it does not name'}: {REMEDY}")
     moving = moving_names(parameters, optimizer)
     expected = {f"parameter/{name}": value.shape for name, value in parameters.items()}
     for name in moving:
@@ -46,7 +50,7 @@ def restore_state(path: Path, parameters: Parameters, optimizer: torch.optim.Ada
     different = {name: value.shape for name, value in tensors.items()}.items() ^ expected.items()
     if different:
         names = ", ".join(sorted({name for name, _ in different})[:3])
-        raise ValueError(f"{path} is the state of another model or optimiser, which differ in {names}")
+        raise Damaged(f"{path} is the state of another model or optimiser, which differ in {names}: {REMEDY}")
     for name, value in parameters.items():
         value.copy_(tensors[f"parameter/{name}"])
     for name in moving:
@@ -59,14 +63,17 @@ def restore_state(path: Path, parameters: Parameters, optimizer: torch.optim.Ada
 
 
 def read_progress(path: Path) -> dict:
-    """The `progress` of a saved state, whatever it is the state of. Raises ValueError for a damaged file."""
+    """The `progress` of a saved state, whatever it is the state of. Raises Damaged for a damaged file."""
     return read_state(path)[1]
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict]:
-    tensors, metadata = read_tensors(path)
+    try:
+        tensors, metadata = read_tensors(path)
+    except Damaged as error:
+        raise Damaged(f"{error}: {REMEDY}") from None
     if metadata.keys() != {"progress", "digest"} or state_digest(tensors, metadata["progress"]) != metadata["digest"]:
-        raise ValueError(f"{path} is damaged or not a saved state: delete it to train from the start")
+        raise Damaged(f"{path} is damaged or not a saved state: {REMEDY}")
     return tensors, metadata["progress"]
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..files import cache_folder, write_text
+from ..cache import is_noted, note
 from ..progress import Progress
 from ..tasks import Place, Task
 from .folders import data_folder
@@ -126,14 +126,14 @@ def check_own(task: Task) -> None:
     if isinstance(task.source, InMemory):  # read through when it was given
         return
     what = json.dumps([place.name, own_identity(task, place)])
-    note = cache_folder() / "decoded" / hashlib.sha256(what.encode()).hexdigest()[:16]
-    if note.is_file():
+    name = f"decoded/{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    if is_noted(name):
         return
     for part in place.parts:
         for found in digests(pictures(task, place, part)):
             if isinstance(found, str):
                 raise ValueError(found)
-    write_text(note, place.name)
+    note(name, place.name)
 
 
 def digests(data: Pictures) -> Iterator[bytes | str]:

@@ -1,12 +1,14 @@
 """Pre-training: the loss that knows shared captions, captions that fit pictures, resumption."""
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 import taujp_core.pretrain as pretraining
 from taujp_core.captions import KINDS, caption_batch
-from taujp_core.files import read_tensors
+from taujp_core.files import Damaged, read_tensors
 from taujp_core.pretrain import PretrainConfig, contrastive_loss, load_pretrained, pretrain
 
 
@@ -44,6 +46,25 @@ def test_batches_differ_by_step_and_seed_and_repeat():
     assert not torch.equal(first[0], caption_batch(20, 1, 0)[0])
 
 
+def test_a_folder_that_is_deleted_while_it_pretrains_is_made_again(tmp_path, monkeypatch):
+    config = PretrainConfig(steps=2, batch_size=8, peak_lr=1e-3, seed=0, warmup_steps=1)
+    pretrain(config, tmp_path / "whole")
+    ordinary, seen = pretraining.caption_batch, []
+
+    def deleting(size, seed, step):
+        seen.append(step)
+        if len(seen) == 2:
+            shutil.rmtree(tmp_path / "deleted")
+        return ordinary(size, seed, step)
+
+    monkeypatch.setattr(pretraining, "caption_batch", deleting)
+    history = pretrain(config, tmp_path / "deleted")
+    assert seen == [0, 1, 0, 1] and [row["step"] for row in history] == [2]
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("whole", "deleted")]
+    assert names[0] == names[1]
+    assert load_pretrained(tmp_path / "whole").fingerprint == load_pretrained(tmp_path / "deleted").fingerprint
+
+
 def test_a_killed_pretraining_goes_on_bit_for_bit(tmp_path, monkeypatch):
     config = PretrainConfig(steps=4, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1)
     pretrain(config, tmp_path / "whole")
@@ -63,5 +84,9 @@ def test_a_killed_pretraining_goes_on_bit_for_bit(tmp_path, monkeypatch):
     whole, resumed = (read_tensors(tmp_path / name / "state.safetensors")[0] for name in ("whole", "killed"))
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
     assert load_pretrained(tmp_path / "whole").fingerprint == load_pretrained(tmp_path / "killed").fingerprint
+    weights = tmp_path / "killed" / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(Damaged, match=r"open_clip_model\.safetensors is altered"):
+        load_pretrained(tmp_path / "killed")
     with pytest.raises(ValueError, match="holds a pre-training with other parameters"):
         pretrain(PretrainConfig(steps=5, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1), tmp_path / "whole")

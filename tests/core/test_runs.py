@@ -26,6 +26,7 @@ def train_slowly(folder, began, may_end):
                 while not may_end.exists():
                     time.sleep(0.01)
                 (folder / "trained").open("a").write("once\n")
+                (folder / "vector.safetensors").touch()
                 write_json(folder / "record.json", {})
 
 
@@ -108,7 +109,7 @@ def test_a_death_frees_the_run(folder, tmp_path):
 
 
 def test_what_a_killed_writer_left_is_removed(folder):
-    (folder / ".record.json.abc.part").mkdir()
-    (folder / ".record.json.abc.part" / "record.json").write_text("{half")
+    (folder / ".record.json.01234567.part").mkdir()
+    (folder / ".record.json.01234567.part" / "record.json").write_text("{half")
     with only_process(folder):
         assert sorted(path.name for path in folder.iterdir()) == [".lock"]

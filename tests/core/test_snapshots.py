@@ -52,7 +52,9 @@ def test_a_killed_training_still_leaves_all_its_snapshots(tiny, tmp_path, monkey
 
 def test_a_snapshot_that_can_no_longer_be_taken_is_refused(tiny, tmp_path):
     finetune(CONFIG, tmp_path, tiny)
-    with pytest.raises(ValueError, match="passed step 3 without leaving a snapshot: move it away or use another store"):
+    with pytest.raises(
+        ValueError, match=r"passed step 3 without leaving a snapshot: move .* away or use another store"
+    ):
         finetune(CONFIG, tmp_path, tiny, [3])
 
 

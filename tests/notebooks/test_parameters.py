@@ -346,9 +346,13 @@ def test_a_cell_can_be_run_again_by_hand():
 
 def test_a_folder_that_cannot_be_written(home, monkeypatch):
     home.mkdir()
+
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
     # The superuser may write into every folder, so that a folder's permissions would not do.
-    monkeypatch.setattr(analysis.paths.os, "access", lambda path, mode: Path(path) != home)
-    with pytest.raises(ParameterError, match=f"parameter store: 'runs' cannot be written, for {home} may not"):
+    monkeypatch.setattr(analysis.paths.tempfile, "TemporaryFile", refused)
+    with pytest.raises(ParameterError, match=f"parameter store: 'runs' cannot be made below {home}: Permission denied"):
         check_parameters(notebook("30_addition"))
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ...files import cache_folder, read_tensors, write_tensors
+from ...cache import read_cached, write_cached
 from ...models import ASSETS
 from ...optimisation import epoch_order
 from ...render import characters, shapes, signs, terrain, textures
@@ -81,13 +81,11 @@ def package_images(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], 
     if plain in SCANS:
         images, labels = load_scans(SCANS[plain], split)
         return (images if plain == data else 255 - images), labels
-    file = cache_folder() / f"{data}-{split}-severity{severity}-{renderer_digest()}.safetensors"
-    try:
-        tensors, _ = read_tensors(file)
-    except (FileNotFoundError, ValueError):  # not rendered yet, or damaged: a cache is made again
+    name = f"{data}-{split}-severity{severity}-{renderer_digest()}.safetensors"
+    if (tensors := read_cached(name)) is None:
         images, labels = render_task(task, split)
         tensors = {"images": images, "labels": labels}
-        write_tensors(file, tensors, {})
+        write_cached(name, tensors)
     return tensors["images"], tensors["labels"]
 
 
