@@ -78,14 +78,26 @@ def launch(path: str, arguments: list[str], imported_with: dict[str, str] | None
         os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *arguments[1:]])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = int(os.environ.get("JPY_PARENT_PID", os.getppid()))  # which may be dead already
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
+    connection = connected(path, parent)
     asked = {"environment": dict(os.environ), "folder": str(Path.cwd()), "arguments": arguments}
     socket.send_fds(connection, [json.dumps(asked).encode()], [0, 1, 2])
     threading.Thread(target=lambda: (connection.recv(1), os._exit(0)), daemon=True).start()
     while os.getppid() == parent:
         time.sleep(0.1)
     os._exit(1)
+
+
+def connected(path: str, parent: int) -> socket.socket:
+    """To the process that forks, which may be starting still on a busy machine."""
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+            return connection
+        except (FileNotFoundError, ConnectionRefusedError):
+            if os.getppid() != parent:
+                os._exit(1)
+            time.sleep(0.05)
 
 
 def write_kernel(folder: Path, path: str, imported_with: dict[str, str] | None = None) -> None:
