@@ -359,7 +359,7 @@ def test_the_pages_example_runs(mini, tmp_path, monkeypatch, capsys):
     exec(source.replace("images, control)", "images, control, rounds=1)"), {})
     said = capsys.readouterr().out
     assert "The sum model's features are" in said and "The merged model's features are" in said
-    assert load_checkpoint(tmp_path / "merged.safetensors", tiny32).task == "merged"
+    assert load_checkpoint(tmp_path / "merged.safetensors", mini).task == "merged"
 
 
 def test_pictures_are_ones_own_or_the_suites(mini, tmp_path):
