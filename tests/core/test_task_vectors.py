@@ -37,9 +37,7 @@ def small_vector(tiny, method, task="uci", seed=1):
 
 def test_vectors_that_are_applied_differently_have_no_total(tiny):
     tangent, tuned = small_vector(tiny, "taujp-efficient"), small_vector(tiny, "erm", "signs")
-    sentence = (
-        "the taujp-efficient vector of uci is applied as linearised, the erm vector of signs as encoder"
-    )
+    sentence = "the taujp-efficient vector of uci is applied as linearised, the erm vector of signs as encoder"
     with pytest.raises(ValueError, match=sentence):
         total([tangent, small_vector(tiny, "linear"), tuned])
     with pytest.raises(ValueError, match="must have one application: the erm vector of signs"):
