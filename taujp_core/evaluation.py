@@ -58,8 +58,8 @@ def cross_entropy(
 
 
 def accuracy(feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]) -> float:
-    """Share of images whose largest cosine logit is their label's."""
-    return (logits(feature, head).argmax(-1) == labels).double().mean().item()
+    """Share of images whose largest cosine logit is their label's; labels may still be on the CPU."""
+    return (logits(feature, head).argmax(-1) == labels.to(feature.device)).double().mean().item()
 
 
 def check_finite(name: str, tensors: Sequence[Tensor]) -> None:

@@ -300,7 +300,7 @@ def validation_accuracy(
     clip: Clip, application: str, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
 ) -> float:
     images, labels = validation
-    return accuracy(edited_features(clip, application, tau, images), head, labels.to(head.device))
+    return accuracy(edited_features(clip, application, tau, images), head, labels)
 
 
 def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:
