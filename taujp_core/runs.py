@@ -40,6 +40,7 @@ from .files import (
     write_json,
     write_sealed,
 )
+from .locks import lock_at
 from .models import Clip
 from .progress import say
 from .task_vectors import TaskVector
@@ -175,7 +176,7 @@ def taken(folder: Path) -> FileLock:
             folder.mkdir(parents=True, exist_ok=True)
             check_places(folder)
             try:
-                lock = FileLock(folder / LOCK, mode=0o600 | folder.stat().st_mode & 0o666)
+                lock = lock_at(folder / LOCK)
                 lock.acquire(timeout=0)
                 return lock
             except FileNotFoundError:  # the folder was deleted just now
@@ -195,7 +196,7 @@ def sweep(folder: Path) -> None:
     ]
     if not left:
         return
-    with suppress(OSError, Timeout), FileLock(folder / LOCK, timeout=0, mode=0o600 | folder.stat().st_mode & 0o666):
+    with suppress(OSError, Timeout), lock_at(folder / LOCK).acquire(timeout=0):
         remove_temporaries(folder)
         for path in (folder / STATE, folder / RESUMPTIONS):
             path.unlink(missing_ok=True)

@@ -11,19 +11,18 @@ OUTPUT            the merged checkpoint: open_clip's layout for a name that ends
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from jaxtyping import UInt8
 from torch import Tensor
 
 from taujp_core.checkpoints import load_checkpoint, merge_record, save_hugging_face, save_open_clip
+from taujp_core.locks import held
 from taujp_core.methods import application
 from taujp_core.models import Clip
-from taujp_core.progress import say
 from taujp_core.task_vectors import TaskVector, edited
 
 from .merge import ROUND_IMAGES, ROUNDS, Merged, check, identity, merge
@@ -116,20 +115,9 @@ def write(output: Path, vector: TaskVector, clip: Clip, record: dict) -> None:
         save_hugging_face(clip, theta, output, record)
 
 
-@contextmanager
-def only_process(output: Path) -> Iterator[None]:
+def only_process(output: Path) -> AbstractContextManager[None]:
     """Nobody else merges to this output meanwhile: a second process waits, until the first has finished or died."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output.with_name(f".{output.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{output} is being merged by another process: waiting for it")
-        lock.acquire(poll_interval=1.0)
-    try:
-        yield
-    finally:
-        lock.release()
+    return held(output.with_name(f".{output.name}.lock"), f"{output} is being merged")
 
 
 def unfinished(output: Path) -> Path:

@@ -58,7 +58,7 @@ def trained(store, task="uci", seed=0, kill_at=None):
 
 
 def outcome(run):
-    snapshot = TaskVector.load(snapshot_file(run.folder, SNAPSHOT))
+    snapshot = TaskVector.load(snapshot_file(run.folder, SNAPSHOT), CLIP)
     return run.vector.digest(), snapshot.digest(), run.record["history"], run.record["curve"], run.record["config"]
 
 

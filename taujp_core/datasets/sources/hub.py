@@ -19,13 +19,13 @@ from pathlib import Path, PurePosixPath
 
 import datasets
 import huggingface_hub
-from filelock import FileLock, Timeout
 from huggingface_hub import errors
 from huggingface_hub.hf_api import RepoSibling
 
 from ...checks import options
 from ...files import read_json, write_json
-from ...progress import Progress, quiet_downloads, say
+from ...locks import held
+from ...progress import Progress, quiet_downloads
 from ...tasks import Listing, Place, Task
 from ..folders import data_folder
 from ..image_files import part_of
@@ -160,18 +160,9 @@ def download(name: str, hub: Hub, root: Path) -> Path:
     it wants the user's consent, ValueError if it has not what the suite names, and for a file with another checksum.
     """
     folder = copy_folder(hub, root)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{hub.repo} is being downloaded by another process: waiting for it")
-        lock.acquire(poll_interval=1.0)
-    try:
+    with held(folder.with_name(f".{folder.name}.lock"), f"{hub.repo} is being downloaded"):
         if not is_complete(folder):
             fetch(name, hub, folder)
-    finally:
-        lock.release()
     return folder
 
 
