@@ -7,6 +7,13 @@ import torch
 from torch import Tensor
 
 
+def one_of(kind: str, value: object, accepted) -> object:
+    """`value` if it is accepted, else ValueError with a sentence that lists what is."""
+    if value not in tuple(accepted):
+        raise ValueError(f"unknown {kind} {value!r}: accepted are {', '.join(map(str, accepted))}")
+    return value
+
+
 def check_keys(what: str, entry: Mapping, accepted) -> None:
     unknown = [key for key in entry if key not in accepted]
     if unknown:

@@ -4,14 +4,16 @@ The suite's recipe for a task and a method, with changes, checked before anythin
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .checks import one_of
 from .datasets import steps_of_epochs
 from .methods import METHODS, Method, find_method
 from .precision import PRECISIONS
-from .suites import Suite, as_suite, one_of
+from .recipe import RECIPE, Number, checked
+from .suites import Suite, as_suite
+from .tasks import Task
 
 
 @dataclass(frozen=True)
@@ -69,122 +71,110 @@ def run_config(
         raise ValueError(
             f"{task} has one class, {one.classes[0]!r}: every answer is right, and there is nothing to train"
         )
-    of_others = {name for other in METHODS.values() for name in other.parameters} - trained.parameters.keys()
-    unknown = changes.keys() - set(FIELDS) - trained.parameters.keys() - of_others
-    if unknown:
-        raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
     for other in tasks or []:
         suite.task(other)
-    values = {"penalty_start": 0, "penalty_reservoir": 0, "accumulation": 1, "precision": "float32", "start": ""}
-    values |= {name: parameter.default for name, parameter in trained.parameters.items()} | suite.recipe
-    # Parameters that only other methods have are nothing to this one, as λ is nothing to a method without a penalty.
-    values, changes = (
-        {name: value for name, value in given.items() if name in FIELDS or name not in of_others}
-        for given in (values, changes)
+    check_changes(changes, trained)
+    recipe = recipe_of(suite, one, trained, changes)
+    known = [*(tasks or suite.tasks), *([suite.control.name] if trained.others != "environments" else [])]
+    penalised = changes.get("penalty_tasks", [name for name in known if name != task])
+    config = RunConfig(
+        suite=suite,
+        task=task,
+        method=method,
+        seed=seed,
+        penalty_tasks=() if trained.others == "none" else as_names(penalised),
+        start=changes.get("start", ""),
+        options={name: recipe.pop(name) for name in trained.parameters if name not in FIELDS},
+        **recipe,
     )
-    values["peak_lr"] = peak_lr(suite.recipe["peak_lr"], trained)
-    epochs = values.pop("epochs", None)
+    check_config(config, trained)
+    return config
+
+
+def check_changes(changes: Mapping, method: Method) -> None:
+    """Raises ValueError for a name that is neither a field nor any method's parameter."""
+    of_methods = {name for other in METHODS.values() for name in other.parameters}
+    if unknown := changes.keys() - set(FIELDS) - of_methods:
+        raise ValueError(f"unknown run parameter {', '.join(sorted(unknown))}")
+
+
+def recipe_of(suite: Suite, task: Task, method: Method, changes: Mapping) -> dict:
+    """The suite's recipe for this task and method, with changes, each number checked.
+
+    What only other methods have is nothing to this one, as λ is nothing to a method without a penalty; and the suite's λ
+    is that of the τJp penalty, so that a method with a penalty of its own has its own.
+    """
+    mine = {*RECIPE, "precision", *method.parameters}
+    defaults = {name: number.default for name, number in RECIPE.items() if number.default is not None}
+    own = {name: parameter.default for name, parameter in method.parameters.items()}
+    others = set(own) & {"penalty_weight"} if not method.penalised else set()
+    said = {name: value for name, value in suite.recipe.items() if name in mine - others}
+    values = {**defaults, "precision": "float32", **own, **said, "peak_lr": peak_lr(suite.recipe["peak_lr"], method)}
+    asked = {name: value for name, value in changes.items() if name in mine}
     if "steps" not in values:
-        changed = changes.get("batch_size")
-        batch_size = changed if isinstance(changed, int) and changed > 0 else values["batch_size"]
-        values["steps"] = steps_of_epochs(epochs, one, batch_size)
-    known = list(tasks or suite.tasks) + [suite.control.name] * (trained.others != "environments")
-    values["penalty_tasks"] = tuple(name for name in known if name != task)
-    recipe_steps, values = values["steps"], values | changes
-    if "warmup_steps" not in changes and isinstance(values["steps"], int):
-        # Short trials keep the recipe's share of warm-up.
-        values["warmup_steps"] = round(values["warmup_steps"] * max(values["steps"], 0) / recipe_steps)
-    if trained.others == "none":
-        values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_tasks": ()}
-        values["penalty_reservoir"] = 0
-    values = {"suite": suite, "task": task, "method": method, "seed": seed, **values}
-    values["options"] = {name: values.pop(name) for name in trained.parameters if name not in FIELDS}
-    check_values(values, trained)
-    return RunConfig(**values)
+        batch_size = checked("batch_size", {**values, **asked}["batch_size"], RECIPE["batch_size"])
+        values["steps"] = steps_of_epochs(suite.recipe["epochs"], task, batch_size)
+    steps = checked("steps", asked.get("steps", values["steps"]), RECIPE["steps"])
+    # Short trials keep the recipe's share of warm-up.
+    values["warmup_steps"] = round(values["warmup_steps"] * steps / values["steps"])
+    values |= asked
+    if method.others == "none":
+        values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_reservoir": 0}
+    one_of("precision", values["precision"], PRECISIONS)
+    numbers = RECIPE | {name: Number("", type(p.default), p.least) for name, p in method.parameters.items()}
+    return values | {name: checked(name, values[name], number) for name, number in numbers.items()}
 
 
 def peak_lr(rates: object, method: Method) -> object:
     """The recipe's, one for all or by method; a method that it does not know learns as the one it is applied like."""
-    if not isinstance(rates, dict):
+    if not isinstance(rates, Mapping):
         return rates
     like = {"encoder": "standard", "linearised": "linear"}[method.application]
     if method.name not in rates and like not in rates:
         raise ValueError(f"peak_lr of the recipe is not said for {method.name}, only for {', '.join(rates)}")
-    return rates.get(method.name) or rates[like]
+    return rates[method.name if method.name in rates else like]
 
 
-def check_values(values: dict, method: Method) -> None:
-    """Raises TypeError or ValueError with a sentence about the first field that is out of bounds."""
-    one_of("precision", values["precision"], PRECISIONS)
-    least = {
-        "seed": 0,
-        "steps": 1,
-        "batch_size": 1,
-        "warmup_steps": 0,
-        "accumulation": 1,
-        "penalty_start": 0,
-        "penalty_batch_size": int(method.others != "none"),
-        "penalty_reservoir": 0,
-    }
-    for name, minimum in least.items():
-        check_integer(name, values[name], minimum)
-    if not isinstance(values["start"], str):
-        raise TypeError(f"start must be the digest of a vector, not {values['start']!r}")
-    for name in ("peak_lr", "weight_decay", "clip_norm", "penalty_weight", "least_crop"):
-        values[name] = checked_number(name, values[name])
-    for name, parameter in method.parameters.items():
-        of = values["options"] if name in values["options"] else values
-        if isinstance(parameter.default, int):
-            check_integer(name, of[name], parameter.least)
-        else:
-            of[name] = checked_number(name, of[name])
-            if of[name] < parameter.least:
-                raise ValueError(f"{name} must be at least {parameter.least}, not {of[name]}")
-    if not 0 < values["least_crop"] <= 1:
-        raise ValueError(f"least_crop must be above 0 and at most 1, not {values['least_crop']}")
-    for part in (values["batch_size"], values["penalty_batch_size"]):
-        if part % values["accumulation"]:
-            raise ValueError(f"accumulation {values['accumulation']} does not divide the batch of {part} images")
-    check_penalty_tasks(values["penalty_tasks"], values["task"], values["suite"])
-    values["penalty_tasks"] = tuple(values["penalty_tasks"])
-    if method.others != "none" and not values["penalty_tasks"]:
-        raise ValueError(f"{values['method']} needs at least one other data set")
-    if method.others == "environments":
-        check_environments(values)
-
-
-def check_penalty_tasks(names: object, task: str, suite: Suite) -> None:
+def as_names(names: object) -> tuple[str, ...]:
     if not isinstance(names, tuple | list):
         raise TypeError(f"penalty_tasks must be a list of data sets, not {names!r}")
+    return tuple(names)
+
+
+def check_config(config: RunConfig, method: Method) -> None:
+    """Raises TypeError or ValueError with a sentence about what does not go together."""
+    checked("seed", config.seed, Number("", int))
+    if not isinstance(config.start, str):
+        raise TypeError(f"start must be the digest of a vector, not {config.start!r}")
+    if not config.least_crop > 0:
+        raise ValueError(f"least_crop must be above 0 and at most 1, not {config.least_crop}")
+    if method.others != "none" and config.penalty_batch_size < 1:
+        raise ValueError(f"penalty_batch_size must be at least 1, not {config.penalty_batch_size}")
+    for part in (config.batch_size, config.penalty_batch_size):
+        if part % config.accumulation:
+            raise ValueError(f"accumulation {config.accumulation} does not divide the batch of {part} images")
+    check_penalty_tasks(config.penalty_tasks, config.task, config.suite)
+    if method.others != "none" and not config.penalty_tasks:
+        raise ValueError(f"{config.method} needs at least one other data set")
+    if method.others == "environments":
+        check_environments(config)
+
+
+def check_penalty_tasks(names: tuple[str, ...], task: str, suite: Suite) -> None:
     for place, name in enumerate(names):
         suite.task(name)
         if name == task or name in names[:place]:
             raise ValueError(f"penalty_tasks of {task} must be other data sets, each once, not {', '.join(names)}")
 
 
-def check_environments(values: dict) -> None:
+def check_environments(config: RunConfig) -> None:
     """Raises ValueError for environments with other classes than the task's, and for a step that is not one batch of each."""
-    suite, classes = values["suite"], values["suite"].task(values["task"]).classes
-    for name in values["penalty_tasks"]:
-        if suite.task(name).classes != classes:
-            raise ValueError(f"{name} is no environment of {values['task']}: its classes are others")
+    classes = config.suite.task(config.task).classes
+    for name in config.penalty_tasks:
+        if config.suite.task(name).classes != classes:
+            raise ValueError(f"{name} is no environment of {config.task}: its classes are others")
     for name, accepted in (("accumulation", 1), ("penalty_start", 0)):
-        if values[name] != accepted:
+        if getattr(config, name) != accepted:
             raise ValueError(
-                f"{values['method']} takes a batch of every environment at each step: {name} must be {accepted}"
+                f"{config.method} takes a batch of every environment at each step: {name} must be {accepted}"
             )
-
-
-def check_integer(name: str, value: object, least: int | float) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least:g}, not {value}")
-
-
-def checked_number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be finite and not negative, not {value}")
-    return float(value)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .suites import one_of
+from .checks import one_of
 
 PRECISIONS = ("float32", "tf32", "bf16")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from .checks import check_keys
+from .checks import check_keys, one_of
 from .entries import check_name
 from .files import named_folder
-from .tasks import one_of
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which most wheels hold, is ten times as fast
 FOLDER = Path(__file__).parent / "suites"

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import open_clip
 
 from . import suite_files
-from .checks import check_keys
+from .checks import one_of
 from .datasets.check import check_own
 from .datasets.sources.in_memory import in_memory
 from .entries import check_name, given_task, make_task, resized
 from .files import read_json
 from .models import ASSETS
-from .tasks import Task, one_of
+from .recipe import check_recipe
+from .tasks import Task
 
-__all__ = ["Suite", "Task", "as_suite", "load_suite", "one_of", "own_suite", "own_task"]
+__all__ = ["Suite", "Task", "as_suite", "load_suite", "own_suite", "own_task"]
 
 
 @dataclass(frozen=True)
@@ -153,28 +154,6 @@ def checked(name: str, model: str, pretrained: object, tasks: list[Task], contro
             )
     check_recipe(recipe)
     return Suite(name, model, pretrained, {task.name: task for task in tasks}, control, recipe)
-
-
-def check_recipe(recipe: Mapping) -> None:
-    """Raises ValueError or TypeError for unknown keys, and for values that are no numbers."""
-    from .config import FIELDS, check_integer, checked_number  # these import this file
-    from .methods import METHODS
-    from .precision import PRECISIONS
-
-    own = ("suite", "task", "method", "seed", "penalty_tasks", "start")
-    of_methods = {name for method in METHODS.values() for name in method.parameters}
-    check_keys("the recipe", recipe, [*sorted({*FIELDS, *of_methods} - set(own)), "epochs"])
-    for key, value in recipe.items():
-        for number in value.values() if key in ("peak_lr", "epochs") and isinstance(value, Mapping) else [value]:
-            if key != "precision" and (isinstance(number, bool) or not isinstance(number, int | float)):
-                hint = " (YAML reads 1.0e-5 as a number, 1e-5 as a text)" if isinstance(number, str) else ""
-                raise TypeError(f"{key} of the recipe must be a number, not {number!r}{hint}")
-            if key == "precision":
-                one_of("precision of the recipe", value, PRECISIONS)
-            elif key in ("steps", "batch_size", "accumulation"):
-                check_integer(f"{key} of the recipe", value, 1)
-            else:
-                checked_number(f"{key} of the recipe", number)
 
 
 def model_size(model: object) -> int:

@@ -73,10 +73,3 @@ class Task:
     def locate(self) -> Place:
         """Where its pictures are now. Raises what its source's `locate` does."""
         return self.source.locate(self)
-
-
-def one_of(kind: str, value: object, accepted) -> object:
-    """`value` if it is accepted, else ValueError with a sentence that lists what is."""
-    if value not in tuple(accepted):
-        raise ValueError(f"unknown {kind} {value!r}: accepted are {', '.join(map(str, accepted))}")
-    return value

@@ -17,10 +17,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
+from taujp_core.checks import one_of
 from taujp_core.jacobian import product_norms
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.runs import Run
-from taujp_core.suites import Suite, one_of
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
 
 from ..batches import by_method_and_seed

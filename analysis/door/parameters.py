@@ -10,9 +10,10 @@ import types
 from pathlib import Path
 from typing import get_args, get_origin
 
+from taujp_core.checks import one_of
 from taujp_core.config import FIELDS
 from taujp_core.methods import METHODS
-from taujp_core.suites import Suite, load_suite, one_of
+from taujp_core.suites import Suite, load_suite
 
 from ..paths import check_readable, check_writable
 from .plans import check_plan

@@ -5,6 +5,7 @@ A notebook is known by a parameter that only notebooks of its kind have.
 
 import torch
 
+from taujp_core.checks import one_of
 from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import check_snapshots
 from taujp_core.memory import device_of, graph_bytes, total_memory
@@ -13,7 +14,7 @@ from taujp_core.precision import check_precision
 from taujp_core.pretrain import PretrainConfig
 from taujp_core.runs import is_finished, run_folder
 from taujp_core.step_images import penalty_images
-from taujp_core.suites import Suite, load_suite, one_of
+from taujp_core.suites import Suite, load_suite
 from taujp_core.training_state import read_progress
 
 from ..analogy.quadruples import named_quadruples, tasks_of

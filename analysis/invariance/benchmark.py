@@ -5,10 +5,10 @@ An arm is an objective, or the oracle: ERM that cannot see the colour, or that i
 
 import pandas as pd
 
+from taujp_core.checks import one_of
 from taujp_core.datasets.domains import Domains, coloured, rotated
 from taujp_core.invariance import OBJECTIVES
 from taujp_core.invariance.training import Fitted, Recipe, fit, recipe_of
-from taujp_core.tasks import one_of
 
 from ..metrics import score
 

@@ -19,13 +19,14 @@ import pandas as pd
 import psutil
 import torch
 
+from taujp_core.checks import one_of
 from taujp_core.datasets import load_split
 from taujp_core.files import read_json, write_json
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.runs import Run
-from taujp_core.suites import Suite, one_of
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
 
 from ..batches import by_method_and_seed

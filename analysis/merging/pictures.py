@@ -6,9 +6,10 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
+from taujp_core.checks import one_of
 from taujp_core.datasets import load_images
 from taujp_core.models import Clip
-from taujp_core.suites import Suite, one_of
+from taujp_core.suites import Suite
 
 from ..images import unlabelled
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from ..tasks import one_of
+from ..checks import one_of
 from .sources.rendered import SCANS, load_scans
 from .split import held_out
 

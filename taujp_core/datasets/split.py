@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from ..checks import one_of
 from ..optimisation import epoch_order
-from ..tasks import Place, Task, one_of
+from ..tasks import Place, Task
 from .pictures import Pictures
 
 SPLITS = ("train", "validation", "test")

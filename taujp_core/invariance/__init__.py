@@ -6,7 +6,7 @@
 They know no model. `fit` trains a small network by one of them; CLIP takes its logits at their scale.
 """
 
-from ..tasks import one_of
+from ..checks import one_of
 from . import bayesian_irm, erm, ib_irm, irm_games, irmv1, pair
 from .objective import Environment, Objective, Step
 

@@ -8,7 +8,7 @@ vector.)
 import importlib
 import pkgutil
 
-from ..suites import one_of
+from ..checks import one_of
 from .method import APPLICATIONS, OTHERS, Batch, Method, Parameter, no_penalty
 
 __all__ = ["METHODS", "Batch", "Method", "Parameter", "application", "find_method", "no_penalty", "register"]

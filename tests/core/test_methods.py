@@ -1,6 +1,7 @@
 """Methods: each is one file; a new one needs nothing else; how it is applied is its own property."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,21 @@ def test_factors_computed_beforehand_reach_the_gradient(mini, tmp_path):
     finally:
         del METHODS[method.name]
     assert seen == [[2700, 2700]] * 3
+
+
+def test_a_rate_of_zero_and_a_penalty_of_ones_own_count():
+    """Not another method's rate, and not the λ that the suite means for τJp."""
+    mini = load_suite("mini")
+    rates = {**mini.recipe["peak_lr"], "taujp-strict": 0}
+    still = replace(mini, recipe={**mini.recipe, "peak_lr": rates})
+    assert run_config(still, "mnist", "taujp-strict").peak_lr == 0
+    assert run_config(still, "mnist", "taujp-efficient").peak_lr == mini.recipe["peak_lr"]["taujp-efficient"]
+    domains = load_suite("mini-domains")
+    task, *_ = environments = [
+        name for name, one in domains.tasks.items() if one.classes == domains.task("mnist").classes
+    ]
+    own = METHODS["irmv1"].parameters["penalty_weight"].default
+    assert domains.recipe["penalty_weight"] != own
+    assert run_config(domains, task, "irmv1", tasks=environments).penalty_weight == own
+    assert run_config(domains, task, "irmv1", tasks=environments, penalty_weight=3).penalty_weight == 3
+    assert run_config(mini, "mnist", "taujp-strict").penalty_weight == mini.recipe["penalty_weight"]

@@ -10,7 +10,7 @@ import pkgutil
 
 import pandas as pd
 
-from taujp_core.suites import one_of
+from taujp_core.checks import one_of
 
 from .rival import Evidence, Rival
 

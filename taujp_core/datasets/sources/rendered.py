@@ -19,11 +19,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ...cache import read_cached, write_cached
+from ...checks import one_of
 from ...models import ASSETS
 from ...optimisation import epoch_order
 from ...render import characters, shapes, signs, terrain, textures
 from ...render.canvas import Random
-from ...tasks import Place, Task, one_of
+from ...tasks import Place, Task
 
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
