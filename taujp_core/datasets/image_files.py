@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from ..files import from_home
 from ..optimisation import epoch_order
 from .pictures import Pictures
 
@@ -101,7 +102,7 @@ def load_images(folder: Path | str, size: int, most: int | None = None) -> UInt8
     all with seed 0 from the sorted paths. Raises FileNotFoundError for a folder that does not exist, ValueError for one
     without pictures and for a picture that cannot be decoded, by its name.
     """
-    folder = Path(folder).expanduser()
+    folder = from_home(folder, "the folder of pictures")
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist")
     if most is not None and most < 1:
