@@ -18,7 +18,7 @@ from torch import Tensor
 
 from taujp_core.config import RunConfig
 from taujp_core.datasets import load_split
-from taujp_core.files import is_there
+from taujp_core.files import from_home, is_there
 from taujp_core.finetune import descend, mean_gradient
 from taujp_core.memory import device_of, to_device
 from taujp_core.methods import Batch, application, find_method
@@ -90,7 +90,7 @@ def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path
     text = json.dumps([identity(config, theta0) for config in configs], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     first = configs[0]
-    return Path(store) / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
+    return from_home(store, "the run store") / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
 
 
 def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:

@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from taujp_core.datasets.places import below_data, data_folder
 
+from analysis.joint import joint_folder
 from analysis.paths import check_writable, in_project
+from taujp_core.config import run_config
+from taujp_core.datasets.folders import below_data, data_folder
 from taujp_core.files import cache_folder
+from taujp_core.runs import run_folder
 from taujp_core.suite_files import suite_files
 
 VARIABLES = ("TAUJP_HOME", "TAUJP_CACHE", "TAUJP_DATA", "TAUJP_SUITES", "XDG_CACHE_HOME")
@@ -105,3 +108,10 @@ def test_a_disk_that_takes_no_files_is_refused(home, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"cannot be made below .*: Read-only file system"):
         check_writable(str(tmp_path / "new"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = run_config("mini", "mnist", "standard", steps=2)
+    assert run_folder("~/runs", config, "0123").parent == tmp_path / "runs/mini/mnist"
+    assert joint_folder([config], "~/runs", "0123").parent == tmp_path / "runs/mini/jointly"

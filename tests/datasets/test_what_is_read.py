@@ -397,6 +397,22 @@ def test_columns_that_a_table_hides_or_leaves_empty(tmp_path, monkeypatch):
             assert read == Counter((k, "ab"[k % 2]) for k in range(30))
 
 
+def test_a_path_in_a_table_starts_at_the_tables_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAUJP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "table/files").mkdir(parents=True)
+    for k in range(30):
+        (tmp_path / f"table/files/{k}.png").write_bytes(picture(k, 8))
+    columns = {"image": [f"files/{k}.png" for k in range(30)], "label": [k % 2 for k in range(30)]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "table")
+    task = own_task("pets", ["a", "b"], dataset=str(tmp_path / "table"))
+    read = contents(own_suite("mini", [task], CONTROL).task("pets"), PARTS.values())
+    assert read == Counter((k, "ab"[k % 2]) for k in range(30))
+    (tmp_path / "table/files/7.png").unlink()
+    with pytest.raises((FileNotFoundError, ValueError), match=r"table/files/7\.png does not exist"):
+        own_suite("mini", [task], CONTROL)
+
+
 # Folders
 
 
