@@ -6,14 +6,14 @@ import warnings
 from pathlib import Path
 
 import pytest
-import taujp_core.datasets.rendered as rendered
 import torch
-from taujp_core.datasets.checked import check_own
-from taujp_core.datasets.rendered import package_images
 from written import write_class_folders
 
 import taujp_core.cache as cache
 from taujp_core.cache import is_noted, note, read_cached, write_cached
+from taujp_core.datasets.check import check_own
+from taujp_core.datasets.sources import rendered
+from taujp_core.datasets.sources.rendered import package_images
 from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite, own_suite, own_task
 
