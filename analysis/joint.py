@@ -90,7 +90,9 @@ def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path
     text = json.dumps([identity(config, theta0) for config in configs], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     first = configs[0]
-    return from_home(store, "the run store") / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
+    return (
+        from_home(store, "the run store") / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
+    )
 
 
 def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:

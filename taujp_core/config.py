@@ -74,6 +74,7 @@ def run_config(
     for other in tasks or []:
         suite.task(other)
     check_changes(changes, trained)
+    checked("seed", seed, Number("", int))
     recipe = recipe_of(suite, one, trained, changes)
     known = [*(tasks or suite.tasks), *([suite.control.name] if trained.others != "environments" else [])]
     penalised = changes.get("penalty_tasks", [name for name in known if name != task])
@@ -83,7 +84,7 @@ def run_config(
         method=method,
         seed=seed,
         penalty_tasks=() if trained.others == "none" else as_names(penalised),
-        start=changes.get("start", ""),
+        start=as_digest(changes.get("start", "")),
         options={name: recipe.pop(name) for name in trained.parameters if name not in FIELDS},
         **recipe,
     )
@@ -141,11 +142,14 @@ def as_names(names: object) -> tuple[str, ...]:
     return tuple(names)
 
 
+def as_digest(start: object) -> str:
+    if not isinstance(start, str):
+        raise TypeError(f"start must be the digest of a vector, not {start!r}")
+    return start
+
+
 def check_config(config: RunConfig, method: Method) -> None:
-    """Raises TypeError or ValueError with a sentence about what does not go together."""
-    checked("seed", config.seed, Number("", int))
-    if not isinstance(config.start, str):
-        raise TypeError(f"start must be the digest of a vector, not {config.start!r}")
+    """Raises ValueError with a sentence about what does not go together."""
     if not config.least_crop > 0:
         raise ValueError(f"least_crop must be above 0 and at most 1, not {config.least_crop}")
     if method.others != "none" and config.penalty_batch_size < 1:

@@ -78,7 +78,12 @@ def run_folder(store: Path | str, config: RunConfig, theta0: str) -> Path:
     """Where this run lives; the digest in its name covers its identity."""
     text = json.dumps(identity(config, theta0), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return from_home(store, "the run store") / config.suite.name / config.task / f"{config.method}-seed{config.seed}-{digest}"
+    return (
+        from_home(store, "the run store")
+        / config.suite.name
+        / config.task
+        / f"{config.method}-seed{config.seed}-{digest}"
+    )
 
 
 def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:
