@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
-from taujp_core.memory import device_of
-from taujp_core.models import Clip, Parameters, logits
+from taujp_core.models import Clip, logits
+from taujp_core.parameters import Parameters, flat, named
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_theta0
 
@@ -232,15 +232,3 @@ def conjugate_gradients(
         previous, square = square, residual @ residual
         direction = residual + square / previous * direction
     return x
-
-
-def flat(tensors: Parameters) -> Float[Tensor, "p"]:
-    return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
-
-
-def named(vector: Float[Tensor, "p"], like: Parameters) -> Parameters:
-    """The inverse of `flat`, in the order of `like`."""
-    names = sorted(like)
-    parts = vector.to(device_of(like)).split([like[name].numel() for name in names])
-    shaped = {name: part.view_as(like[name]) for name, part in zip(names, parts, strict=True)}
-    return {name: shaped[name] for name in like}

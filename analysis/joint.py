@@ -20,9 +20,10 @@ from taujp_core.config import RunConfig
 from taujp_core.datasets import load_split
 from taujp_core.files import from_home, is_there
 from taujp_core.finetune import descend, mean_gradient
-from taujp_core.memory import device_of, to_device
+from taujp_core.memory import to_device
 from taujp_core.methods import Batch, application, find_method
-from taujp_core.models import Clip, Parameters, zero_shot_head
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.parameters import Parameters, device_of, zeros_like
 from taujp_core.precision import precision
 from taujp_core.progress import Progress
 from taujp_core.provenance import provenance
@@ -104,7 +105,7 @@ def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Ca
     tasks = [first.suite.task(config.task) for config in configs]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     splits = [load_split(task, "train") for task in tasks]
-    tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    tau = zeros_like(clip.theta0)
     moving = {name: value for name, value in tau.items() if method.moves(name)}
     optimizer = torch.optim.AdamW(moving.values(), weight_decay=first.weight_decay)
     state_file, losses, seconds = folder / STATE, [], 0.0

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from taujp_core.models import Clip, zero_shot_head
+from taujp_core.parameters import flat
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
 from .coefficients import scores
 from .images import first_images
-from .interference import exposure, flat, interference
+from .interference import exposure, interference
 from .products import forward_source, measure_products
 
 APPLICATIONS = ("linearised", "non-linear")

@@ -33,9 +33,9 @@ from analysis.products import Products
 from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
 from taujp_core.jacobian import jacobian_products
-from taujp_core.memory import device_of
 from taujp_core.methods import METHODS, Batch
-from taujp_core.models import Clip, Parameters, load_clip, logits
+from taujp_core.models import Clip, load_clip, logits
+from taujp_core.parameters import Parameters, device_of
 from taujp_core.precision import precision
 from taujp_core.provenance import provenance
 

@@ -31,8 +31,8 @@ from analysis.merging.preconditioner import Preconditioner, measure_precondition
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
 from taujp_core.evaluation import accuracy
-from taujp_core.memory import device_of
-from taujp_core.models import Clip, Parameters, load_clip, zero_shot_head
+from taujp_core.models import Clip, load_clip, zero_shot_head
+from taujp_core.parameters import Parameters, device_of
 from taujp_core.provenance import provenance
 from taujp_core.suites import Suite, load_suite
 

@@ -16,10 +16,11 @@ from .datasets import load_split
 from .datasets.pictures import made_ahead
 from .evaluation import accuracy, edited_features
 from .files import Damaged, is_there, read_metadata, read_sealed, write_sealed
-from .memory import device_of, to_device
+from .memory import to_device
 from .methods import Batch, Method, find_method
-from .models import Clip, Parameters, zero_shot_head
+from .models import Clip, zero_shot_head
 from .optimisation import cosine_lr
+from .parameters import Parameters, device_of, zeros_like
 from .precision import check_precision, precision
 from .progress import Progress, say
 from .provenance import peak_memory_mib, provenance
@@ -138,7 +139,7 @@ def begin(
     task = config.suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
     others, validation = penalised_splits(config), load_split(task, "validation").tensors
-    tau = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    tau = zeros_like(clip.theta0)
     zero_shot = validation_accuracy(clip, "encoder", tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}

@@ -19,8 +19,8 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functional_call, jvp, vmap
 
 from .forward_mode import forward_mode
-from .memory import activation_bytes, bytes_of, chunk_size, device_of, to_device, within_memory
-from .models import Parameters
+from .memory import activation_bytes, chunk_size, to_device, within_memory
+from .parameters import Parameters, bytes_of, device_of, leaves, zeros_like
 from .progress import Progress
 
 Details = TypeVar("Details")
@@ -88,7 +88,7 @@ def linearised_gradient(
     through that graph. An ordinary training step takes 3 matrix products a layer, this one 5. All images are one
     batch.
     """
-    primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
+    primal = leaves(theta0)
     dtype = next(iter(theta0.values())).dtype
     with torch.enable_grad(), forward_mode(), dual_level():
         dual = {name: make_dual(value, tau[name].detach()) for name, value in primal.items()}
@@ -110,7 +110,7 @@ def transpose_product(
     check_arguments(theta0, [theta0], images)
 
     def product(part: Tensor, rows: slice) -> Parameters:
-        primal = {name: value.detach().requires_grad_() for name, value in theta0.items()}
+        primal = leaves(theta0)
         with torch.enable_grad():
             features = functional_call(encoder, primal, (part,))
         return pull_back(features, primal, cotangent[rows].to(features))
@@ -158,7 +158,7 @@ def sum_over_chunks(
 
     def compute(budget: int) -> Parameters:
         chunk = chunk_size(budget, 2 * total, theta0)
-        result = {name: torch.zeros_like(value) for name, value in theta0.items()}
+        result = zeros_like(theta0)
         for start in range(0, len(images), chunk):
             rows = slice(start, start + chunk)
             for name, value in product(to_device(images[rows], device), rows).items():

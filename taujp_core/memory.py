@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .forward_mode import forward_mode
-from .models import Parameters
+from .parameters import Parameters, bytes_of, device_of, leaves
 
 Result = TypeVar("Result")
 
@@ -26,10 +26,6 @@ KNOWN: WeakKeyDictionary[nn.Module, dict[tuple, object]] = WeakKeyDictionary()  
 # Enough at once on a CPU. Larger tensors come from the system anew each time and cost page faults: on the small CLIP
 # 128 MiB were 6 % faster than 256. But weights are read for every chunk, so that large models may take more, below.
 CPU_ACTIVATIONS = 2**27
-
-
-def device_of(theta0: Parameters) -> torch.device:
-    return next(iter(theta0.values())).device
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -77,10 +73,6 @@ def chunk_size(budget: int, image_bytes: int, theta0: Parameters) -> int:
     if device_of(theta0).type == "cpu":
         budget = min(budget, max(CPU_ACTIVATIONS, bytes_of(theta0)))
     return max(1, budget // image_bytes)
-
-
-def bytes_of(parameters: Parameters) -> int:
-    return sum(value.nbytes for value in parameters.values())
 
 
 class NewBytes(TorchDispatchMode):
@@ -146,7 +138,7 @@ def graph_bytes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> int:
 
     What three images keep beyond two.
     """
-    moving = {name: value.detach().requires_grad_() for name, value in theta0.items()}
+    moving = leaves(theta0)
     found = []
     for n in (2, 3):
         kept: dict[int, int] = {}

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from .cache import read_cached, write_cached
 from .checks import check_bytes
 from .files import fingerprint
+from .parameters import Parameters
 from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "assets"
 CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
-
-Parameters = dict[str, Tensor]
 
 
 class ImageEncoder(nn.Module):

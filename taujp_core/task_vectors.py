@@ -11,7 +11,8 @@ import torch
 
 from .files import Damaged, fingerprint, read_tensors, write_tensors
 from .methods import application
-from .models import Clip, Parameters
+from .models import Clip
+from .parameters import Parameters, placed_like, zeros_like
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TaskVector:
 
     def like(self, theta0: Parameters) -> "TaskVector":
         """The same vector on θ₀'s device and with its parameters in θ₀'s order, as files do not keep them."""
-        return replace(self, tau={name: self.tau[name].to(value.device) for name, value in theta0.items()})
+        return replace(self, tau=placed_like(self.tau, theta0))
 
     def digest(self) -> str:
         """Of τ's names and numbers."""
@@ -109,7 +110,7 @@ def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = 
     first = vectors[0]
     for other in vectors[1:]:
         check_theta0([other], first.tau, first.theta0_fingerprint)
-    zeros = {name: torch.zeros_like(value) for name, value in first.tau.items()}
+    zeros = zeros_like(first.tau)
     tau = edited(zeros, vectors, [1.0] * len(vectors) if coefficients is None else coefficients)
     return replace(first, tau=tau, task="+".join(vector.task for vector in vectors))
 

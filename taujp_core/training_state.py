@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .files import Damaged, fingerprint, read_tensors, write_tensors
-from .models import Parameters
+from .parameters import Parameters
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW; it counts its steps on the CPU whatever the device
 SAVE_SECONDS = 30.0  # how much work a kill may cost

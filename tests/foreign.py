@@ -20,7 +20,8 @@ from torch import nn
 
 from taujp_core.checkpoints import save_hugging_face
 from taujp_core.checkpoints.weights import INDEX
-from taujp_core.models import Clip, Parameters, wrap_clip
+from taujp_core.models import Clip, wrap_clip
+from taujp_core.parameters import Parameters
 
 
 def tiny_clip() -> Clip:

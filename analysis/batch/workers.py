@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from taujp_core.memory import bytes_of, device_of, graph_bytes
+from taujp_core.memory import graph_bytes
 from taujp_core.models import load_clip
+from taujp_core.parameters import bytes_of, device_of
 from taujp_core.step_images import penalty_images
 from taujp_core.suites import load_suite
 

@@ -22,14 +22,15 @@ import torch
 
 from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import finetune
-from taujp_core.models import Clip, Parameters
+from taujp_core.models import Clip
+from taujp_core.parameters import Parameters, flat
 from taujp_core.runs import Run, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
 from ..batches import by_method_and_seed
 from ..images import unlabelled
-from ..interference import edit_direction, flat, placebo_direction
+from ..interference import edit_direction, placebo_direction
 from ..pairs import measure_source
 
 UNTREATED_METHOD = "linear"  # the method of the vectors that the arms dose, onset and scale start from

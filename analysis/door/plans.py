@@ -8,8 +8,9 @@ import torch
 from taujp_core.checks import one_of
 from taujp_core.config import RunConfig, run_config
 from taujp_core.finetune import check_snapshots
-from taujp_core.memory import device_of, graph_bytes, total_memory
+from taujp_core.memory import graph_bytes, total_memory
 from taujp_core.models import Clip, check_texts, load_clip
+from taujp_core.parameters import device_of
 from taujp_core.precision import check_precision
 from taujp_core.pretrain import PretrainConfig
 from taujp_core.runs import is_finished, run_folder

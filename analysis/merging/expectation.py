@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from taujp_core.evaluation import accuracy, check_finite, edited_features
-from taujp_core.models import Clip, Parameters, logits, zero_shot_head
+from taujp_core.models import Clip, logits, zero_shot_head
+from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, check_theta0, total
 
@@ -38,7 +38,7 @@ def disagreement(
     for vector in vectors:
         check_moves(vector)
     how = applied_alike(vectors)
-    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    zero = zeros_like(clip.theta0)
     models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
     if merged:
         models["merged"] = merged.like(clip.theta0).tau
@@ -77,7 +77,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
     A row each; pre-trained, sum, merged, and expert, which the control has none of.
     """
     how = applied_alike(vectors)
-    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    zero = zeros_like(clip.theta0)
     models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}
     rows = {}

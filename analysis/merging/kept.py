@@ -16,8 +16,8 @@ from torch.func import functional_call
 
 from taujp_core.forward_mode import forward_mode
 from taujp_core.jacobian import jacobian_products, transpose_product
-from taujp_core.memory import chunk_size, device_of, graph_bytes, memory_budget, to_device
-from taujp_core.models import Parameters
+from taujp_core.memory import chunk_size, graph_bytes, memory_budget, to_device
+from taujp_core.parameters import Parameters, device_of, zeros_like
 
 # What both graphs keep, in units of what a training step keeps: measured 2.4 to 2.9 on the small CLIP and ViT-B/32.
 GRAPHS = 3
@@ -81,7 +81,7 @@ class KeptProducts:
 
     def transpose(self, cotangent: Float[Tensor, "n d"]) -> Parameters:
         """Jᵀu = Σ over images of J(x)ᵀu(x)."""
-        total = {name: torch.zeros_like(value) for name, value in self.theta.items()}
+        total = zeros_like(self.theta)
         for part in self.parts(cotangent):
             for name, value in part.items():
                 total[name].add_(value)

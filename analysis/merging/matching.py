@@ -15,8 +15,9 @@ from torch import Tensor
 
 from taujp_core.evaluation import features
 from taujp_core.jacobian import jacobian_products
-from taujp_core.models import Clip, Parameters
+from taujp_core.models import Clip
 from taujp_core.optimisation import batch_indices
+from taujp_core.parameters import Parameters, added
 
 from .kept import KeptProducts
 from .solve import Residuals
@@ -48,7 +49,7 @@ class Matching:
         return features(self.clip.encoder, self.theta(tau), images)
 
     def theta(self, tau: Parameters) -> Parameters:
-        return {name: value + tau[name] for name, value in self.clip.theta0.items()}
+        return added(self.clip.theta0, tau)
 
     def distances(self, tau: Parameters) -> Float[Tensor, "sets"]:
         """Mean squared distance of the features from the expert's, for each set."""

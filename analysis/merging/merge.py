@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.files import write_tensors
 from taujp_core.methods import application
-from taujp_core.models import Clip, Parameters, fingerprint
+from taujp_core.models import Clip, fingerprint
+from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
 from taujp_core.training_state import read_state, state_digest
@@ -82,7 +82,7 @@ def merge(
     sets = [images[vector.task] for vector in vectors]
     experts = [vector.like(clip.theta0).tau for vector in vectors]
     names = [vector.task for vector in vectors]
-    zero = {name: torch.zeros_like(value) for name, value in clip.theta0.items()}
+    zero = zeros_like(clip.theta0)
     if control is not None:
         sets, experts, names = [*sets, control], [*experts, zero], [*names, "control"]
     solved, held = held_out(sets, HELD_OUT, HELD_MOST)

@@ -14,9 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters, flat, named, zeros_like
 
-from ..interference import flat, named
 from .kept import KeptProducts
 from .preconditioner import Preconditioner
 
@@ -91,7 +90,7 @@ def solve(
         weighted = solved.weights[:, None] * image
         residual = residual - square / solved.inner(image, image) * flat(solved.products.transpose(weighted))
     if chosen is None:
-        return Solution({name: torch.zeros_like(value) for name, value in theta.items()}, 0.0, 0)
+        return Solution(zeros_like(theta), 0.0, 0)
     coefficients, rho, iteration = chosen
     delta = sum(c * direction for c, direction in zip(coefficients.tolist(), space.directions, strict=False))
     return Solution(named(delta, theta), rho, iteration)

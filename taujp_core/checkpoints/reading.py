@@ -12,7 +12,8 @@ from pathlib import Path
 import safetensors
 import torch
 
-from ..models import Clip, Parameters
+from ..models import Clip
+from ..parameters import Parameters
 from ..task_vectors import TaskVector
 from .hugging_face import check_config
 from .layouts import (

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from ..files import UNFINISHED, read_json, write_atomically, write_json, write_tensors
-from ..models import Clip, Parameters
+from ..models import Clip
+from ..parameters import Parameters
 from .hugging_face import preprocessor_config, vision_config
 from .layouts import PROJECTION, hugging_face_layout
 from .weights import metadata_of

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..evaluation import cross_entropy
 from ..jacobian import linearised_gradient
-from ..models import Clip, Parameters
+from ..models import Clip
+from ..parameters import Parameters
 from .method import Batch, Method, no_penalty
 
 

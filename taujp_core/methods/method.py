@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from ..models import Parameters
+from ..parameters import Parameters
 
 APPLICATIONS = ("encoder", "linearised")
 OTHERS = ("none", "in turn", "all", "environments")

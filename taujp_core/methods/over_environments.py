@@ -15,7 +15,8 @@ from torch.func import functional_call
 from ..invariance import Environment, Objective, Step
 from ..invariance.objective import invariance_penalty, losses
 from ..jacobian import full_precision, linearised_gradient
-from ..models import Clip, Parameters, logits
+from ..models import Clip, logits
+from ..parameters import Parameters, added, leaves
 from .method import Batch, Method, Parameter
 
 
@@ -36,7 +37,7 @@ def over_environments(name: str, application: str, objective: Objective, default
     def on_the_encoder(
         clip: Clip, head: Tensor, tau: Parameters, batch: Batch, prepared: object = None, **parameters: int | float
     ) -> tuple[Parameters, Tensor, Tensor]:
-        theta = {name: (value + tau[name]).detach().requires_grad_() for name, value in clip.theta0.items()}
+        theta = leaves(added(clip.theta0, tau))
         features = functional_call(clip.encoder, theta, (images_of(batch),))
         with full_precision(features):
             found, (loss, penalty) = value(features, head, batch, parameters)

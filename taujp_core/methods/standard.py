@@ -10,7 +10,8 @@ from torch.func import functional_call
 
 from ..evaluation import cross_entropy
 from ..jacobian import full_precision
-from ..models import Clip, Parameters
+from ..models import Clip
+from ..parameters import Parameters, added, leaves
 from .method import Batch, Method, no_penalty
 
 
@@ -18,7 +19,7 @@ def gradient(
     clip: Clip, head: Float[Tensor, "d classes"], tau: Parameters, batch: Batch, prepared: object = None
 ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
     """Gradient of CE(f(x; θ₀ + τ)), the loss, and 0."""
-    theta = {name: (value + tau[name]).detach().requires_grad_() for name, value in clip.theta0.items()}
+    theta = leaves(added(clip.theta0, tau))
     features = functional_call(clip.encoder, theta, (batch.images,))
     with full_precision(features):
         loss = cross_entropy(features, head, batch.labels)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..evaluation import cross_entropy
 from ..jacobian import linearised_gradient, product_norms
-from ..models import Clip, Parameters
+from ..models import Clip
+from ..parameters import Parameters
 from .linear import gradient as linear_gradient
 from .method import Batch, Method, Parameter
 

@@ -27,7 +27,8 @@ from PIL import Image
 
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.files import write_tensors
-from taujp_core.models import Clip, Parameters
+from taujp_core.models import Clip
+from taujp_core.parameters import Parameters
 from taujp_core.task_vectors import TaskVector
 
 CLIP = tiny_clip()

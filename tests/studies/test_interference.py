@@ -12,9 +12,7 @@ from analysis.interference import (
     conjugate_gradients,
     edit_direction,
     exposure,
-    flat,
     interference,
-    named,
     placebo_direction,
     reduce_tau_jp,
 )
@@ -23,6 +21,7 @@ from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, linearised_features
 from taujp_core.jacobian import jacobian_products, product_norms, transpose_product
 from taujp_core.models import logits, zero_shot_head
+from taujp_core.parameters import flat, named
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
 

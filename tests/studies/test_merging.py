@@ -21,7 +21,6 @@ from PIL import Image
 import analysis.merging.merge as merging
 import analysis.merging.preconditioner as preconditioner
 import analysis.merging.solve as solving
-from analysis.interference import flat, named
 from analysis.merging.expectation import accuracies, disagreement, heads_of, sentence
 from analysis.merging.kept import KeptProducts
 from analysis.merging.matching import Matching, held_out
@@ -36,6 +35,7 @@ from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features
 from taujp_core.jacobian import jacobian_products, transpose_product
 from taujp_core.models import Clip, fingerprint, zero_shot_head
+from taujp_core.parameters import flat, named
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
 

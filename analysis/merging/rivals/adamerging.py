@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from taujp_core.jacobian import linearised_gradient
-from taujp_core.memory import device_of, to_device
-from taujp_core.models import Parameters, logits
+from taujp_core.memory import to_device
+from taujp_core.models import logits
+from taujp_core.parameters import Parameters, added, device_of, leaves
 
 from .rival import Evidence
 
@@ -80,7 +81,7 @@ def entropy_gradient(
             clip.encoder, clip.theta0, tau, images, lambda f0, products: (entropy(f0 + products, head), None)
         )[0]
     with torch.enable_grad():
-        theta = {name: (value + tau[name]).detach().requires_grad_() for name, value in clip.theta0.items()}
+        theta = leaves(added(clip.theta0, tau))
         loss = entropy(functional_call(clip.encoder, theta, (images,)), head)
         slopes = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
     return dict(zip(theta, slopes, strict=True))

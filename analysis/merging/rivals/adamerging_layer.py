@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .adamerging import adapted
 from .rival import Evidence, Rival

@@ -8,7 +8,7 @@ validation images; without labels it is the largest of these.
 
 from collections.abc import Sequence
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .rival import Rival
 from .task_arithmetic import task_arithmetic

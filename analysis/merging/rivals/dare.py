@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .rival import Rival
 from .task_arithmetic import task_arithmetic

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from . import tsv_m
 from .activations import second_moments

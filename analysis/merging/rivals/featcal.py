@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .activations import blocks_of, first_block_inputs, listen, of_block
 from .matrices import is_linear_map

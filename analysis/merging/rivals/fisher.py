@@ -21,8 +21,9 @@ from torch.func import functional_call
 
 from taujp_core.evaluation import edited_features
 from taujp_core.forward_mode import forward_mode
-from taujp_core.memory import device_of, to_device
-from taujp_core.models import Parameters, logits
+from taujp_core.memory import to_device
+from taujp_core.models import logits
+from taujp_core.parameters import Parameters, device_of, leaves, zeros_like
 
 from .rival import Evidence, Rival
 
@@ -62,8 +63,8 @@ def diagonal(
     evidence: Evidence, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], factors: Sequence[Float[Tensor, "_ d"]]
 ) -> Parameters:
     """Mean over images of Σ over its factors w of (Jᵀw)², J at θ; one image at a time, all its factors at once."""
-    moving = {name: value.detach().requires_grad_() for name, value in theta.items()}
-    totals = {name: torch.zeros_like(value) for name, value in theta.items()}
+    moving = leaves(theta)
+    totals = zeros_like(theta)
     for image, rows in zip(to_device(images, device_of(theta)).split(1), factors, strict=True):
         # Attention's fused kernels have no rule for several cotangents at once.
         with torch.enable_grad(), forward_mode():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .matrices import by_matrix, evened
 from .rival import Rival

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 
 def is_linear_map(name: str, value: Tensor) -> bool:

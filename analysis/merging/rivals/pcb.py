@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .matrices import flattened, unflattened
 from .rival import Rival

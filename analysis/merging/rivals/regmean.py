@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .activations import second_moments
 from .matrices import by_matrix, weighted_mean

@@ -8,7 +8,7 @@ In the linearisation every activation is θ₀'s, whatever was merged: there it 
 
 from collections.abc import Sequence
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters, added
 
 from .activations import blocks_of, first_block_inputs, listen, of_block, second_moments
 from .matrices import by_matrix
@@ -21,7 +21,7 @@ def regmean_plus_plus(taus: Sequence[Parameters], evidence: Evidence) -> Paramet
     merged = by_matrix(taus, lambda stacked: stacked.mean(0))
 
     def with_merged() -> Parameters:
-        return {name: value + merged[name] for name, value in theta0.items()}
+        return added(theta0, merged)
 
     inputs = [first_block_inputs(encoder, with_merged(), images) for images in evidence.images]
     experts = evidence.activated_by(taus)

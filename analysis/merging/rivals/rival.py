@@ -7,7 +7,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from taujp_core.methods.method import APPLICATIONS
-from taujp_core.models import Clip, Parameters
+from taujp_core.models import Clip
+from taujp_core.parameters import Parameters, added
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Evidence:
         theta0 = self.clip.theta0
         if self.application == "linearised":
             return [theta0] * len(taus)
-        return [{name: value + tau[name] for name, value in theta0.items()} for tau in taus]
+        return [added(theta0, tau) for tau in taus]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.models import Parameters
+from taujp_core.parameters import Parameters
 
 from .matrices import flattened, unflattened
 from .rival import Rival
