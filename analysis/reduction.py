@@ -5,6 +5,7 @@ What `interference.reduce_tau_jp` buys for one-shot addition, against the vector
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,8 @@ def addition_accuracies(
     The first `images` images of each split; application as in `arms`.
     """
     measure = measure_products if application == "linearised" else forward_source
-    everything = total(vectors)
+    # All are applied as `application` says, whatever method trained them: published ones beside one's own.
+    everything = total([replace(vector, method=vectors[0].method) for vector in vectors])
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in (suite.task(v.task) for v in vectors)]
 
     def accuracies(split: str, coefficients: Sequence[float]) -> Iterator[tuple[str, float, list[float]]]:
