@@ -27,7 +27,7 @@ from distributed import Worker
 from jupyter_client.manager import start_new_kernel
 
 import analysis.batch.cluster
-from analysis.batch.__main__ import work
+from analysis.batch.command import work
 from analysis.batch.cluster import LOOPBACK, Cluster
 from analysis.batch.driver import finished
 from analysis.batch.page import Page

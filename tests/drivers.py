@@ -20,8 +20,8 @@ from quick_kernels import serve, write_kernel
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
-    "analysis.batch.__main__", "analysis.batch.cluster", "analysis.door", "analysis.figures", "analysis.notebook",
-    "distributed.cli.dask_worker", "ipykernel.kernelapp",
+    "analysis.batch.command", "analysis.batch.cluster", "analysis.door", "analysis.figures", "analysis.notebook",
+    "analysis.batch.worker", "ipykernel.kernelapp",
 ]  # fmt: skip
 
 
@@ -88,13 +88,13 @@ def drive(arguments: list[str], environment: dict[str, str], said: str) -> None:
     import dask
 
     from analysis.batch import cluster
-    from analysis.batch.__main__ import main
+    from analysis.batch.command import main
 
     dask.config.refresh()  # it was imported by the process that forks, which does not see this environment
     if socket := environment.get("QUICK_WORKERS"):
-        line = cluster.worker_line  # which begins with: python -m dask worker
+        line = cluster.worker_line  # which begins with: python -m analysis.batch.worker
         launcher = [sys.executable, "-I", "-S", LAUNCHER, "null", socket, "worker"]
-        cluster.worker_line = lambda *of: [*launcher, *line(*of)[4:]]
+        cluster.worker_line = lambda *of: [*launcher, *line(*of)[3:]]
     sys.exit(main(arguments))
 
 

@@ -58,9 +58,9 @@ def serve(path: str, modules: Sequence[str] = ()) -> None:
             parent = asked["environment"]["JPY_PARENT_PID"]
             IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={parent}"])
         elif kind == "worker":
-            from distributed.cli import dask_worker
+            from analysis.batch import worker
 
-            dask_worker.main(arguments, standalone_mode=False)
+            worker.main(arguments)
         else:
             sys.argv[:] = ["-c"]
             exec(arguments[-1], {"__name__": "__main__"})

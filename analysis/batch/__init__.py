@@ -7,6 +7,13 @@ points that are not done, to its own process (`here`) or to Dask workers (`clust
     python -m analysis.batch notebooks/experiments/NAME.yaml [--workers N] [--scheduler-file F] [--dry-run]
 """
 
-from .records import collect
-
 __all__ = ["collect"]
+
+
+def __getattr__(name: str) -> object:
+    """`collect`, when it is asked for: imports would take seconds before the command could answer Ctrl-C."""
+    if name == "collect":
+        from .records import collect
+
+        return collect
+    raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -2,13 +2,14 @@
 
 The scheduler lives in this process and is a queue that may be lost: what is done is known by files alone. Points go to
 workers as a few strings, outcomes come back as a few more. A worker that dies, or is not heard of for Dask's
-`worker-ttl`, gives its point back to the queue, however often: that is a worker preempted, not a point that kills.
+`worker-ttl`, gives its point back to the driver, which counts (`deaths`); one that is told to end, to Dask's queue.
 
 Whoever reaches a scheduler's port can execute code. It listens on 127.0.0.1, or elsewhere with TLS only.
 """
 
 import contextlib
 import importlib.util
+import ipaddress
 import os
 import queue
 import subprocess
@@ -19,16 +20,15 @@ from pathlib import Path
 
 import dask
 import psutil
-from distributed import Client, Future, LocalCluster, Security
-
-from taujp_core.files import write_json
+from distributed import Client, Future, LocalCluster
+from distributed.scheduler import KilledWorker
 
 from .points import Outcome, Point, run_point
-from .workers import Certificates, worker_line
+from .scheduler_file import SCHEDULER, remove_scheduler_file, write_scheduler_file
+from .tls import secured
+from .worker import LOOPBACK, code_version
+from .workers import worker_line
 
-LOOPBACK = "127.0.0.1"
-SCHEDULER = "scheduler.json"
-EVER = 10**9  # workers that a point may lose
 STARTS = 5  # attempts to start a worker that is never heard of
 
 
@@ -39,17 +39,19 @@ class Cluster:
 
     def __init__(self, folder: Path, environments: list[dict[str, str]], listen: str, scheduler_file: Path | None):
         self.folder, self.file = folder, (scheduler_file or folder / SCHEDULER).absolute()
-        security, self.tls = (None, None) if is_loopback(listen) else secured(folder)
+        security, tls = (None, None) if is_loopback(listen) else secured(folder)
         # A worker has the point that it runs and no other: none waits for hours behind it while other workers are idle.
-        dask.config.set(
-            {"distributed.scheduler.allowed-failures": EVER, "distributed.scheduler.worker-saturation": 1.0}
-        )
+        dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.worker-saturation": 1.0})
         self.cluster = LocalCluster(
             n_workers=0, host=listen, security=security, dashboard_address=f"{LOOPBACK}:0", silence_logs=50
         )
         self.client = Client(self.cluster, set_as_default=False)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.file, {"address": self.cluster.scheduler_address})
+        scheduler = self.cluster.scheduler
+        said = {
+            "address": self.cluster.scheduler_address, "id": scheduler.id, "study": folder.name,
+            "version": code_version(), "tls": [str(path.absolute()) for path in tls or ()],
+        }  # fmt: skip
+        write_scheduler_file(self.file, folder, said)
         self.outcomes: queue.SimpleQueue[tuple[str, Future]] = queue.SimpleQueue()
         self.open: dict[str, Future] = {}
         self.locals = [Local(self, number, environment) for number, environment in enumerate(environments)]
@@ -63,7 +65,7 @@ class Cluster:
     @property
     def line(self) -> list[str]:
         """What starts a worker that joins this scheduler."""
-        return worker_line(self.file, self.tls, None if self.tls else LOOPBACK)
+        return worker_line(self.file)
 
     @property
     def dashboard(self) -> str:
@@ -88,6 +90,8 @@ class Cluster:
         del self.open[key]
         try:
             return future.result()
+        except KilledWorker:
+            return Outcome(key, 0.0, died=True)
         except Exception as error:  # of the worker, for run_point raises none
             return Outcome(key, 0.0, f"{type(error).__name__}: {error}", traceback.format_exc())
         finally:
@@ -100,7 +104,7 @@ class Cluster:
         with contextlib.suppress(Exception):  # what was already lost need not be closed
             self.client.close(timeout=5)
             self.cluster.close(timeout=5)
-        self.file.unlink(missing_ok=True)
+        remove_scheduler_file(self.folder)
 
 
 class Local:
@@ -109,12 +113,13 @@ class Local:
     def __init__(self, cluster: Cluster, number: int, environment: dict[str, str]):
         self.cluster, self.number, self.environment = cluster, number, environment
         self.starts = self.unheard = 0
+        self.log = cluster.folder / f"worker-{number}.log"
         self.begin()
 
     def begin(self) -> None:
         self.starts += 1
         self.name, self.known = f"here-{self.number}-{self.starts}", False
-        with (self.cluster.folder / f"worker-{self.number}.log").open("a") as log:
+        with self.log.open("a") as log:
             # A session of its own: Ctrl-C is the driver's.
             self.process = subprocess.Popen(
                 [*self.cluster.line, "--name", self.name], env={**os.environ, **self.environment},
@@ -129,7 +134,8 @@ class Local:
             return
         self.unheard += not self.known
         if self.unheard >= STARTS:
-            raise RuntimeError(f"no worker starts: see {self.cluster.folder / f'worker-{self.number}.log'}")
+            said = self.log.read_text(errors="replace").split("\n")
+            raise RuntimeError(f"no worker starts: see {self.log}, which ends with: {' '.join(said[-2:]).strip()}")
         self.kill()
         self.begin()
 
@@ -145,28 +151,8 @@ class Local:
 
 
 def is_loopback(address: str) -> bool:
-    return address == "localhost" or address.startswith("127.") or address == "::1"
-
-
-def secured(folder: Path) -> tuple[Security, Certificates]:
-    """TLS both ways, and its files for workers: the user's, which Dask's configuration names, or this study's own, which
-    are made once. Raises RuntimeError where the package that makes them is missing."""
-    if theirs := dask.config.get("distributed.comm.tls.ca-file", None):
-        security = Security(require_encryption=True)
-        return security, (Path(theirs), Path(security.tls_worker_cert), Path(security.tls_worker_key))
-    ours = tuple(folder / "tls" / name for name in ("ca.pem", "cert.pem", "key.pem"))
-    if not all(file.exists() for file in ours):
-        if not importlib.util.find_spec("cryptography"):
-            raise RuntimeError("certificates are made by the package cryptography: pip install cryptography")
-        made = Security.temporary()
-        (folder / "tls").mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file, text in zip(ours, (made.tls_ca_file, made.tls_scheduler_cert, made.tls_scheduler_key), strict=True):
-            file.touch(mode=0o600)
-            file.write_text(text)
-    ca, cert, key = map(str, ours)
-    roles = {
-        f"tls_{role}_{part}": file
-        for role in ("client", "scheduler", "worker")
-        for part, file in (("cert", cert), ("key", key))
-    }
-    return Security(require_encryption=True, tls_ca_file=ca, **roles), ours
+    """A name that begins like an address is none."""
+    try:
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,72 +1,167 @@
-"""Which files of an earlier call cannot be read any more? They are set aside, and their points are done again.
+"""Which files of an earlier call are damaged? They are set aside, and their points are done again.
 
-Everything here is written under another name and renamed, so that a kill damages nothing; a disk or a person may.
+Everything here is written under another name and renamed, so that a kill damages nothing; a disk or a person may. Only
+what is proven to be damaged is moved. What this user may not read is said and left alone, and so is a disk that fails.
 """
 
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-import safetensors
 from filelock import FileLock, Timeout
 
-from taujp_core.files import read_json
+from taujp_core.files import Damaged, is_there, read_json, read_metadata, read_sealed, readable
+from taujp_core.runs import CONFIG, RECORD, STATE, VECTOR, check_places
+from taujp_core.training_state import read_progress
 
-from .points import Point, finished_file
+from .deaths import deaths_file
+from .points import Point, failed_files, finished_file, lock_file, unfinished
+from .records import PLAN
 
 DAMAGED = "damaged"  # folder of the study
+FOLDERS = ("points", "tls")
+FILES = (PLAN, "report.html", "scheduler.json", "scheduler.json.lock", "worker.sh", "tls/ca.pem", "tls/cert.pem", "tls/key.pem")
+
+
+def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
+    """Move away what stands where this study has its files and folders and is the other of the two; a sentence for each.
+
+    Before anything else is read or written.
+    """
+    if (folder / DAMAGED).is_file():
+        moved_first = (folder / DAMAGED).replace(folder / f".{DAMAGED}")
+        (folder / DAMAGED).mkdir()
+        moved_first.replace(folder / DAMAGED / f"0-{DAMAGED}")
+    said = [
+        f"{path} is a file, where a folder should be: moved to {moved(path, folder)}"
+        for path in (folder / name for name in FOLDERS)
+        if path.exists() and not path.is_dir()
+    ]
+    files = [folder / name for name in FILES]
+    files += [*folder.glob("worker-*.log"), *unfinished(folder), *(folder / "points").glob(deaths_file(folder, "*").name)]
+    for point in points:
+        files += [finished_file(folder, point.key), *failed_files(folder, point.key), lock_file(folder, point.key)]
+    return said + [
+        f"{path} is a folder, where a file should be: moved to {moved(path, folder)}" for path in files if path.is_dir()
+    ]
 
 
 def set_damaged_aside(folder: Path, points: Iterable[Point]) -> list[str]:
-    """Move unreadable notebooks and runs to FOLDER/damaged; a sentence for each. The points are then not done."""
+    """Move damaged notebooks, runs and counts of deaths to FOLDER/damaged; a sentence for each. The points are then not
+    done. A sentence, too, for each file that may not be read."""
     said = []
     for point in points:
-        notebook = finished_file(folder, point.key)
-        if point.run and (file := unreadable_file(Path(point.run))):
-            try:
-                with FileLock(Path(point.run) / ".lock", timeout=0):
-                    said.append(
-                        f"{file} cannot be read: moved to {moved(Path(point.run), folder)}, to be trained again"
-                    )
-            except Timeout:  # somebody trains it, and knows what is there
-                continue
-            if notebook.exists():
-                moved(notebook, folder)
-        elif point.run and notebook.exists() and not (Path(point.run) / "record.json").exists():
-            said.append(f"the run of {notebook} is gone: moved to {moved(notebook, folder)}, to be trained again")
-        elif notebook.exists() and not came_to_its_end(notebook):
-            said.append(f"{notebook} cannot be read: moved to {moved(notebook, folder)}, to be run again")
+        try:
+            said += damaged_run(folder, point) if point.run else []
+            said += damaged_files(folder, point)
+        except OSError as error:
+            said.append(f"{point.key} is left as it is: {error}")
     return said
 
 
-def unreadable_file(run: Path) -> Path | None:
-    """The first file of a run that is damaged. Of tensors the header is read, which tells the file's length."""
-    for name in ("config.json", "record.json"):
-        path = run / name
-        try:
-            if path.exists() and not isinstance(read_json(path), dict):
-                return path
-        except ValueError:
-            return path
-    expected = ["vector.safetensors"] if (run / "record.json").exists() else []
-    for name in (*expected, "state.safetensors"):
-        path = run / name
-        try:
-            if name in expected or path.exists():
-                with safetensors.safe_open(path, framework="pt"):
-                    pass
-        except (OSError, safetensors.SafetensorError):
-            return path
-    return None
-
-
-def came_to_its_end(notebook: Path) -> bool:
+def damaged_run(folder: Path, point: Point) -> list[str]:
+    run, notebook = Path(point.run), finished_file(folder, point.key)
+    for place in (run.parent.parent, run.parent, run):
+        if place.is_file():
+            return [f"{place} is a file, where a folder should be: moved to {moved(place, folder)}"]
     try:
-        metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
-        return metadata["papermill"]["exception"] is None and metadata["batch"]["seconds"] >= 0
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+        check_run(run)
+    except Damaged as error:
+        found = error
+    else:
+        if not notebook.exists() or is_there(run / RECORD):
+            return []
+        return [f"the run of {notebook} is gone: moved to {moved(notebook, folder)}, to be trained again"]
+    if (run / ".lock").is_dir():
+        place = moved(run, folder)
+    else:
+        try:
+            with FileLock(run / ".lock", timeout=0):
+                place = moved(run, folder)
+        except Timeout:  # somebody trains it, and knows what is there
+            return []
+    if notebook.exists():
+        moved(notebook, folder)
+    return [f"{found}. The run was moved to {place}, to be trained again"]
+
+
+def check_run(run: Path) -> None:
+    """Raises Damaged for the first file of a run that is, PermissionError for one that may not be read.
+
+    What decides the run is read whole; of a vector what tells its length and its digest, for reading all vectors of a
+    study takes long: a bit that flipped is found by whoever reads the vector. A damaged `config.json` without other
+    damage, and `resumed.json`, are written again by the training.
+    """
+    if not is_folder(run):
+        return
+    check_places(run)
+    if is_there(run / CONFIG):
+        check_config(run)
+    if is_there(run / RECORD):
+        record = read_sealed(run / RECORD)
+        if record.get("run") != run.name:
+            raise Damaged(f"{run / RECORD} is the record of another run, {record.get('run')}")
+        if not is_there(run / VECTOR):
+            raise Damaged(f"{run / VECTOR} is not there, though the record of the run is")
+        if record.get("vector") != read_metadata(run / VECTOR):
+            raise Damaged(f"{run / VECTOR} is not the vector that {RECORD} names")
+    elif is_there(run / STATE):
+        found = read_progress(run / STATE).get("run")
+        if found != run.name:
+            raise Damaged(f"{run / STATE} is the state of another run, {found}")
+
+
+def check_config(run: Path) -> None:
+    """The folder's name ends with a digest of what `config.json` says."""
+    try:
+        config = read_json(run / CONFIG)
+    except Damaged:
+        return
+    without = {name: value for name, value in config.items() if value is not None}
+    digests = [hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:10] for said in (config, without)]
+    if config and run.name.rpartition("-")[2] not in digests:
+        raise Damaged(f"{run / CONFIG} is altered or another run's: its digest is not the one in the folder's name")
+
+
+def damaged_files(folder: Path, point: Point) -> list[str]:
+    said, notebook, deaths = [], finished_file(folder, point.key), deaths_file(folder, point.key)
+    if is_there(notebook):
+        try:
+            check_notebook(notebook)
+        except Damaged as error:
+            said.append(f"{error}: moved to {moved(notebook, folder)}, to be run again")
+    if is_there(deaths):
+        try:
+            read_json(deaths)
+        except Damaged as error:
+            said.append(f"{error}: moved to {moved(deaths, folder)}, and counted anew")
+    return said
+
+
+def check_notebook(notebook: Path) -> None:
+    """Raises Damaged for a file that is not an executed notebook which came to its end."""
+    with readable(notebook) as path:
+        text = path.read_bytes()
+    try:
+        found = json.loads(text)
+        metadata = found["metadata"]
+        whole = metadata["papermill"]["exception"] is None and metadata["batch"]["seconds"] >= 0 and found["cells"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        whole = False
+    if not whole:
+        raise Damaged(f"{notebook} is cut off or altered: it is not a notebook that came to its end")
+
+
+def is_folder(path: Path) -> bool:
+    """Raises PermissionError where this user may not look: Path.is_dir says no."""
+    with suppress(FileNotFoundError), readable(path):
+        os.listdir(path)
+        return True
+    return False
 
 
 def moved(path: Path, folder: Path) -> Path:

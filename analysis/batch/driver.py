@@ -13,7 +13,8 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from .points import Outcome, Point, finished_file, forget_failed, forget_left, keep_failed
+from .deaths import DEATHS, earlier_deaths, forget_deaths, note_death
+from .points import Outcome, Point, attempts_left, finished_file, forget_failed, forget_left, keep_failed
 
 RETRIES = 2  # of a point that fails
 
@@ -40,6 +41,7 @@ class Tally:
     open: dict[str, int] = field(default_factory=dict)  # given to the engine: attempts so far, this one among them
     failed: dict[str, Outcome] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)  # what they read failed
+    deaths: dict[str, int] = field(default_factory=dict)  # of workers, in points that are not done
     seconds: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})
     slots: int = 0
 
@@ -70,8 +72,14 @@ def finished(folder: Path, points: Iterable[Point]) -> Tally:
     return tally
 
 
+def count_earlier_deaths(folder: Path, tally: Tally) -> None:
+    """What was begun by a driver that died, or killed it."""
+    tally.deaths = earlier_deaths(folder, (tally.points[key] for key in tally.points if key not in tally.done))
+
+
 def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, str | None], None]) -> None:
-    """Run what is not done, each point after those that it reads; failing ones do not stop the others.
+    """Run what is not done, each point after those that it reads; failing ones do not stop the others. Points that
+    workers died in come after all that can be begun.
 
     watch(tally, key of the point that just ended or None) is called after each, and about once a second.
     """
@@ -80,7 +88,10 @@ def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, st
     for key, others in needs.items():
         for other in others:
             readers.setdefault(other, []).append(key)
-    ready = deque(key for key in tally.points if key in needs and not needs[key])
+    for key in [key for key, deaths in tally.deaths.items() if deaths >= DEATHS]:
+        fail(folder, tally, died(folder, key))
+    begun = (key for key in tally.points if key in needs and not needs[key] and key not in tally.failed)
+    ready = deque(sorted(begun, key=lambda key: tally.deaths.get(key, 0)))
     while ready or tally.open:
         while ready and len(tally.open) < engine.ahead:
             tally.open[ready[0]] = 1
@@ -88,7 +99,8 @@ def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, st
         tally.slots = engine.slots
         outcome = engine.next(1.0)
         if outcome:
-            settle(folder, tally, outcome, engine)
+            if settle(folder, tally, outcome, engine):
+                ready.append(outcome.key)
             for reader in readers.get(outcome.key, []):
                 needs[reader] -= tally.done
                 if not needs[reader]:
@@ -96,25 +108,53 @@ def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, st
         watch(tally, outcome.key if outcome else None)
 
 
-def settle(folder: Path, tally: Tally, outcome: Outcome, engine: Engine) -> None:
-    """A point is done, tried again, or failed, and then what reads it is not run."""
+def settle(folder: Path, tally: Tally, outcome: Outcome, engine: Engine) -> bool:
+    """A point is done, tried again, or failed; True if it is to be begun once more, after all others."""
     key = outcome.key
-    if not outcome.error:
+    if not outcome.error and not outcome.died:
         tally.open.pop(key)
         tally.done.add(key)
         tally.seconds[bool(tally.points[key].run)].append(outcome.seconds)
+        tally.deaths.pop(key, None)
         forget_failed(folder, key)
+        forget_deaths(folder, key)
+    elif outcome.died:
+        tally.open.pop(key)
+        tally.deaths[key] = note_death(folder, tally.points[key])
+        if tally.deaths[key] < DEATHS:
+            for path in attempts_left(folder, key):
+                path.unlink(missing_ok=True)
+            return True
+        fail(folder, tally, died(folder, key))
     elif tally.open[key] <= RETRIES:
         tally.open[key] += 1
         forget_left(folder, outcome)
         engine.start(tally.points[key])
     else:
         tally.open.pop(key)
-        tally.failed[key] = outcome
-        keep_failed(folder, outcome)
-        for point in tally.points.values():  # in their order, so that what a blocked point feeds comes later
-            if point.key not in tally.done and {key, *tally.blocked} & set(point.after):
-                tally.blocked.add(point.key)
+        fail(folder, tally, outcome)
+    return False
+
+
+def fail(folder: Path, tally: Tally, outcome: Outcome) -> None:
+    """What reads the point is not run. The next call tries it anew, as if no worker had died in it."""
+    key = outcome.key
+    tally.failed[key] = outcome
+    tally.deaths.pop(key, None)
+    keep_failed(folder, outcome)
+    forget_deaths(folder, key)
+    for point in tally.points.values():  # in their order, so that what a blocked point feeds comes later
+        if point.key not in tally.done and {key, *tally.blocked} & set(point.after):
+            tally.blocked.add(point.key)
+
+
+def died(folder: Path, key: str) -> Outcome:
+    """Of a point that is given up, with what its last attempt left."""
+    said = f"{DEATHS} workers in a row died in it without a word, as where memory runs out; the same command tries it anew"
+    *others, last = [path.name for path in attempts_left(folder, key)] or [""]
+    for name in others:
+        forget_left(folder, Outcome(key, 0.0, left=name))
+    return Outcome(key, 0.0, said, said, last, died=True)
 
 
 class Busy(RuntimeError):

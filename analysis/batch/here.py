@@ -16,11 +16,13 @@ class Here:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.thread = threading.Thread()
         self.outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
     def start(self, point: Point) -> None:
         run = lambda: self.outcomes.put(run_point(str(self.folder), point))  # noqa: E731
-        threading.Thread(target=run, daemon=True).start()
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
 
     def next(self, seconds: float) -> Outcome | None:
         """The next outcome; None if there is none within so many seconds."""
@@ -34,3 +36,5 @@ class Here:
         for child in psutil.Process().children():
             if "ipykernel_launcher" in child.cmdline():
                 child.kill()
+        if self.thread.ident:
+            self.thread.join(10)  # until the attempt has noticed, and writes nothing any more

@@ -17,6 +17,11 @@ class Line:
         if not self.bar.disable:
             self.bar.set_description_str(described(tally))
 
+    def say(self, sentence: str) -> None:
+        """Above the line, or wherever standard output goes."""
+        tqdm.write(sentence, file=sys.stdout)
+        sys.stdout.flush()
+
     def close(self) -> None:
         self.bar.close()
 
@@ -24,6 +29,7 @@ class Line:
 def described(tally: Tally) -> str:
     parts = [f"{len(tally.done)} of {len(tally.points)} points done", f"{tally.running()} running"]
     parts += [f"{len(tally.failed)} failed"] if tally.failed else []
+    parts += [f"deaths of workers: {sum(tally.deaths.values())}"] if tally.deaths else []
     if tally.open and not tally.slots:
         parts.append("waiting for workers")
     elif (left := tally.seconds_left()) is not None:

@@ -3,6 +3,7 @@
 import html
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -32,8 +33,9 @@ class Page:
     def write(self, tally: Tally) -> None:
         for key in tally.done - self.seen:
             self.seen.add(key)
-            if tally.points[key].run and (row := record_row(Path(tally.points[key].run))):
-                self.records[key] = row
+            with suppress(PermissionError):  # what one may not read is said elsewhere
+                if tally.points[key].run and (row := record_row(Path(tally.points[key].run))):
+                    self.records[key] = row
         write_text(self.folder / "report.html", self.text(tally))
 
     def text(self, tally: Tally) -> str:
@@ -55,13 +57,13 @@ class Page:
         accuracy = f"{record['accuracy']:.3f}" if record else ""
         seconds = f"{record['seconds']:.0f} s" if record else ""
         name, state = html.escape(key), state_of(tally, key)
-        said = state
+        said = state + (f"; workers that died in it: {deaths}" if (deaths := tally.deaths.get(key)) else "")
         if state == "done":
             name = self.link(finished_file(self.folder, key), name)
         elif state == "failed":
             notebook, text = failed_files(self.folder, key)
             said = f"failed: {html.escape(tally.failed[key].error[:300])} ({self.link(text, 'traceback')})"
-            name = self.link(notebook, name)
+            name = self.link(notebook, name) if notebook.exists() else name
         return f"<tr><td>{name}<td class={state}>{said}<td>{accuracy}<td>{seconds}</tr>\n"
 
     def link(self, path: Path, text: str) -> str:

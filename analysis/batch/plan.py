@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
 from taujp_core.config import RunConfig
 from taujp_core.datasets.sources import locate
@@ -83,12 +84,15 @@ def theta0_of(model: str, pretrained: str | None) -> Clip:
 
 
 @cache
-def code_cells(notebook: Path) -> tuple[str, ...]:
+def cells_of(notebook: Path) -> tuple[nbformat.NotebookNode, ...]:
     try:
-        cells = nbformat.read(notebook, 4).cells
+        return tuple(nbformat.read(notebook, 4).cells)
     except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError) as error:
         raise ValueError(f"{notebook} is not a notebook: {error}") from None
-    return tuple(cell.source for cell in cells if cell.cell_type == "code")
+
+
+def code_cells(notebook: Path) -> tuple[str, ...]:
+    return tuple(cell.source for cell in cells_of(notebook) if cell.cell_type == "code")
 
 
 def code_digest(notebook: Path) -> str:
@@ -96,14 +100,29 @@ def code_digest(notebook: Path) -> str:
 
 
 def check_names(notebook: Path, parameters: dict) -> None:
-    """Raises ValueError for a parameter that the notebook's first cell does not have: papermill only warns."""
-    cells = code_cells(notebook)
-    body = ast.parse(cells[0]).body if cells else []
-    accepted = [node.target.id for node in body if isinstance(node, ast.AnnAssign)]
-    accepted += [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    """Raises ValueError for a parameter that the notebook does not have, for papermill only warns, and for parameters of
+    a notebook without a cell for them, for papermill puts them before all others, where defaults undo them."""
+    tagged = [cell for cell in cells_of(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    if parameters and (not tagged or tagged[0].cell_type != "code"):
+        raise ValueError(
+            f"{notebook.name} has no code cell tagged `parameters`, so that it would run with its defaults instead of "
+            f"the study's {', '.join(parameters)}: tag the cell that holds them"
+        )
+    accepted = assigned(notebook, tagged[0].source) if parameters else []
     for name in parameters:
         if name not in accepted:
             raise ValueError(f"{notebook.stem} has no parameter {name}: accepted are {', '.join(accepted) or 'none'}")
+
+
+def assigned(notebook: Path, source: str) -> list[str]:
+    """Names that a cell assigns to."""
+    try:
+        body = ast.parse(TransformerManager().transform_cell(source)).body  # a cell may hold magics
+    except SyntaxError as error:
+        raise ValueError(f"{notebook.name}: the cell tagged `parameters` is not Python: {error}") from None
+    names = [node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    return names + [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def ask_at_the_door(points: Iterable[Point]) -> None:
@@ -115,7 +134,7 @@ def ask_at_the_door(points: Iterable[Point]) -> None:
     asked = set()
     for point in points:
         kind = (point.parameters["suite"], point.parameters["method"]) if point.run else point.key
-        parameters, *others = code_cells(Path(point.notebook))
+        parameters, *others = code_cells(Path(point.notebook)) or [""]
         if kind in asked or not others or "check_parameters(globals())" not in others[0]:
             continue
         asked.add(kind)

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from taujp_core.files import write_atomically
+from taujp_core.files import Damaged, write_atomically
 
+from .damage import check_notebook
 from .points import Point, finished_file
 
 
@@ -19,8 +20,17 @@ def take_over(folder: Path, points: Iterable[Point]) -> int:
         target = finished_file(folder, point.key)
         if not point.run or target.exists() or not (Path(point.run) / "record.json").exists():
             continue
-        other = next(folder.parent.glob(f"*/points/{point.key}.ipynb"), None)
-        if other:
+        others = sorted(folder.parent.glob(f"*/points/{point.key}.ipynb"))
+        if other := next((other for other in others if is_whole(other)), None):
             write_atomically(target, lambda temporary, other=other: shutil.copyfile(other, temporary))
             count += 1
     return count
+
+
+def is_whole(notebook: Path) -> bool:
+    """Whether it can be read, and came to its end."""
+    try:
+        check_notebook(notebook)
+    except (OSError, Damaged):
+        return False
+    return True

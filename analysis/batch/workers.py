@@ -17,7 +17,6 @@ from ..batches import run_configs
 from .study import Study
 
 KERNEL_BYTES = 2**30  # of a kernel beside its training: Python, torch, pictures
-Certificates = tuple[Path, Path, Path]  # of the authority, one's own, its key
 COPIES = 6  # of θ₀ in a training: θ₀, τ, their sum, its gradient, AdamW's two moments
 
 
@@ -65,21 +64,9 @@ def training_bytes(study: Study) -> int:
     return largest
 
 
-def worker_line(scheduler_file: Path, tls: Certificates | None, listens: str | None) -> list[str]:
-    """The command of a worker, wherever it starts; the run store and the scheduler's file must be visible there.
-
-    listens: its address, where it is not the one that others reach it by. Its kernels
-    are processes of their own, so that Dask's watch over memory would see nothing; whoever starts a worker restarts it.
-    """
-    line = [sys.executable, "-m", "dask", "worker", "--scheduler-file", str(scheduler_file), "--nthreads", "1"]
-    line += ["--no-nanny", "--memory-limit", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
-    line += ["--preload", "analysis.batch.points"]  # before it takes points: the first would seem to hang
-    if listens:
-        line += ["--host", listens]
-    if tls:
-        ca, cert, key = map(str, tls)
-        line += ["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key]
-    return line
+def worker_line(scheduler_file: Path) -> list[str]:
+    """The command of a worker, wherever it starts; the run store and the scheduler's file must be visible there."""
+    return [sys.executable, "-m", "analysis.batch.worker", str(scheduler_file)]
 
 
 def slurm_script(study: str, line: list[str], folder: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 from drivers import until
 
 import analysis.batch.workers
-from analysis.batch.__main__ import main
+from analysis.batch.command import main
 from analysis.batch.cluster import is_loopback
 from analysis.batch.study import Study
 from analysis.batch.workers import local_workers, slurm_script, worker_line
@@ -153,9 +153,9 @@ def test_a_larger_batch_takes_more_memory():
 
 
 def test_without_the_engine_one_worker_needs_none_and_several_say_what_is_missing(here, counting, monkeypatch, capsys):
-    find = analysis.batch.__main__.importlib.util.find_spec
+    find = analysis.batch.command.importlib.util.find_spec
     monkeypatch.setattr(
-        analysis.batch.__main__.importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name)
+        analysis.batch.command.importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name)
     )
     study = here.study("grid", notebooks=counting(1, 2))
     assert main([str(study), "--workers", "2"]) == 2

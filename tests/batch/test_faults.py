@@ -16,8 +16,9 @@ from drivers import Place, until
 
 import analysis.batch.points
 from analysis.batch import collect
-from analysis.batch.__main__ import STOPPED, main
-from analysis.batch.damage import set_damaged_aside, unreadable_file
+from analysis.batch.command import main
+from analysis.batch.damage import check_run, set_damaged_aside
+from analysis.batch.ending import STOPPED
 from analysis.batch.here import Here
 from analysis.batch.points import Point
 from taujp_core.files import write_json, write_tensors
@@ -47,7 +48,7 @@ def finished(place: Place, study: str) -> dict[int, str]:
 
 
 def workers_of(driver) -> list[psutil.Process]:
-    return [child for child in psutil.Process(driver.pid).children() if "dask" in child.cmdline()]
+    return [child for child in psutil.Process(driver.pid).children() if "analysis.batch.worker" in child.cmdline()]
 
 
 def test_a_killed_driver_goes_on_where_it_was(place, counting):

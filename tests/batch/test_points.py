@@ -2,7 +2,7 @@
 
 import nbformat
 
-from analysis.batch.__main__ import main
+from analysis.batch.command import main
 from analysis.batch.points import Point, finished_file, run_point
 
 pytest_plugins = ["batch_fixtures"]

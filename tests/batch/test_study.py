@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from analysis.batch.__main__ import main
+from analysis.batch.command import main
 from analysis.batch.plan import points_of
 from analysis.batch.study import read_study
 
