@@ -27,8 +27,8 @@ from distributed import Worker
 from jupyter_client.manager import start_new_kernel
 
 import analysis.batch.cluster
-from analysis.batch.command import work
 from analysis.batch.cluster import LOOPBACK, Cluster
+from analysis.batch.command import work
 from analysis.batch.driver import finished
 from analysis.batch.page import Page
 from analysis.batch.points import Outcome, Point, finished_file, run_point

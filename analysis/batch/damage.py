@@ -6,10 +6,8 @@ what is proven to be damaged is moved. What this user may not read is said and l
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,7 +22,16 @@ from .records import PLAN
 
 DAMAGED = "damaged"  # folder of the study
 FOLDERS = ("points", "tls")
-FILES = (PLAN, "report.html", "scheduler.json", "scheduler.json.lock", "worker.sh", "tls/ca.pem", "tls/cert.pem", "tls/key.pem")
+FILES = (
+    PLAN,
+    "report.html",
+    "scheduler.json",
+    "scheduler.json.lock",
+    "worker.sh",
+    "tls/ca.pem",
+    "tls/cert.pem",
+    "tls/key.pem",
+)
 
 
 def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
@@ -42,7 +49,11 @@ def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
         if path.exists() and not path.is_dir()
     ]
     files = [folder / name for name in FILES]
-    files += [*folder.glob("worker-*.log"), *unfinished(folder), *(folder / "points").glob(deaths_file(folder, "*").name)]
+    files += [
+        *folder.glob("worker-*.log"),
+        *unfinished(folder),
+        *(folder / "points").glob(deaths_file(folder, "*").name),
+    ]
     for point in points:
         files += [finished_file(folder, point.key), *failed_files(folder, point.key), lock_file(folder, point.key)]
     return said + [
@@ -96,8 +107,6 @@ def check_run(run: Path) -> None:
     study takes long: a bit that flipped is found by whoever reads the vector. A damaged `config.json` without other
     damage, and `resumed.json`, are written again by the training.
     """
-    if not is_folder(run):
-        return
     check_places(run)
     if is_there(run / CONFIG):
         check_config(run)
@@ -154,14 +163,6 @@ def check_notebook(notebook: Path) -> None:
         whole = False
     if not whole:
         raise Damaged(f"{notebook} is cut off or altered: it is not a notebook that came to its end")
-
-
-def is_folder(path: Path) -> bool:
-    """Raises PermissionError where this user may not look: Path.is_dir says no."""
-    with suppress(FileNotFoundError), readable(path):
-        os.listdir(path)
-        return True
-    return False
 
 
 def moved(path: Path, folder: Path) -> Path:

@@ -150,7 +150,9 @@ def fail(folder: Path, tally: Tally, outcome: Outcome) -> None:
 
 def died(folder: Path, key: str) -> Outcome:
     """Of a point that is given up, with what its last attempt left."""
-    said = f"{DEATHS} workers in a row died in it without a word, as where memory runs out; the same command tries it anew"
+    said = (
+        f"{DEATHS} workers in a row died in it without a word, as where memory runs out; the same command tries it anew"
+    )
     *others, last = [path.name for path in attempts_left(folder, key)] or [""]
     for name in others:
         forget_left(folder, Outcome(key, 0.0, left=name))

@@ -12,7 +12,7 @@ from analysis.batch.page import Page
 from analysis.batch.points import Outcome, Point, failed_files, finished_file
 from analysis.batch.shared import take_over
 from analysis.batch.study import Study
-from taujp_core.files import write_json
+from taujp_core.files import read_json, write_json
 
 
 class Told:
@@ -113,6 +113,7 @@ def test_the_page_shows_where_the_study_stands(folder):
     for seed, accuracy in enumerate((0.25, 0.5)):
         write_json(folder / f"run{seed}" / "record.json", record("uci", seed, accuracy))
     tally, _ = driven(folder, points, {"bad": ["<Oh> & no"] * 3})
+    failed_files(folder, "bad")[0].touch()
     Page(folder, Study("grid", "Is 1 < 2?"), ["a note"]).write(tally)
     page = (folder / "report.html").read_text()
     for text in (
@@ -134,10 +135,13 @@ def test_trainings_of_another_study_are_taken_over_while_their_runs_are_there(tm
     for folder in (theirs, ours):
         (folder / "points").mkdir(parents=True)
     points = [point(key, run=str(tmp_path / f"run-{key}")) for key in "ab"] + [point("c"), point("d", run="nowhere")]
+    whole = {"cells": ["of a"], "metadata": {"papermill": {"exception": None}, "batch": {"seconds": 1.0}}}
     for key in "abcd":
-        finished_file(theirs, key).write_text(f"{{}} of {key}")
+        write_json(finished_file(theirs, key), whole)
     write_json(tmp_path / "run-a" / "record.json", {})
+    damaged = tmp_path / "damaged" / "points"
+    finished_file(damaged.parent, "a").mkdir(parents=True)  # of a third study, and not in the way
     assert take_over(ours, points) == 1
     assert list(finished(ours, points).done) == ["a"]
-    assert finished_file(ours, "a").read_text() == "{} of a"
+    assert read_json(finished_file(ours, "a")) == whole
     assert take_over(ours, points) == 0

@@ -11,18 +11,13 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-import torch
 from drivers import Place, until
 
 import analysis.batch.points
 from analysis.batch import collect
 from analysis.batch.command import main
-from analysis.batch.damage import check_run, set_damaged_aside
 from analysis.batch.ending import STOPPED
 from analysis.batch.here import Here
-from analysis.batch.points import Point
-from taujp_core.files import write_json, write_tensors
-from taujp_core.runs import only_process
 from taujp_core.task_vectors import TaskVector
 
 pytest_plugins = ["batch_fixtures"]
@@ -64,7 +59,7 @@ def test_a_killed_driver_goes_on_where_it_was(place, counting):
     again.join()
     assert again.exitcode == 0, place.said()
     assert finished(place, "grid") == {1: "1\n", 2: "4\n", 3: "9\n"}
-    assert begun(place) == [1, 2, 2, 3]
+    assert begun(place) == [1, 2, 3, 2]  # what a driver died in comes last
     assert not list((place.home / "runs/grid/points").glob(".*"))
 
 
@@ -253,34 +248,9 @@ def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
     assert main([str(study), "--workers", "1"]) == 0
 
     said = capsys.readouterr().out
-    assert said.count("cannot be read: moved to") == 2
+    assert said.count("moved to") == 2
     assert {run: TaskVector.load(run / "vector.safetensors").digest() for run in (signs, uci)} == vectors
     after = {path.name: path.stat().st_ino for path in (folder / "points").glob("*.ipynb")}
     assert [name for name in inodes if after[name] == inodes[name]] == [f"mini-uci-{uci.name}.ipynb"]
     assert len(list((folder / "damaged").iterdir())) == 3  # a run and its notebook, and a notebook alone
     assert list(collect(folder).task) == ["uci", "signs"]
-
-
-@pytest.mark.parametrize("name", ["config.json", "record.json", "vector.safetensors", "state.safetensors"])
-def test_a_runs_damaged_file_is_named(name, tmp_path):
-    for intact in ("config.json", "record.json"):
-        write_json(tmp_path / intact, {})
-    for intact in ("vector.safetensors", "state.safetensors"):
-        write_tensors(tmp_path / intact, {"a": torch.zeros(1000)}, {})
-    assert unreadable_file(tmp_path) is None
-    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size // 2)
-    assert unreadable_file(tmp_path) == tmp_path / name
-
-
-def test_a_record_without_its_vector_is_damaged_and_a_run_in_training_is_left_alone(tmp_path):
-    run = tmp_path / "run"
-    point = Point("key", "10_train.ipynb", {}, run=str(run))
-    for folder in (tmp_path / "points", run):
-        folder.mkdir()
-    write_json(run / "record.json", {})
-    assert unreadable_file(run) == run / "vector.safetensors"
-    with only_process(run):
-        assert set_damaged_aside(tmp_path, [point]) == []
-    (sentence,) = set_damaged_aside(tmp_path, [point])
-    assert "vector.safetensors cannot be read: moved to" in sentence
-    assert not run.exists()

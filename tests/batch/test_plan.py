@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.batch.plan import TRAINING, code_cells, points_of, vanished, write_plan
+from analysis.batch.plan import TRAINING, cells_of, code_cells, points_of, vanished, write_plan
 from analysis.batch.points import Point, finished_file
 from analysis.batch.study import NOTEBOOKS, Study, read_study
 from taujp_core.config import run_config
@@ -83,7 +83,7 @@ def test_an_evaluations_name_follows_what_decides_it(tmp_path):
 
 def test_other_code_is_another_point_and_other_words_are_not(tmp_path):
     def key(code: str, words: str) -> str:
-        code_cells.cache_clear()
+        cells_of.cache_clear()
         cells = [nbformat.v4.new_markdown_cell(words), nbformat.v4.new_code_cell(code)]
         nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "own.ipynb")
         path = tmp_path / "grid.yaml"
