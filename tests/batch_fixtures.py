@@ -14,8 +14,15 @@ COUNTING = (
 
 @pytest.fixture
 def place(tmp_path):
-    with place_in(tmp_path) as place:
+    with place_in(tmp_path, quick_workers=True) as place:
+        place.environment["SLOW_WORKERS"] = place.environment.pop("QUICK_WORKERS")
         yield place
+
+
+@pytest.fixture
+def quick_workers(place):
+    """Workers are forked, too, for tests in which many start."""
+    place.environment["QUICK_WORKERS"] = place.environment.pop("SLOW_WORKERS")
 
 
 @pytest.fixture
