@@ -17,8 +17,8 @@ from pathlib import Path
 
 from taujp_core.files import UNFINISHED, remove_temporaries, write_atomically, write_text
 
-from ..paths import in_project
-from .damage import clear_places, set_damaged_aside
+from ..paths import check_writable, in_project
+from .damage import clear_lock, clear_places, set_damaged_aside
 from .deaths import DEATHS
 from .driver import Busy, Engine, Tally, count_earlier_deaths, drive, finished, only_driver
 from .ending import GOES_ON, STOPPED
@@ -48,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.dry_run:
             print(dry_run(study, folder, points))
             return 0
+        check_writable(str(folder))
+        for sentence in clear_lock(folder):
+            print(sentence)
         with only_driver(folder):
             return run(study, folder, points, chosen)
     except (Busy, OSError, RuntimeError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from taujp_core.files import Damaged, is_there, read_json, read_metadata, read_sealed, readable
-from taujp_core.runs import CONFIG, RECORD, STATE, VECTOR, check_places
+from taujp_core.runs import CONFIG, LOCK, RECORD, STATE, VECTOR, check_places
 from taujp_core.training_state import read_progress
 
 from .deaths import deaths_file
@@ -39,11 +39,11 @@ def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
 
     Before anything else is read or written.
     """
+    said = []
     if (folder / DAMAGED).is_file():
         moved_first = (folder / DAMAGED).replace(folder / f".{DAMAGED}")
-        (folder / DAMAGED).mkdir()
-        moved_first.replace(folder / DAMAGED / f"0-{DAMAGED}")
-    said = [
+        said.append(f"{folder / DAMAGED} is a file, where a folder should be: moved to {moved(moved_first, folder)}")
+    said += [
         f"{path} is a file, where a folder should be: moved to {moved(path, folder)}"
         for path in (folder / name for name in FOLDERS)
         if path.exists() and not path.is_dir()
@@ -61,6 +61,12 @@ def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
     ]
 
 
+def clear_lock(folder: Path) -> list[str]:
+    """The same for the lock of the study, before it is taken."""
+    lock = folder / ".lock"
+    return [f"{lock} is a folder, where a file should be: moved to {moved(lock, folder)}"] if lock.is_dir() else []
+
+
 def set_damaged_aside(folder: Path, points: Iterable[Point]) -> list[str]:
     """Move damaged notebooks, runs and counts of deaths to FOLDER/damaged; a sentence for each. The points are then not
     done. A sentence, too, for each file that may not be read."""
@@ -75,29 +81,35 @@ def set_damaged_aside(folder: Path, points: Iterable[Point]) -> list[str]:
 
 
 def damaged_run(folder: Path, point: Point) -> list[str]:
-    run, notebook = Path(point.run), finished_file(folder, point.key)
+    run, notebook, said = Path(point.run), finished_file(folder, point.key), []
     for place in (run.parent.parent, run.parent, run):
         if place.is_file():
-            return [f"{place} is a file, where a folder should be: moved to {moved(place, folder)}"]
+            said.append(f"{place} is a file, where a folder should be: moved to {moved(place, folder)}")
     try:
+        if is_of_older_version(run):
+            return [
+                f"{run / RECORD} is of an older version and names no vector: move {run} away to train the run again"
+            ]
         check_run(run)
     except Damaged as error:
-        found = error
-    else:
-        if not notebook.exists() or is_there(run / RECORD):
+        place = moved_run(run, folder)
+        if not place:
             return []
-        return [f"the run of {notebook} is gone: moved to {moved(notebook, folder)}, to be trained again"]
-    if (run / ".lock").is_dir():
-        place = moved(run, folder)
-    else:
-        try:
-            with FileLock(run / ".lock", timeout=0):
-                place = moved(run, folder)
-        except Timeout:  # somebody trains it, and knows what is there
-            return []
-    if notebook.exists():
-        moved(notebook, folder)
-    return [f"{found}. The run was moved to {place}, to be trained again"]
+        said.append(f"{error}. The run was moved to {place}, to be trained again")
+    if notebook.exists() and not is_there(run / RECORD):
+        said.append(f"the run of {notebook} is gone: moved to {moved(notebook, folder)}, to be trained again")
+    return said
+
+
+def moved_run(run: Path, folder: Path) -> Path | None:
+    """None for a run that somebody trains, who knows what is there."""
+    if (run / LOCK).is_dir():
+        return moved(run, folder)
+    try:
+        with FileLock(run / LOCK, timeout=0):
+            return moved(run, folder)
+    except Timeout:
+        return None
 
 
 def check_run(run: Path) -> None:
@@ -120,8 +132,17 @@ def check_run(run: Path) -> None:
             raise Damaged(f"{run / VECTOR} is not the vector that {RECORD} names")
     elif is_there(run / STATE):
         found = read_progress(run / STATE).get("run")
-        if found != run.name:
+        if found and found != run.name:  # of older versions there is none, which the training answers
             raise Damaged(f"{run / STATE} is the state of another run, {found}")
+
+
+def is_of_older_version(run: Path) -> bool:
+    """Whether its record is whole, but from before records had digests: nothing proves that it is damaged."""
+    try:
+        record = read_json(run / RECORD) if is_there(run / RECORD) else {}
+    except Damaged:
+        return False
+    return "digest" not in record and {"config", "theta0", "metrics", "history"} <= record.keys()
 
 
 def check_config(run: Path) -> None:
