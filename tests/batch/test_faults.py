@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -254,3 +255,57 @@ def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
     assert [name for name in inodes if after[name] == inodes[name]] == [f"mini-uci-{uci.name}.ipynb"]
     assert len(list((folder / "damaged").iterdir())) == 3  # a run and its notebook, and a notebook alone
     assert list(collect(folder).task) == ["uci", "signs"]
+
+
+def test_what_a_killed_call_left_is_swept_by_the_next(here, counting):
+    """Parts of plans and reports, of copied results, of points, and locks that nobody has; not those of others."""
+    study = here.study("grid", notebooks=counting(1), results="shown")
+    assert main([str(study), "--workers", "1"]) == 0
+    folder, shown = here.home / "runs/grid", here.folder / "shown"
+    (done,) = (folder / "points").glob("*.ipynb")
+    places = [
+        folder / ".plan.json.01234567.part",
+        folder / ".report.html.01234567.part",
+        shown / ".counting.ipynb.01234567.part",
+    ]
+    others = [shown / ".other.ipynb.01234567.part"]
+    for place in [*places, *others]:
+        place.mkdir()
+        (place / "half").write_text("{")
+    files = [folder / "points" / name for name in (".gone.01234567.part.ipynb", ".gone.lock", f".{done.stem}.lock")]
+    files += [folder / "scheduler.json", folder / "scheduler.json.lock"]
+    for file in files:
+        file.write_text("{}")
+    assert main([str(study), "--workers", "1"]) == 0
+    assert [path for path in [*places, *files] if path.exists()] == []
+    assert others[0].exists()
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "plan.json", "points", "report.html"]
+
+
+def test_a_result_that_cannot_be_copied_is_named_and_the_others_are(here, counting, capsys):
+    other = here.notebook("another", "number: int = 0", "print(number)")
+    entries = [*counting(1), {"notebook": other, "parameters": {"number": 2}}]
+    study = here.study("grid", notebooks=entries, results="shown")
+    (here.folder / "shown/counting.ipynb").mkdir(parents=True)
+    assert main([str(study), "--workers", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "shown/counting.ipynb" in said and "2 of 2 points" in said
+    assert (here.folder / "shown/another.ipynb").is_file()
+
+
+def test_ctrl_c_while_the_command_imports_ends_quietly(tmp_path):
+    """What it imports first says so, and is not through until it is killed."""
+    slow = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(600)\n"
+    for name in ("psutil", "torch", "yaml"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.py").write_text(slow)
+        path = os.pathsep.join([str(tmp_path / name), str(Path(__file__).parents[2])])
+        stopped = subprocess.run(
+            [sys.executable, "-m", "analysis.batch", "none.yaml"], env={**os.environ, "PYTHONPATH": path},
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert (stopped.returncode, stopped.stdout, stopped.stderr) == (
+            STOPPED,
+            "",
+            "stopped; the same command goes on\n",
+        )

@@ -1,10 +1,11 @@
 """A study's file: what is not accepted is answered in a sentence that names the file, before anything is written."""
 
+import nbformat
 import pytest
 import yaml
 
 from analysis.batch.command import main
-from analysis.batch.plan import points_of
+from analysis.batch.plan import ask_at_the_door, cells_of, points_of
 from analysis.batch.study import read_study
 
 GOOD = {"answers": "What?", "suites": ["mini"], "methods": ["linear"], "tasks": ["uci"]}
@@ -12,6 +13,7 @@ GOOD = {"answers": "What?", "suites": ["mini"], "methods": ["linear"], "tasks": 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
+    cells_of.cache_clear()
     monkeypatch.setenv("TAUJP_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -102,3 +104,58 @@ def test_a_dry_run_writes_nothing(tmp_path, home, capsys):
     assert [line.split("-seed")[0] for line in said[1:3]] == ["to do  mini-uci-linear"] * 2
     assert said[3] == "0 of 2 points are done."
     assert not home.exists()
+
+
+CELLS = ["number: int = 1  # what is squared", "print(number**2)"]
+
+
+def own_notebook(folder, *cells: str, tagged: int | None = None, kind: str = "code") -> None:
+    make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    notebook = nbformat.v4.new_notebook(
+        cells=[make[kind if place == tagged else "code"](cell) for place, cell in enumerate(cells)]
+    )
+    if tagged is not None:
+        notebook.cells[tagged].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, folder / "own.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("cells", "tagged", "kind", "sentence"),
+    [
+        (CELLS, None, "code", "own.ipynb has no code cell tagged `parameters`, so that it would run with its defaults"),
+        (["# Parameters", *CELLS], 0, "markdown", "own.ipynb has no code cell tagged `parameters`, so that"),
+        ([], None, "code", "own.ipynb has no code cell tagged `parameters`"),
+        (["number = = 1"], 0, "code", "own.ipynb: the cell tagged `parameters` is not Python: "),
+        (["import os", "numbers = [1]"], 1, "code", "own has no parameter number: accepted are numbers"),
+    ],
+)
+def test_parameters_that_would_be_passed_over_are_refused(cells, tagged, kind, sentence, tmp_path, home, capsys):
+    """Before anything is trained."""
+    own_notebook(tmp_path, *cells, tagged=tagged, kind=kind)
+    path = written(tmp_path, {**GOOD, "notebooks": [{"notebook": "own.ipynb", "parameters": {"number": 3}}]})
+    assert main([str(path), "--workers", "1"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("tagged", [0, 1])
+def test_the_tagged_cell_holds_the_parameters_wherever_it_stands(tagged, tmp_path):
+    cells = ["%matplotlib inline\nnumber: int = 1", "import os"] if tagged == 0 else ["import os", "%time\nnumber = 1"]
+    own_notebook(tmp_path, *cells, tagged=tagged)
+    path = written(
+        tmp_path, {"answers": "What?", "notebooks": [{"notebook": "own.ipynb", "parameters": {"number": 3}}]}
+    )
+    (point,) = points_of(read_study(path))
+    assert point.parameters == {"number": 3}
+    own_notebook(tmp_path)
+    cells_of.cache_clear()
+    (point,) = points_of(read_study(written(tmp_path, {"answers": "What?", "notebooks": [{"notebook": "own.ipynb"}]})))
+    ask_at_the_door([point])  # a notebook without cells has nothing to ask
+
+
+def test_a_folder_of_the_study_that_is_a_file(tmp_path, home, capsys):
+    (home / "runs").mkdir(parents=True)
+    (home / "runs/grid").touch()
+    assert main([str(written(tmp_path, GOOD)), "--workers", "1"]) == 2
+    assert "runs/grid is a file" in capsys.readouterr().err
