@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,11 +68,38 @@ def keep_picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
+def eventually(check: Callable[[], None], seconds: float = 60) -> None:
+    """Wait until `check` raises no AssertionError any more: a busy page draws later than it answers."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)
+
+
 def cut_off(page: Page, inside: str) -> list[str]:
-    """Texts of figures that stand beyond their figure's edge, and whether the page is wider than its window."""
+    """Texts of figures that stand beyond their figure's edge, and whether the page is wider than its window, when all
+    figures are drawn and fitted; what is still beyond after some seconds stays there."""
+    found: list[list[str]] = []
+
+    def fits() -> None:
+        found.append(measured(page, inside))
+        assert found[-1] == []
+
+    with suppress(AssertionError):
+        eventually(fits, seconds=20)
+    return found[-1]
+
+
+def measured(page: Page, inside: str) -> list[str]:
     return page.evaluate(
         """(inside) => {
             const beyond = [];
+            for (const plot of document.querySelectorAll(inside + " .js-plotly-plot"))
+                if (!plot.querySelector(".main-svg")) beyond.push("a figure that is not drawn");
             if (document.documentElement.scrollWidth > innerWidth) beyond.push("the page");
             for (const plot of document.querySelectorAll(inside + " .js-plotly-plot")) {
                 const frame = plot.getBoundingClientRect();

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from desk import Lab, cut_off, keep_picture, open_window
+from desk import Lab, cut_off, eventually, keep_picture, open_window
 from playwright.sync_api import Locator, Page, expect
 
 from analysis.explore.answers import Answers
@@ -67,8 +67,19 @@ def move(panel: Locator, label: str, value: float) -> float:
     return float(panel.get_attribute("data-milliseconds"))
 
 
+def choose(panel: Locator, method: str) -> None:
+    """Until all is drawn for this method."""
+    drawn = panel.get_attribute("data-drawn")
+    panel.get_by_label("method", exact=True).select_option(label=method)
+    expect(panel).not_to_have_attribute("data-drawn", drawn)
+
+
 def check_numbers(panel: Locator, answers: Answers, coefficients: list[float]) -> None:
-    """What the panel shows against what Python computes."""
+    """What the panel shows against what Python computes, as soon as it is drawn."""
+    eventually(lambda: compare_numbers(panel, answers, coefficients))
+
+
+def compare_numbers(panel: Locator, answers: Answers, coefficients: list[float]) -> None:
     expected = answers.accuracies(coefficients)
     for task, accuracy in expected.items():
         assert number(panel, f"[data-accuracy='{task}']") == pytest.approx(accuracy, abs=1e-9)
@@ -82,7 +93,7 @@ def check_numbers(panel: Locator, answers: Answers, coefficients: list[float]) -
         name = load_suite("mini").task(task).classes[likely.argmax()]
         assert name in picture.text_content()
         assert float(picture.get_attribute("data-value")) == pytest.approx(likely.max().item(), abs=1e-6)
-    heights = panel.locator(".taujp-plot").first.evaluate("(plot) => plot.data[0].y")
+    heights = panel.locator(".taujp-plot").first.evaluate("(plot) => plot.data ? plot.data[0].y : []")
     assert heights == pytest.approx(list(expected), abs=1e-9)
 
 
@@ -117,7 +128,7 @@ def test_sliders_in_jupyterlab_give_what_python_computes(opened, explorer, capsy
 def test_buttons_and_methods(opened, explorer):
     panel = panel_of(opened.page)
     for place, method in enumerate(METHODS):
-        panel.get_by_label("method", exact=True).select_option(label=method)
+        choose(panel, method)
         answers = explorer.answers[place]
         for button, alpha in (("all at 1", [1.0, 1.0]), ("tuned", [answers.tuned] * 2)):
             panel.get_by_role("button", name=button).click()
@@ -127,7 +138,7 @@ def test_buttons_and_methods(opened, explorer):
 
 def test_python_is_told_where_the_sliders_are(opened):
     panel, page = panel_of(opened.page), opened.page
-    panel.get_by_label("method", exact=True).select_option(label="linear")
+    choose(panel, "linear")
     move(panel, "fashion", 0.7)
     move(panel, "street", -0.2)
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").last.click()

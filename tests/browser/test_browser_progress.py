@@ -8,9 +8,18 @@ import pytest
 pytest.importorskip("playwright")
 
 from desk import keep_picture, open_window
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 pytest_plugins = ["desk"]  # its fixtures, once for all files of this folder
+# A line is there for a moment: the page itself keeps what it shows, whenever it changes.
+KEEP = """() => {
+    window.kept = [];
+    new MutationObserver(() => {
+        for (const output of document.querySelectorAll(".jp-OutputArea-output"))
+            if (output.textContent.includes("image/s")) window.kept.push(output.textContent);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
 LINE = re.compile(r"street by standard, seed 0: +(\d+)%.* ([\d.]+[kM]?)/([\d.]+[kM]?) \[.*<.*image/s")
 
 
@@ -19,20 +28,16 @@ def test_a_training_shows_a_line_that_moves_and_goes(browser, lab):
     window = open_window(browser)
     page = window.page
     lab.open(window, notebook)
+    page.evaluate(KEEP)
     lab.run_all(window)
-    line = page.locator(".jp-OutputArea-output", has_text="image/s")
-    line.wait_for()
+    page.wait_for_function("() => window.kept.length")
     keep_picture(page, "jupyterlab-progress")
-    seen = []
-    while line.count():
-        text = line.first.text_content(timeout=1000) if line.count() else ""
-        if (found := LINE.search(text or "")) and found[1] not in seen:
-            seen.append(found[1])
-        page.wait_for_timeout(100)
+    page.locator(".jp-OutputArea-output", has_text="Validation accuracy on street went from").wait_for()
+    expect(page.locator(".jp-OutputArea-output", has_text="image/s")).to_have_count(0)
+    found = [LINE.search(text) for text in page.evaluate("() => window.kept")]
+    seen = list(dict.fromkeys(match[1] for match in found if match))
     assert len(seen) >= 2
     assert seen == sorted(seen, key=int)
-    page.locator(".jp-OutputArea-output", has_text="Validation accuracy on street went from").wait_for()
-    assert page.locator(".jp-OutputArea-output", has_text="image/s").count() == 0
 
     page.keyboard.press("Control+s")
     page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
