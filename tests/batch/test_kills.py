@@ -1,4 +1,4 @@
-"""Five kills over four trainings: each is done once, with the result of one that nobody disturbed."""
+"""Fifteen kills over four trainings: each is done once, with the result of one that nobody disturbed."""
 
 import json
 from types import SimpleNamespace
@@ -8,9 +8,9 @@ from kill_batches import Report, kill_batches, look
 
 def test_killed_processes_lose_nothing_and_do_nothing_twice(tmp_path):
     report = Report()
-    kill_batches(5, tmp_path, seed=0, report=report, tasks=1)
+    kill_batches(15, tmp_path, seed=0, report=report, tasks=1)
     assert report.wrong == []
-    assert sum(report.kills.values()) == 5
+    assert sum(report.kills.values()) == 15
     assert report.compared == 4 * report.grids > 0
 
 

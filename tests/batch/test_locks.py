@@ -16,10 +16,11 @@ pytest_plugins = ["batch_fixtures"]
 # Notes when it begins and ends, and how many others run meanwhile.
 ALONE = (
     "number: int = 0",
-    "import os, pathlib, time\nhome = pathlib.Path(os.environ['TAUJP_HOME'])\nmine = home / f'runs-{os.getpid()}'\nmine.touch()\n"
+    "import os, pathlib, psutil, time\nhome = pathlib.Path(os.environ['TAUJP_HOME'])\nmine = home / f'runs-{os.getpid()}'\nmine.touch()\n"
     "with (home / 'begun.txt').open('a') as file:\n    print(number, file=file)\n"
     "while not pathlib.Path(os.environ['GO']).exists():\n    time.sleep(0.02)",
-    "with (home / 'together.txt').open('a') as file:\n    print(len([*home.glob('runs-*')]), file=file)\nmine.unlink()\nprint(number**2)",
+    "others = [path for path in home.glob('runs-*') if psutil.pid_exists(int(path.name[5:]))]\n"
+    "with (home / 'together.txt').open('a') as file:\n    print(len(others), file=file)\nmine.unlink()\nprint(number**2)",
 )
 
 

@@ -1,9 +1,13 @@
 """One point: its notebook is there only if it came to its end; what is published of it names no folder."""
 
+import subprocess
+import threading
+
 import nbformat
 
+import analysis.batch.points
 from analysis.batch.command import main
-from analysis.batch.points import Point, finished_file, run_point
+from analysis.batch.points import Point, attempts_left, finished_file, run_point
 
 pytest_plugins = ["batch_fixtures"]
 
@@ -38,3 +42,23 @@ def test_finished_notebooks_go_where_the_study_wants_them(here, counting):
     copied = here.folder / "shown/here/counting.ipynb"
     (point,) = (here.home / "runs/grid/points").glob("*.ipynb")
     assert copied.read_bytes() == point.read_bytes()
+
+
+def test_what_a_worker_gives_back_when_it_ends_is_no_death(tmp_path, monkeypatch):
+    """Its kernel is killed, and nothing stays of the attempt; of one that fails, what it left."""
+    (tmp_path / "points").mkdir()
+    point = Point("one", "one.ipynb", {})
+
+    def killed(*arguments, **options):
+        raise RuntimeError("Kernel died")
+
+    monkeypatch.setattr(analysis.batch.points.papermill, "execute_notebook", killed)
+    outcome = run_point(str(tmp_path), point)
+    assert [path.name for path in attempts_left(tmp_path, "one")] == [outcome.left]
+    attempts_left(tmp_path, "one")[0].unlink()
+    with subprocess.Popen(["sleep", "600"]) as child:
+        monkeypatch.setattr(analysis.batch.points, "ENDING", threading.Event())
+        analysis.batch.points.dask_teardown(None)
+        assert child.wait(60) < 0
+    run_point(str(tmp_path), point)
+    assert attempts_left(tmp_path, "one") == []
