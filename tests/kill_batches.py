@@ -4,7 +4,7 @@
 
 A grid of 20 short trainings by two workers, whose driver, workers and kernels (in a step, and in the middle of writing
 a file) are killed until so many kills are made, with a new grid whenever one is through. Each grid must end with the
-results of one that nobody disturbed. CI makes 5 kills over four trainings.
+results of one that nobody disturbed. CI makes 15 kills over four trainings.
 """
 
 import argparse
@@ -60,14 +60,16 @@ def kill_batches(kills: int, folder: Path, seed: int, report: Report, tasks: int
         recipe = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
         grid = {"suites": ["mini"], "methods": METHODS, "tasks": list(TASKS[:tasks]), "recipe": recipe}
         study = place.study("grid", **grid)
+        began = time.monotonic()
         whole = place.driver(study, "--workers", "2")
         whole.join()
+        seconds = min(10.0, time.monotonic() - began)  # within which a kill comes
         expected = {run.name: outcome(run) for run in runs_of(place)}
         if whole.exitcode or len(expected) != len(METHODS) * tasks:
             raise RuntimeError(f"the undisturbed study did not get done: {place.said()}")
         while sum(report.kills.values()) < kills:
             shutil.rmtree(place.home)
-            disturb(place, study, kills, chance, report)
+            disturb(place, study, kills, seconds, chance, report)
             report.grids += 1
             found = {run.name: outcome(run) for run in runs_of(place)}
             for name, of in expected.items():
@@ -77,14 +79,14 @@ def kill_batches(kills: int, folder: Path, seed: int, report: Report, tasks: int
             report.resumptions += sum(len(read_json(run / "record.json")["resumed_at"]) for run in runs_of(place))
 
 
-def disturb(place: Place, study: Path, kills: int, chance: random.Random, report: Report) -> None:
+def disturb(place: Place, study: Path, kills: int, seconds: float, chance: random.Random, report: Report) -> None:
     """One grid to its end. What is finished must stay as it is: no file vanishes, is written again, or half written."""
     seen: dict[Path, int] = {}
     while True:
         driver = place.driver(study, "--workers", "2")
         while driver.exitcode is None and sum(report.kills.values()) < kills:
             target = chance.choice(TARGETS)
-            if killed := kill(target, place, driver, chance):
+            if killed := kill(target, place, driver, seconds, chance):
                 report.kills[killed] += 1
                 say(
                     f"{sum(report.kills.values())} of {kills} kills, {len(seen)} files finished in grid {report.grids + 1}"
@@ -99,14 +101,14 @@ def disturb(place: Place, study: Path, kills: int, chance: random.Random, report
             return
 
 
-def kill(target: str, place: Place, driver, chance: random.Random) -> str:
+def kill(target: str, place: Place, driver, seconds: float, chance: random.Random) -> str:
     """The target that was killed; empty if there was none to be met within some seconds."""
     if target == "driver":
-        driver.join(chance.uniform(0, 10))
+        driver.join(chance.uniform(0, seconds))
         driver.kill()
         driver.join()
         return target if driver.exitcode == -9 else ""
-    end = time.monotonic() + chance.uniform(0, 3)
+    end = time.monotonic() + chance.uniform(0, 0.3 * seconds)
     while time.monotonic() < end and driver.exitcode is None:
         time.sleep(0.02)
     victims, end = [], time.monotonic() + 10
