@@ -4,8 +4,8 @@ A point that fills a worker's memory dies with it, without a word, and so does o
 the two it was nobody knows, so that deaths are counted: those in a row in which a training came no further than before.
 The count is a file of the study, for the driver may be what dies.
 
-How many are too many? Dask gives a task up at the fourth worker, Spark at the fourth attempt, Slurm and Kubernetes at the
-sixth; these tasks take minutes. A point may take hours on machines that are preempted: if every second attempt of a
+How many are too many? Dask gives a task up at the fourth worker, Spark at the fourth attempt, Slurm holds a job after five
+requeues, a Kubernetes Job fails after six retries. A point may take hours on machines that are preempted: if every second attempt of a
 notebook meets a preemption, ten in a row are met once in a thousand notebooks, and four in sixteen.
 """
 
