@@ -249,7 +249,7 @@ def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
     assert main([str(study), "--workers", "1"]) == 0
 
     said = capsys.readouterr().out
-    assert said.count("moved to") == 2
+    assert said.count("moved to") == 3
     assert {run: TaskVector.load(run / "vector.safetensors").digest() for run in (signs, uci)} == vectors
     after = {path.name: path.stat().st_ino for path in (folder / "points").glob("*.ipynb")}
     assert [name for name in inodes if after[name] == inodes[name]] == [f"mini-uci-{uci.name}.ipynb"]
