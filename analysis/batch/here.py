@@ -4,9 +4,7 @@ import queue
 import threading
 from pathlib import Path
 
-import psutil
-
-from .points import Outcome, Point, run_point
+from .points import Outcome, Point, kill_kernels, run_point
 
 
 class Here:
@@ -33,8 +31,6 @@ class Here:
 
     def close(self) -> None:
         """Of a point that still runs the kernel ends here: its training goes on from its last saved state."""
-        for child in psutil.Process().children():
-            if "ipykernel_launcher" in child.cmdline():
-                child.kill()
+        kill_kernels()
         if self.thread.ident:
             self.thread.join(10)  # until the attempt has noticed, and writes nothing any more

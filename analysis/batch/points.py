@@ -30,6 +30,7 @@ from .locks import give_back, is_taken, take
 
 UNFINISHED = ".part.ipynb"
 ENDING = threading.Event()  # this worker is: what it runs is given back
+KERNELS: list[psutil.Process] = []  # begun by this process
 QUIET = ["--IPKernelApp.log_level=ERROR"]  # a kernel warns of its loopback connection each time
 
 
@@ -133,6 +134,7 @@ def kernel_with(lock: int) -> type[AsyncKernelManager]:
     class Kernel(AsyncKernelManager):
         async def start_kernel(self, **options) -> None:
             await super().start_kernel(pass_fds=(lock,), **options)
+            KERNELS[:] = [psutil.Process(self.provisioner.pid)]
 
     return Kernel
 
@@ -141,9 +143,14 @@ def dask_teardown(worker: object) -> None:
     """Dask calls this when a worker ends, because it was told to or its driver is gone. It does not wait for hours until
     its notebook is through: whoever comes next goes on, from the last saved state of a training."""
     ENDING.set()
-    for child in psutil.Process().children(recursive=True):
+    kill_kernels()
+
+
+def kill_kernels() -> None:
+    for kernel in KERNELS:
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
+            for process in [*kernel.children(recursive=True), kernel]:
+                process.kill()
 
 
 def sentence(error: Exception) -> str:

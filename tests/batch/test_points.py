@@ -4,6 +4,7 @@ import subprocess
 import threading
 
 import nbformat
+import psutil
 
 import analysis.batch.points
 from analysis.batch.command import main
@@ -58,6 +59,7 @@ def test_what_a_worker_gives_back_when_it_ends_is_no_death(tmp_path, monkeypatch
     attempts_left(tmp_path, "one")[0].unlink()
     with subprocess.Popen(["sleep", "600"]) as child:
         monkeypatch.setattr(analysis.batch.points, "ENDING", threading.Event())
+        monkeypatch.setattr(analysis.batch.points, "KERNELS", [psutil.Process(child.pid)])
         analysis.batch.points.dask_teardown(None)
         assert child.wait(60) < 0
     run_point(str(tmp_path), point)
