@@ -26,8 +26,8 @@ from typing import get_args
 
 import yaml
 
-from taujp_core.checks import one_of
-from taujp_core.entries import check_keys, check_name
+from taujp_core.checks import check_keys, one_of
+from taujp_core.entries import check_name
 from taujp_core.methods import find_method
 from taujp_core.suite_files import suite_files
 from taujp_core.suites import load_suite
