@@ -231,7 +231,7 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys):
+def test_damaged_files_are_set_aside_and_done_again(here, counting, capsys, mini):
     """A record, the plan and a notebook; what is not damaged is not touched."""
     recipe = {"steps": 1, "batch_size": 4}
     grid = {"suites": ["mini"], "methods": ["linear"], "tasks": ["uci", "signs"], "recipe": recipe}
