@@ -74,14 +74,14 @@ notebooks: $(STAMP)
 STUDIES := mini-pretraining mini-cause mini-tables mini-analogy mini-disentanglement mini-continual mini-published \
     mini-merge mini-arena mini-calibration mini-invariance mini-invariant-vectors
 results: $(STAMP)
-	for study in $(STUDIES); do $(BIN)/python -m analysis.batch notebooks/experiments/$$study.yaml || exit 1; done
+	for study in $(STUDIES); do $(BIN)/python -m analysis.studies notebooks/experiments/$$study.yaml || exit 1; done
 	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe
 
 # A study: its trainings, then the notebooks that read them, by all cores or GPUs; docs/batch.md. A second call goes on
 # where the first was stopped.
 STUDY ?= notebooks/experiments/mini-tables.yaml
 batch: $(STAMP)
-	$(BIN)/python -m analysis.batch $(STUDY)
+	$(BIN)/python -m analysis.studies $(STUDY)
 
 # The paper's tables for CLIP ViT-B/32 (MODEL=b32), B/16 (b16) or L/14 (l14): data, training, addition, negation,
 # report. A second call goes on where the first was stopped. RECIPE='precision: tf32' is faster on an NVIDIA GPU.

@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.models import Clip, zero_shot_head
-from taujp_core.runs import Run
-from taujp_core.suites import Suite, Task
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
+from taujp_core.tasks import Task
+from taujp_core.training.run_store import Run
 
-from .batches import by_method_and_seed, penalised_and_rivals
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
 from .images import first_images
 from .products import edited_source, measure_products
+from .trainings import by_method_and_seed, penalised_and_rivals
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
-from taujp_core.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.models import Clip, logits
 from taujp_core.parameters import Parameters, flat, named
+from taujp_core.products.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_theta0
 

@@ -16,24 +16,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from taujp_core.config import RunConfig
 from taujp_core.datasets import load_split
 from taujp_core.files import from_home, is_there
-from taujp_core.finetune import descend, mean_gradient
-from taujp_core.memory import to_device
 from taujp_core.methods import Batch, application, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of, zeros_like
-from taujp_core.precision import precision
+from taujp_core.products.memory import to_device
+from taujp_core.products.precision import precision
 from taujp_core.progress import Progress
 from taujp_core.provenance import provenance
-from taujp_core.runs import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
-from taujp_core.step_images import step_batches
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
-from taujp_core.training_state import is_due, restore_state, save_state
+from taujp_core.training.config import RunConfig
+from taujp_core.training.finetune import descend, mean_gradient
+from taujp_core.training.run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
+from taujp_core.training.state import is_due, restore_state, save_state
+from taujp_core.training.step_images import step_batches
 
-from .batches import run_configs
+from .trainings import run_configs
 
 
 def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> TaskVector:

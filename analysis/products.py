@@ -15,10 +15,10 @@ from torch.utils.data import TensorDataset
 from taujp_core.checks import check_images
 from taujp_core.datasets.pictures import Pictures, in_order
 from taujp_core.evaluation import check_finite, features
-from taujp_core.jacobian import jacobian_products, product_norms
-from taujp_core.memory import memory_budget, to_device
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import device_of
+from taujp_core.products.jacobian import jacobian_products, product_norms
+from taujp_core.products.memory import memory_budget, to_device
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, check_theta0, edited
 

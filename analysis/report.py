@@ -95,7 +95,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def trainings_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Of `analysis.batch.collect`: trainings of each suite and method, and their means; seconds in all."""
+    """Of `analysis.studies.collect`: trainings of each suite and method, and their means; seconds in all."""
     groups = runs.groupby(["suite", "method"], sort=False)
     means = groups[["zero_shot", "accuracy", "tau_norm", "seconds", "images_per_second"]].mean()
     return means.assign(trainings=groups.size(), seconds_in_all=groups.seconds.sum())

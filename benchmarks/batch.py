@@ -26,13 +26,13 @@ import psutil
 from distributed import Worker
 from jupyter_client.manager import start_new_kernel
 
-import analysis.batch.cluster
-from analysis.batch.cluster import LOOPBACK, Cluster
-from analysis.batch.command import work
-from analysis.batch.driver import finished
-from analysis.batch.page import Page
-from analysis.batch.points import Outcome, Point, finished_file, run_point
-from analysis.batch.study import Study
+import analysis.studies.cluster
+from analysis.studies.cluster import LOOPBACK, Cluster
+from analysis.studies.command import work
+from analysis.studies.driver import finished
+from analysis.studies.point import Outcome, Point, finished_file, run_point
+from analysis.studies.status_page import Page
+from analysis.studies.study import Study
 from taujp_core.files import write_json
 from taujp_core.provenance import provenance
 
@@ -83,7 +83,7 @@ def many(folder: Path, count: int, function, workers: int) -> dict:
     """Points of one kind by Dask: seconds from the first to the last, without the start of the workers, and memory; and the
     processor time of this process, which other work on the machine hardly touches."""
     (folder / "points").mkdir(parents=True)
-    analysis.batch.cluster.run_point = function
+    analysis.studies.cluster.run_point = function
     points = [Point(f"point-{number}", "", {"number": number}) for number in range(count)]
     processes = function is nothing
     cluster = Cluster(folder, [{}] * workers if processes else [], LOOPBACK, None)
@@ -110,7 +110,7 @@ async def threads(address: str, workers: int) -> None:
 def trainings(folder: Path, workers: int) -> dict:
     (folder / "smoke.yaml").write_text(SMOKE)
     environment = {**os.environ, "TAUJP_HOME": str(folder / f"home-{time.monotonic_ns()}"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "analysis.batch", str(folder / "smoke.yaml"), "--workers", str(workers)]
+    command = [sys.executable, "-m", "analysis.studies", str(folder / "smoke.yaml"), "--workers", str(workers)]
     began = time.perf_counter()
     subprocess.run(command, env=environment, check=True, capture_output=True)
     return {"trainings": 16, "workers": workers, "seconds": time.perf_counter() - began}

@@ -1,4 +1,4 @@
-"""Races: the Jacobian products of taujp_core.jacobian against what the field's code does.
+"""Races: the Jacobian products of taujp_core.products.jacobian against what the field's code does.
 
     python benchmarks/jacobian.py --json FILE         all races, about 9 minutes on two cores, 3 on a large GPU
     python benchmarks/jacobian.py --quick             fewer rounds, and no curve of ViT-B-32: below 2 minutes
@@ -32,11 +32,11 @@ from analysis.coefficients import COEFFICIENTS, predictions
 from analysis.products import Products
 from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
-from taujp_core.jacobian import jacobian_products
 from taujp_core.methods import METHODS, Batch
 from taujp_core.models import Clip, load_clip, logits
 from taujp_core.parameters import Parameters, device_of
-from taujp_core.precision import precision
+from taujp_core.products.jacobian import jacobian_products
+from taujp_core.products.precision import precision
 from taujp_core.provenance import provenance
 
 VECTORS = 8

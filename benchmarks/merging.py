@@ -22,14 +22,14 @@ import pandas as pd
 import torch
 from torch.func import functional_call
 
-from analysis.batches import train_all
 from analysis.images import first_images, unlabelled
-from analysis.merging.kept import KeptProducts
+from analysis.merging.kept_products import KeptProducts
 from analysis.merging.matching import Matching, held_out
 from analysis.merging.merge import HELD_MOST, HELD_OUT, ITERATIONS, line_search
 from analysis.merging.preconditioner import Preconditioner, measure_preconditioner
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
+from analysis.trainings import train_all
 from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, load_clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of

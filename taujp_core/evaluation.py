@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .checks import check_images
-from .jacobian import jacobian_products
-from .memory import to_device
 from .models import Clip, logits
 from .parameters import Parameters, added, device_of
+from .products.jacobian import jacobian_products
+from .products.memory import to_device
 
 # Images at once: on one core, the small CLIP took 1.3 times as long with 500 as with 125, for they left its caches.
 ON_CPU, ON_GPU = 125, 500

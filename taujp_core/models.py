@@ -19,7 +19,7 @@ from .files import fingerprint
 from .parameters import Parameters
 from .progress import Progress, quiet_downloads
 
-ASSETS = Path(str(files("taujp_core"))) / "assets"
+ASSETS = Path(str(files("taujp_core"))) / "mini" / "assets"
 CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
 
 

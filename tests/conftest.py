@@ -7,8 +7,7 @@ import torchvision.datasets  # noqa: F401
 from jaxtyping import install_import_hook
 
 with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):
-    import taujp_core.finetune
-    import taujp_core.pretrain  # noqa: F401
+    pass
 
 import copy
 import os

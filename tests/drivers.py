@@ -20,8 +20,8 @@ from quick_kernels import serve, write_kernel
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
-    "analysis.batch.command", "analysis.batch.cluster", "analysis.door", "analysis.figures", "analysis.notebook",
-    "analysis.batch.worker", "ipykernel.kernelapp",
+    "analysis.studies.command", "analysis.studies.cluster", "analysis.door", "analysis.figures", "analysis.notebook",
+    "analysis.studies.worker", "ipykernel.kernelapp",
 ]  # fmt: skip
 
 
@@ -87,12 +87,12 @@ def drive(arguments: list[str], environment: dict[str, str], said: str) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     import dask
 
-    from analysis.batch import cluster
-    from analysis.batch.command import main
+    from analysis.studies import cluster
+    from analysis.studies.command import main
 
     dask.config.refresh()  # it was imported by the process that forks, which does not see this environment
     if socket := environment.get("QUICK_WORKERS"):
-        line = cluster.worker_line  # which begins with: python -m analysis.batch.worker
+        line = cluster.worker_line  # which begins with: python -m analysis.studies.worker
         launcher = [sys.executable, "-I", "-S", LAUNCHER, "null", socket, "worker"]
         cluster.worker_line = lambda *of: [*launcher, *line(*of)[3:]]
     sys.exit(main(arguments))

@@ -33,7 +33,7 @@ METHODS = ["standard", "linear", "taujp-strict", "taujp-efficient"]
 # A state is saved after each step, and a file takes long to write, so that steps and writes can be met.
 STARTUP = """
 import os, time
-import taujp_core.training_state as training_state
+import taujp_core.training.state as training_state
 training_state.SAVE_SECONDS, training_state.SAVE_SHARE = 0.0, 1.0
 fsync = os.fsync
 os.fsync = lambda file: (time.sleep(0.05), fsync(file))

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-import taujp_core.training_state as training_state
-from taujp_core.config import run_config
-from taujp_core.finetune import finetune
+import taujp_core.training.state as training_state
 from taujp_core.models import load_clip
-from taujp_core.runs import Run, snapshot_file
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import Run, snapshot_file
 
 SNAPSHOTS = (3, 7)
 CASES = {
@@ -79,7 +79,7 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
     """Cases in turn, each killed until it is through, until so many kills have been made."""
     moments, report = random.Random(seed), Report()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["taujp_core.finetune"])  # torch is imported once
+    context.set_forkserver_preload(["taujp_core.training.finetune"])  # torch is imported once
     cases = [(method, started) for started in (False, True) for method in CASES]
     expected: dict[tuple, tuple[dict, float]] = {}
     while report.kills < kills:

@@ -58,7 +58,7 @@ def serve(path: str, modules: Sequence[str] = ()) -> None:
             parent = asked["environment"]["JPY_PARENT_PID"]
             IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={parent}"])
         elif kind == "worker":
-            from analysis.batch import worker
+            from analysis.studies import worker
 
             worker.main(arguments)
         else:

@@ -18,16 +18,16 @@ import torch
 from jaxtyping import Float
 
 from taujp_core.checks import one_of
-from taujp_core.jacobian import product_norms
 from taujp_core.models import Clip, zero_shot_head
-from taujp_core.runs import Run
+from taujp_core.products.jacobian import product_norms
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
+from taujp_core.training.run_store import Run
 
-from ..batches import by_method_and_seed
 from ..coefficients import best_scalar, scores
 from ..images import first_images
 from ..products import edited_source, measure_products
+from ..trainings import by_method_and_seed
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 # Coefficients of the vectors of other, source, source_other and target.

@@ -17,15 +17,16 @@ from torch.utils.data import TensorDataset
 from taujp_core.datasets.pictures import Pictures
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.progress import Progress
-from taujp_core.runs import Run
-from taujp_core.suites import Suite, Task
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
+from taujp_core.tasks import Task
+from taujp_core.training.run_store import Run
 
 from ..addition import tuned_coefficient
-from ..batches import by_method_and_seed
 from ..images import first_images
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
+from ..trainings import by_method_and_seed
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 EXPERT, ONE_SHOT, TUNED = "expert", "one-shot", "tuned"  # models

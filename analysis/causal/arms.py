@@ -20,18 +20,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from taujp_core.config import RunConfig, run_config
-from taujp_core.finetune import finetune
 from taujp_core.models import Clip
 from taujp_core.parameters import Parameters, flat
-from taujp_core.runs import Run, snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import Run, snapshot_file
 
-from ..batches import by_method_and_seed
 from ..images import unlabelled
 from ..interference import edit_direction, placebo_direction
 from ..pairs import measure_source
+from ..trainings import by_method_and_seed
 
 UNTREATED_METHOD = "linear"  # the method of the vectors that the arms dose, onset and scale start from
 DOSES = (1.0, 0.5, 0.0, -0.5, -1.0)  # c: 1 takes the effect on t away as far as the solve can, -1 doubles it

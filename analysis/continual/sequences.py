@@ -26,14 +26,14 @@ import torch
 from jaxtyping import Float
 
 from taujp_core.checks import one_of
-from taujp_core.config import RunConfig, run_config
 from taujp_core.datasets import load_split
-from taujp_core.finetune import finetune
 from taujp_core.models import Clip, fingerprint, zero_shot_head
 from taujp_core.progress import doing
-from taujp_core.runs import Run
 from taujp_core.suites import Suite, as_suite
 from taujp_core.task_vectors import TaskVector, edited, total
+from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import Run
 
 from ..coefficients import scores
 from ..products import edited_source, forward_source

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from taujp_core.checks import one_of
-from taujp_core.config import FIELDS
 from taujp_core.methods import METHODS
 from taujp_core.suites import Suite, load_suite
+from taujp_core.training.config import FIELDS
 
 from ..paths import check_readable, check_writable
 from .plans import check_plan

@@ -6,21 +6,19 @@ A notebook is known by a parameter that only notebooks of its kind have.
 import torch
 
 from taujp_core.checks import one_of
-from taujp_core.config import RunConfig, run_config
-from taujp_core.finetune import check_snapshots
-from taujp_core.memory import graph_bytes, total_memory
+from taujp_core.mini.pretrain import PretrainConfig
 from taujp_core.models import Clip, check_texts, load_clip
 from taujp_core.parameters import device_of
-from taujp_core.precision import check_precision
-from taujp_core.pretrain import PretrainConfig
-from taujp_core.runs import is_finished, run_folder
-from taujp_core.step_images import penalty_images
+from taujp_core.products.memory import graph_bytes, total_memory
+from taujp_core.products.precision import check_precision
 from taujp_core.suites import Suite, load_suite
-from taujp_core.training_state import read_progress
+from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.finetune import check_snapshots
+from taujp_core.training.run_store import is_finished, run_folder
+from taujp_core.training.state import read_progress
+from taujp_core.training.step_images import penalty_images
 
 from ..analogy.quadruples import named_quadruples, tasks_of
-from ..batch.records import PLAN
-from ..batches import run_configs
 from ..causal.arms import onset_configs
 from ..continual.sequences import arrival_orders, sequence_configs
 from ..explore.gather import check_linearised
@@ -31,6 +29,8 @@ from ..invariant_vectors.trained import PARTNER
 from ..invariant_vectors.trained import plan as plan_coloured
 from ..paths import check_readable, in_project
 from ..report import TABLES, load_summary
+from ..studies.records import PLAN
+from ..trainings import run_configs
 
 
 def check_plan(suite: Suite | None, values: dict) -> None:

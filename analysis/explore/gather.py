@@ -9,18 +9,19 @@ import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
-from taujp_core.config import RunConfig
 from taujp_core.methods import METHODS, application, find_method
 from taujp_core.models import Clip, zero_shot_head
-from taujp_core.runs import is_finished, run_folder
-from taujp_core.suites import Suite, Task
+from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.tasks import Task
+from taujp_core.training.config import RunConfig
+from taujp_core.training.run_store import is_finished, run_folder
 
 from ..addition import tuned_coefficient
-from ..batches import run_configs, train_all
 from ..coefficients import COEFFICIENTS, per_task_coefficients, scores
 from ..images import first_images
 from ..products import measure_products
+from ..trainings import run_configs, train_all
 from .answers import Answers, project
 
 PICTURES = 8  # that change their minds, a method

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taujp_core.config import RunConfig, run_config
-from taujp_core.finetune import finetune
 from taujp_core.methods import application
 from taujp_core.models import Clip
-from taujp_core.runs import snapshot_file
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import snapshot_file
 
 ERM = {"encoder": "erm", "linearised": "erm-linear"}
 PARTNER = {"encoder": "standard", "linearised": "linear"}  # which trains the other tasks' vectors

@@ -25,14 +25,14 @@ from taujp_core.files import read_json, write_json
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
-from taujp_core.runs import Run
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
+from taujp_core.training.run_store import Run
 
-from ..batches import by_method_and_seed
 from ..coefficients import best_scalar, scores
 from ..images import first_images, unlabelled
 from ..products import edited_source
+from ..trainings import by_method_and_seed
 from .merge import ROUNDS, merge
 from .rivals import RIVALS, Evidence, find_rival, rivals_table
 

@@ -14,12 +14,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from taujp_core.evaluation import features
-from taujp_core.jacobian import jacobian_products
 from taujp_core.models import Clip
 from taujp_core.optimisation import batch_indices
 from taujp_core.parameters import Parameters, added
+from taujp_core.products.jacobian import jacobian_products
 
-from .kept import KeptProducts
+from .kept_products import KeptProducts
 from .solve import Residuals
 
 

@@ -24,7 +24,7 @@ from taujp_core.models import Clip, fingerprint
 from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
-from taujp_core.training_state import read_state, state_digest
+from taujp_core.training.state import read_state, state_digest
 
 from .matching import Matching, held_out
 from .preconditioner import measure_preconditioner

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from taujp_core.parameters import Parameters
 
-from .kept import KeptProducts
+from .kept_products import KeptProducts
 
 SAMPLES = 8  # at most: on ViT-B/32 the second moments of one take longer than the products of an image
 DAMPING = 0.3  # of each factor, in units of its mean eigenvalue; for both together DAMPING²

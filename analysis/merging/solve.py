@@ -16,7 +16,7 @@ from torch import Tensor
 
 from taujp_core.parameters import Parameters, flat, named, zeros_like
 
-from .kept import KeptProducts
+from .kept_products import KeptProducts
 from .preconditioner import Preconditioner
 
 RHOS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

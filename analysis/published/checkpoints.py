@@ -16,13 +16,13 @@ import torch
 
 from taujp_core.checkpoints import save_hugging_face, save_open_clip
 from taujp_core.checks import one_of
-from taujp_core.config import run_config
 from taujp_core.files import write_atomically
-from taujp_core.finetune import finetune
 from taujp_core.models import Clip
-from taujp_core.runs import Run
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import Run
 
 from ..interference import OUTCOMES
 from ..pairs import APPLICATIONS, measure_source

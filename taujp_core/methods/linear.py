@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..evaluation import cross_entropy
-from ..jacobian import linearised_gradient
 from ..models import Clip
 from ..parameters import Parameters
+from ..products.jacobian import linearised_gradient
 from .method import Batch, Method, no_penalty
 
 

@@ -14,9 +14,9 @@ from torch.func import functional_call
 
 from ..invariance import Environment, Objective, Step
 from ..invariance.objective import invariance_penalty, losses
-from ..jacobian import full_precision, linearised_gradient
 from ..models import Clip, logits
 from ..parameters import Parameters, added, leaves
+from ..products.jacobian import full_precision, linearised_gradient
 from .method import Batch, Method, Parameter
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from ..evaluation import cross_entropy
-from ..jacobian import full_precision
 from ..models import Clip
 from ..parameters import Parameters, added, leaves
+from ..products.jacobian import full_precision
 from .method import Batch, Method, no_penalty
 
 

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..evaluation import cross_entropy
-from ..jacobian import linearised_gradient, product_norms
 from ..models import Clip
 from ..parameters import Parameters
+from ..products.jacobian import linearised_gradient, product_norms
 from .linear import gradient as linear_gradient
 from .method import Batch, Method, Parameter
 

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from drivers import until
 
-import analysis.batch.workers
-from analysis.batch.cluster import is_loopback
-from analysis.batch.command import main
-from analysis.batch.study import Study
-from analysis.batch.workers import local_workers, slurm_script, worker_line
+import analysis.studies.workers
+from analysis.studies.cluster import is_loopback
+from analysis.studies.command import main
+from analysis.studies.study import Study
+from analysis.studies.workers import local_workers, slurm_script, worker_line
 
 pytest_plugins = ["batch_fixtures"]
 
@@ -120,11 +120,11 @@ MINI = Study("grid", "What?", suites=["mini"], methods=["linear"], tasks=["uci"]
 
 
 def test_a_worker_a_visible_gpu(monkeypatch):
-    monkeypatch.setattr(analysis.batch.workers.torch.cuda, "device_count", lambda: 3)
-    monkeypatch.setattr(analysis.batch.workers, "usable_cores", lambda: 12)
+    monkeypatch.setattr(analysis.studies.workers.torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(analysis.studies.workers, "usable_cores", lambda: 12)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(analysis.batch.workers, "training_bytes", lambda study: 1)
+    monkeypatch.setattr(analysis.studies.workers, "training_bytes", lambda study: 1)
     assert local_workers(MINI, None) == [{"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": k} for k in "012"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,GPU-ab,5")
     assert [worker["CUDA_VISIBLE_DEVICES"] for worker in local_workers(MINI, None)] == ["7", "GPU-ab", "5"]
@@ -132,31 +132,31 @@ def test_a_worker_a_visible_gpu(monkeypatch):
 
 
 def test_without_a_gpu_as_many_as_cores_and_memory_allow(monkeypatch):
-    monkeypatch.setattr(analysis.batch.workers.torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(analysis.batch.workers, "usable_cores", lambda: 8)
+    monkeypatch.setattr(analysis.studies.workers.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(analysis.studies.workers, "usable_cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    one = analysis.batch.workers.training_bytes(MINI)
+    one = analysis.studies.workers.training_bytes(MINI)
     memory = lambda bytes: lambda: type("Memory", (), {"available": bytes})  # noqa: E731
-    monkeypatch.setattr(analysis.batch.workers.psutil, "virtual_memory", memory(100 * one))
+    monkeypatch.setattr(analysis.studies.workers.psutil, "virtual_memory", memory(100 * one))
     assert local_workers(MINI, None) == [{"OMP_NUM_THREADS": "1"}] * 8
-    monkeypatch.setattr(analysis.batch.workers.psutil, "virtual_memory", memory(2 * one))
+    monkeypatch.setattr(analysis.studies.workers.psutil, "virtual_memory", memory(2 * one))
     assert local_workers(MINI, None) == [{"OMP_NUM_THREADS": "4"}] * 2
-    monkeypatch.setattr(analysis.batch.workers.psutil, "virtual_memory", memory(one // 2))
+    monkeypatch.setattr(analysis.studies.workers.psutil, "virtual_memory", memory(one // 2))
     assert len(local_workers(MINI, None)) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert local_workers(MINI, 2) == [{}, {}]
 
 
 def test_a_larger_batch_takes_more_memory():
-    bytes_of = analysis.batch.workers.training_bytes
+    bytes_of = analysis.studies.workers.training_bytes
     large = Study("grid", "What?", suites=["mini"], methods=["linear"], tasks=["uci"], recipe={"batch_size": 512})
-    assert bytes_of(large) > bytes_of(MINI) > analysis.batch.workers.KERNEL_BYTES
+    assert bytes_of(large) > bytes_of(MINI) > analysis.studies.workers.KERNEL_BYTES
 
 
 def test_without_the_engine_one_worker_needs_none_and_several_say_what_is_missing(here, counting, monkeypatch, capsys):
-    find = analysis.batch.command.importlib.util.find_spec
+    find = analysis.studies.command.importlib.util.find_spec
     monkeypatch.setattr(
-        analysis.batch.command.importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name)
+        analysis.studies.command.importlib.util, "find_spec", lambda name: None if name == "distributed" else find(name)
     )
     study = here.study("grid", notebooks=counting(1, 2))
     assert main([str(study), "--workers", "2"]) == 2

@@ -10,19 +10,19 @@ import nbformat
 import pytest
 from conftest import tiny_clip
 
-import analysis.batch.here
-import analysis.batch.plan
-import taujp_core.finetune
-import taujp_core.training_state
-from analysis.batch import collect
-from analysis.batch.command import main
-from analysis.batch.damage import DAMAGED, check_notebook, set_damaged_aside
-from analysis.batch.points import Outcome, Point, finished_file, lock_file
-from taujp_core.config import run_config
+import analysis.studies.in_process
+import analysis.studies.plan
+import taujp_core.training.finetune
+import taujp_core.training.state
+from analysis.studies import collect
+from analysis.studies.command import main
+from analysis.studies.damage import DAMAGED, check_notebook, set_damaged_aside
+from analysis.studies.point import Outcome, Point, finished_file, lock_file
 from taujp_core.files import write_json
 from taujp_core.models import load_clip
-from taujp_core.runs import only_process
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import only_process
 
 pytest_plugins = ["batch_fixtures"]
 TASKS = ["uci", "signs"]
@@ -40,7 +40,9 @@ def trained(point: Point) -> None:
     config = run_config(
         "mini", parameters["task"], parameters["method"], tasks=parameters["known"], **parameters["recipe"]
     )
-    taujp_core.finetune.finetune(config, Path(point.run).parents[2], analysis.batch.plan.theta0_of("mini", None))
+    taujp_core.training.finetune.finetune(
+        config, Path(point.run).parents[2], analysis.studies.plan.theta0_of("mini", None)
+    )
 
 
 def run_at_once(folder: str, point: Point) -> Outcome:
@@ -68,7 +70,7 @@ def network():
     """A small one in the place of mini's."""
     clip = tiny_clip(load_clip("mini", device="cpu"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(analysis.batch.plan, "theta0_of", lambda model, pretrained: clip)
+        patched.setattr(analysis.studies.plan, "theta0_of", lambda model, pretrained: clip)
         yield
 
 
@@ -79,7 +81,7 @@ def whole(network, tmp_path_factory):
     place = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TAUJP_HOME", str(place / "home"))
-        patched.setattr(analysis.batch.here, "run_point", run_at_once)
+        patched.setattr(analysis.studies.in_process, "run_point", run_at_once)
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
         nbformat.write(notebook, place / "own.ipynb")
         content = {
@@ -93,9 +95,9 @@ def whole(network, tmp_path_factory):
         signs = Point(**next(point for point in plan if "signs" in point["key"]))
         shutil.rmtree(signs.run)
         finished_file(folder, signs.key).unlink()
-        patched.setattr(taujp_core.training_state, "SAVE_SECONDS", 0.0)
-        patched.setattr(taujp_core.training_state, "SAVE_SHARE", 1.0)
-        patched.setattr(taujp_core.finetune, "finish", stopped)
+        patched.setattr(taujp_core.training.state, "SAVE_SECONDS", 0.0)
+        patched.setattr(taujp_core.training.state, "SAVE_SHARE", 1.0)
+        patched.setattr(taujp_core.training.finetune, "finish", stopped)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 trained(signs)
@@ -156,7 +158,7 @@ def unrepaired(whole, tmp_path, monkeypatch, capsys, name: str, how: str, chance
     place = tmp_path / f"{chance.random()}"
     shutil.copytree(pristine, place, copy_function=shutil.copy2)
     monkeypatch.setenv("TAUJP_HOME", str(place / "home"))
-    monkeypatch.setattr(analysis.batch.here, "run_point", run_at_once)
+    monkeypatch.setattr(analysis.studies.in_process, "run_point", run_at_once)
     plan = place / "home/runs/grid/plan.json"  # whose runs are in the other place
     plan.write_text(plan.read_text().replace(str(pristine), str(place)))
     damage(place / name, how, chance)

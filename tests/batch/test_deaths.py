@@ -8,12 +8,10 @@ from drivers import until
 from test_driver import Told, driven, point
 from test_faults import begun, finished
 
-from analysis.batch.deaths import DEATHS, deaths_of, earlier_deaths, note_death
-from analysis.batch.driver import count_earlier_deaths, drive
-from analysis.batch.driver import finished as tally_of
-from analysis.batch.line import described
-from analysis.batch.page import Page
-from analysis.batch.points import (
+from analysis.studies.deaths import DEATHS, deaths_of, earlier_deaths, note_death
+from analysis.studies.driver import count_earlier_deaths, drive
+from analysis.studies.driver import finished as tally_of
+from analysis.studies.point import (
     Outcome,
     attempts_left,
     failed_files,
@@ -21,7 +19,9 @@ from analysis.batch.points import (
     forget_attempts,
     remove_unfinished,
 )
-from analysis.batch.study import Study
+from analysis.studies.status_line import described
+from analysis.studies.status_page import Page
+from analysis.studies.study import Study
 
 pytest_plugins = ["batch_fixtures"]
 # The worker, or the driver where that is the worker, dies as long as the file `left` has lines.

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.batch.driver import RETRIES, Tally, drive, finished
-from analysis.batch.line import described, duration
-from analysis.batch.page import Page
-from analysis.batch.points import Outcome, Point, failed_files, finished_file
-from analysis.batch.shared import take_over
-from analysis.batch.study import Study
+from analysis.studies.driver import RETRIES, Tally, drive, finished
+from analysis.studies.point import Outcome, Point, failed_files, finished_file
+from analysis.studies.shared_trainings import take_over
+from analysis.studies.status_line import described, duration
+from analysis.studies.status_page import Page
+from analysis.studies.study import Study
 from taujp_core.files import read_json, write_json
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from analysis.batch.plan import code_cells, points_of, theta0_of
-from analysis.batch.study import read_study
 from analysis.door.plans import PLANS
 from analysis.paths import in_project
-from taujp_core.runs import run_folder
+from analysis.studies.plan import code_cells, points_of, theta0_of
+from analysis.studies.study import read_study
 from taujp_core.suites import load_suite
+from taujp_core.training.run_store import run_folder
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "notebooks" / "experiments").glob("*.yaml"))

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from drivers import Place, until
 
-import analysis.batch.points
-from analysis.batch import collect
-from analysis.batch.command import main
-from analysis.batch.ending import STOPPED
-from analysis.batch.here import Here
+import analysis.studies.point
+from analysis.studies import collect
+from analysis.studies.command import main
+from analysis.studies.ending import STOPPED
+from analysis.studies.in_process import Here
 from taujp_core.task_vectors import TaskVector
 
 pytest_plugins = ["batch_fixtures"]
@@ -44,7 +44,7 @@ def finished(place: Place, study: str) -> dict[int, str]:
 
 
 def workers_of(driver) -> list[psutil.Process]:
-    return [child for child in psutil.Process(driver.pid).children() if "analysis.batch.worker" in child.cmdline()]
+    return [child for child in psutil.Process(driver.pid).children() if "analysis.studies.worker" in child.cmdline()]
 
 
 def test_a_killed_driver_goes_on_where_it_was(place, counting):
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_no_half_file(here, counting, monkeypatch, capsys):
 
     study = here.study("grid", notebooks=counting(1))
     with monkeypatch.context() as patched:
-        patched.setattr(analysis.batch.points.nbformat, "write", full)
+        patched.setattr(analysis.studies.point.nbformat, "write", full)
         assert main([str(study), "--workers", "1"]) == 1
     assert "No space left on device" in capsys.readouterr().out
     assert finished(here, "grid") == {}
@@ -301,7 +301,7 @@ def test_ctrl_c_while_the_command_imports_ends_quietly(tmp_path):
         (tmp_path / name / f"{name}.py").write_text(slow)
         path = os.pathsep.join([str(tmp_path / name), str(Path(__file__).parents[2])])
         stopped = subprocess.run(
-            [sys.executable, "-m", "analysis.batch", "none.yaml"], env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-m", "analysis.studies", "none.yaml"], env={**os.environ, "PYTHONPATH": path},
             capture_output=True, text=True,
         )  # fmt: skip
         assert (stopped.returncode, stopped.stdout, stopped.stderr) == (

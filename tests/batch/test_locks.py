@@ -9,8 +9,8 @@ import psutil
 from drivers import until
 from test_faults import begun, finished
 
-from analysis.batch.locks import give_back, is_taken, take
-from analysis.batch.points import lock_file
+from analysis.studies.locks import give_back, is_taken, take
+from analysis.studies.point import lock_file
 
 pytest_plugins = ["batch_fixtures"]
 # Notes when it begins and ends, and how many others run meanwhile.
@@ -30,7 +30,7 @@ def test_a_lock_is_one_processs_until_it_dies(tmp_path):
     assert take(path) is None and is_taken(path)
     give_back(path, lock)
     assert not path.exists() and not is_taken(path)
-    held = f"import time; from analysis.batch.locks import take; from pathlib import Path; take(Path({str(path)!r})); print('held', flush=True); time.sleep(600)"
+    held = f"import time; from analysis.studies.locks import take; from pathlib import Path; take(Path({str(path)!r})); print('held', flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE, text=True) as other:
         other.stdout.readline()
         assert take(path) is None
@@ -60,7 +60,9 @@ def test_a_notebook_of_a_killed_driver_is_waited_for(place):
     place.home.mkdir()
     driver = place.driver(study, "--workers", "1", "--scheduler-file", str(place.folder / "s.json"))
     until(lambda: begun(place) == [3])
-    (worker,) = [child for child in psutil.Process(driver.pid).children() if "analysis.batch.worker" in child.cmdline()]
+    (worker,) = [
+        child for child in psutil.Process(driver.pid).children() if "analysis.studies.worker" in child.cmdline()
+    ]
     worker.suspend()  # it does not notice that its driver is gone
     driver.kill()
     driver.join()

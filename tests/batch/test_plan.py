@@ -8,12 +8,12 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.batch.plan import TRAINING, cells_of, code_cells, points_of, vanished, write_plan
-from analysis.batch.points import Point, finished_file
-from analysis.batch.study import NOTEBOOKS, Study, read_study
-from taujp_core.config import run_config
-from taujp_core.runs import run_folder
+from analysis.studies.plan import TRAINING, cells_of, code_cells, points_of, vanished, write_plan
+from analysis.studies.point import Point, finished_file
+from analysis.studies.study import NOTEBOOKS, Study, read_study
 from taujp_core.suites import load_suite
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import run_folder
 
 GRID = Study(
     "grid", "What?", suites=["mini"], methods=["standard", "linear", "taujp-efficient", "post-hoc-linearised"],

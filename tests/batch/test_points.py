@@ -6,9 +6,9 @@ import threading
 import nbformat
 import psutil
 
-import analysis.batch.points
-from analysis.batch.command import main
-from analysis.batch.points import Point, attempts_left, finished_file, run_point
+import analysis.studies.point
+from analysis.studies.command import main
+from analysis.studies.point import Point, attempts_left, finished_file, run_point
 
 pytest_plugins = ["batch_fixtures"]
 
@@ -53,14 +53,14 @@ def test_what_a_worker_gives_back_when_it_ends_is_no_death(tmp_path, monkeypatch
     def killed(*arguments, **options):
         raise RuntimeError("Kernel died")
 
-    monkeypatch.setattr(analysis.batch.points.papermill, "execute_notebook", killed)
+    monkeypatch.setattr(analysis.studies.point.papermill, "execute_notebook", killed)
     outcome = run_point(str(tmp_path), point)
     assert [path.name for path in attempts_left(tmp_path, "one")] == [outcome.left]
     attempts_left(tmp_path, "one")[0].unlink()
     with subprocess.Popen(["sleep", "600"]) as child:
-        monkeypatch.setattr(analysis.batch.points, "ENDING", threading.Event())
-        monkeypatch.setattr(analysis.batch.points, "KERNELS", [psutil.Process(child.pid)])
-        analysis.batch.points.dask_teardown(None)
+        monkeypatch.setattr(analysis.studies.point, "ENDING", threading.Event())
+        monkeypatch.setattr(analysis.studies.point, "KERNELS", [psutil.Process(child.pid)])
+        analysis.studies.point.dask_teardown(None)
         assert child.wait(60) < 0
     run_point(str(tmp_path), point)
     assert attempts_left(tmp_path, "one") == []

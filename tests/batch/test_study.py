@@ -4,9 +4,9 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.batch.command import main
-from analysis.batch.plan import ask_at_the_door, cells_of, points_of
-from analysis.batch.study import read_study
+from analysis.studies.command import main
+from analysis.studies.plan import ask_at_the_door, cells_of, points_of
+from analysis.studies.study import read_study
 
 GOOD = {"answers": "What?", "suites": ["mini"], "methods": ["linear"], "tasks": ["uci"]}
 

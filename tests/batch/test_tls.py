@@ -5,7 +5,7 @@ import os
 import dask
 import pytest
 
-from analysis.batch.tls import NAMES, check, secured
+from analysis.studies.tls import NAMES, check, secured
 from taujp_core.files import Damaged
 
 

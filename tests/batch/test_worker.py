@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 from drivers import until
 
-import analysis.batch.worker
-from analysis.batch.cluster import Cluster
-from analysis.batch.scheduler_file import only_study, remove_scheduler_file, sweep_scheduler_files, write_scheduler_file
-from analysis.batch.worker import LOOPBACK, OtherVersion, code_version, dask_arguments, find_driver, main
+import analysis.studies.worker
+from analysis.studies.cluster import Cluster
+from analysis.studies.scheduler_file import (
+    only_study,
+    remove_scheduler_file,
+    sweep_scheduler_files,
+    write_scheduler_file,
+)
+from analysis.studies.worker import LOOPBACK, OtherVersion, code_version, dask_arguments, find_driver, main
 
 pytest_plugins = ["batch_fixtures"]
 SHORT = 0.2
@@ -18,7 +23,7 @@ SHORT = 0.2
 
 @pytest.fixture
 def cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(analysis.batch.worker, "ANSWER", 0.5)
+    monkeypatch.setattr(analysis.studies.worker, "ANSWER", 0.5)
     (tmp_path / "grid").mkdir()
     cluster = Cluster(tmp_path / "grid", [], LOOPBACK, tmp_path / "shared.json")
     yield cluster
@@ -57,8 +62,8 @@ def test_without_a_driver_a_worker_ends(content, sentence, cluster, monkeypatch,
     else:
         text = content if isinstance(content, str) else json.dumps(json.loads(cluster.file.read_text()) | content)
         cluster.file.write_text(text)
-    assert analysis.batch.worker.LIFETIME == 300
-    monkeypatch.setattr(analysis.batch.worker, "LIFETIME", SHORT)
+    assert analysis.studies.worker.LIFETIME == 300
+    monkeypatch.setattr(analysis.studies.worker, "LIFETIME", SHORT)
     assert main([str(cluster.file)]) == 1
     said = capsys.readouterr().err
     assert said.startswith("no driver was found within") and sentence in said
@@ -80,7 +85,7 @@ def test_a_stale_file_is_read_again_until_a_new_driver_has_written_its_own(clust
 
 
 def test_a_worker_of_another_version_is_refused_before_its_first_point(cluster, monkeypatch, capsys):
-    monkeypatch.setattr(analysis.batch.worker, "code_version", lambda: "0.1.0 (0123456789)")
+    monkeypatch.setattr(analysis.studies.worker, "code_version", lambda: "0.1.0 (0123456789)")
     with pytest.raises(OtherVersion):
         find_driver(cluster.file, SHORT)
     assert main([str(cluster.file)]) == 2
@@ -92,10 +97,10 @@ def test_a_worker_of_another_version_is_refused_before_its_first_point(cluster, 
 
 def test_the_version_follows_the_code(tmp_path, monkeypatch):
     before = code_version()
-    for package in analysis.batch.worker.PACKAGES:
+    for package in analysis.studies.worker.PACKAGES:
         (tmp_path / package / "batch").mkdir(parents=True)
         (tmp_path / package / "one.py").write_text("a = 1")
-    monkeypatch.setattr(analysis.batch.worker, "__file__", str(tmp_path / "analysis" / "batch" / "worker.py"))
+    monkeypatch.setattr(analysis.studies.worker, "__file__", str(tmp_path / "analysis" / "batch" / "worker.py"))
     code_version.cache_clear()
     small = code_version()
     (tmp_path / "taujp_core" / "one.py").write_text("a = 2")

@@ -9,18 +9,18 @@ import pytest
 import torch
 from conftest import random_like
 
-import taujp_core.finetune as finetuning
-from taujp_core.config import run_config
+import taujp_core.training.finetune as finetuning
 from taujp_core.datasets import load_split
 from taujp_core.files import read_tensors
-from taujp_core.finetune import finetune, mean_gradient
 from taujp_core.methods import METHODS
 from taujp_core.models import zero_shot_head
-from taujp_core.precision import precision
-from taujp_core.runs import load_run, open_run, run_folder
-from taujp_core.step_images import parts_of, step_batches
+from taujp_core.products.precision import precision
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune, mean_gradient
+from taujp_core.training.run_store import load_run, open_run, run_folder
+from taujp_core.training.step_images import parts_of, step_batches
 
 # Those over environments: test_over_environments.py.
 TRAINED = [name for name, method in METHODS.items() if not method.vector_of and method.others != "environments"]

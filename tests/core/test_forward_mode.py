@@ -9,9 +9,9 @@ from torch.func import functional_call, jvp, vmap
 from towers import TOWERS, brute_force, pytorch_rules, relative_error
 
 from taujp_core.evaluation import features
-from taujp_core.forward_mode import RULES, forward_mode
-from taujp_core.jacobian import jacobian_products, linearised_gradient
 from taujp_core.models import ImageEncoder
+from taujp_core.products.forward_mode import RULES, forward_mode
+from taujp_core.products.jacobian import jacobian_products, linearised_gradient
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import pytest
 import torch
 from conftest import random_images, random_like
 
-from taujp_core.config import run_config
-from taujp_core.finetune import finetune
-from taujp_core.jacobian import gauss_newton_product, jacobian_products
 from taujp_core.methods import METHODS, Batch
 from taujp_core.models import load_clip
-from taujp_core.precision import precision
+from taujp_core.products.jacobian import gauss_newton_product, jacobian_products
+from taujp_core.products.precision import precision
 from taujp_core.task_vectors import edited
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
 

@@ -11,7 +11,7 @@ import pytest
 TORCH = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)"
 
 
-@pytest.mark.parametrize("command", [["taujp_core.datasets", "check"], ["analysis.batch", "study.yaml"]])
+@pytest.mark.parametrize("command", [["taujp_core.datasets", "check"], ["analysis.studies", "study.yaml"]])
 def test_a_command_that_is_stopped_while_it_imports_ends_in_a_line(command, tmp_path):
     (tmp_path / "torch.py").write_text(TORCH)
     path = os.pathsep.join([str(tmp_path), *sys.path])

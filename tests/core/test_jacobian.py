@@ -9,15 +9,15 @@ from torch.func import functional_call, jacrev, jvp
 from towers import TOWERS, brute_force, central_difference, inner, pytorch_rules, relative_error
 
 from taujp_core.evaluation import features, linearised_features
-from taujp_core.jacobian import (
+from taujp_core.methods import METHODS, Batch
+from taujp_core.models import Clip, ImageEncoder, load_clip
+from taujp_core.products.jacobian import (
     gauss_newton_product,
     jacobian_products,
     linearised_gradient,
     product_norms,
     transpose_product,
 )
-from taujp_core.methods import METHODS, Batch
-from taujp_core.models import Clip, ImageEncoder, load_clip
 
 
 @pytest.fixture(params=TOWERS)

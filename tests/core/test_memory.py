@@ -7,10 +7,10 @@ import torch
 from conftest import random_images, random_like
 from towers import open_clip_tower, peak_bytes, relative_error
 
-from taujp_core import jacobian, memory
-from taujp_core.jacobian import gauss_newton_product, jacobian_products, transpose_product
 from taujp_core.models import ImageEncoder
-from taujp_core.precision import precision
+from taujp_core.products import jacobian, memory
+from taujp_core.products.jacobian import gauss_newton_product, jacobian_products, transpose_product
+from taujp_core.products.precision import precision
 
 CPU = torch.device("cpu")
 

@@ -10,14 +10,14 @@ from conftest import random_images, random_like, tiny_clip
 
 import taujp_core
 from analysis.addition import measure_addition, summary_table
-from analysis.batches import train_all
-from taujp_core.config import run_config
+from analysis.trainings import train_all
 from taujp_core.evaluation import cross_entropy, edited_features, features, linearised_features
-from taujp_core.finetune import finetune
-from taujp_core.jacobian import linearised_gradient
 from taujp_core.methods import METHODS, Batch, Method, Parameter, application, find_method, register
-from taujp_core.runs import run_folder
+from taujp_core.products.jacobian import linearised_gradient
 from taujp_core.suites import load_suite
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import run_folder
 
 SUITE = load_suite("mini")
 SHORT = {"steps": 3, "batch_size": 8, "penalty_batch_size": 4}

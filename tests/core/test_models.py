@@ -24,8 +24,8 @@ from taujp_core.models import (
     tokens_of,
     zero_shot_head,
 )
-from taujp_core.suite_files import suite_files
 from taujp_core.suites import load_suite
+from taujp_core.suites.files import suite_files
 
 
 def test_the_small_clip_is_small(mini):

@@ -4,17 +4,17 @@ import pytest
 import torch
 from conftest import random_like, tiny_clip
 
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import edited_features
-from taujp_core.finetune import finetune
 from taujp_core.invariance import Environment, Step, find_objective
 from taujp_core.invariance.pair import OBJECTIVE as PAIR
 from taujp_core.invariance.pair import objectives, pareto_weights
 from taujp_core.methods import METHODS, Batch, application
 from taujp_core.models import logits, zero_shot_head
-from taujp_core.step_images import parts_of, step_batches
 from taujp_core.suites import load_suite
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.step_images import parts_of, step_batches
 
 SUITE = load_suite("mini")
 TASK = SUITE.task("uci")

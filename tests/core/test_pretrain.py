@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import taujp_core.pretrain as pretraining
-from taujp_core.captions import KINDS, caption_batch
+import taujp_core.mini.pretrain as pretraining
 from taujp_core.files import Damaged, read_tensors
-from taujp_core.pretrain import PretrainConfig, contrastive_loss, load_pretrained, pretrain
+from taujp_core.mini.captions import KINDS, caption_batch
+from taujp_core.mini.pretrain import PretrainConfig, contrastive_loss, load_pretrained, pretrain
 
 
 def test_without_shared_captions_it_is_clips_loss():

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from kills import kill_trainings
 
 import taujp_core.files as files
-import taujp_core.finetune as finetuning
-from taujp_core.config import run_config
+import taujp_core.training.finetune as finetuning
 from taujp_core.files import read_tensors, write_tensors
-from taujp_core.finetune import finetune
 from taujp_core.methods import METHODS
 from taujp_core.models import load_clip
-from taujp_core.runs import run_folder, snapshot_file
 from taujp_core.task_vectors import TaskVector
-from taujp_core.training_state import restore_state, save_state
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import run_folder, snapshot_file
+from taujp_core.training.state import restore_state, save_state
 
 SHORT = {"steps": 7, "batch_size": 8}
 CLIP = tiny_clip(load_clip("mini", device="cpu"))

@@ -8,11 +8,11 @@ import pytest
 from conftest import tiny_clip
 from kills import outcome, trained
 
-import taujp_core.finetune as finetuning
-from taujp_core.config import run_config
+import taujp_core.training.finetune as finetuning
 from taujp_core.files import write_json
-from taujp_core.finetune import finetune
-from taujp_core.runs import is_finished, only_process
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import is_finished, only_process
 
 CONTEXT = multiprocessing.get_context("forkserver")
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-import taujp_core.finetune as finetuning
+import taujp_core.training.finetune as finetuning
 from analysis.causal.arms import train_onsets
-from taujp_core.config import run_config
-from taujp_core.finetune import finetune
-from taujp_core.runs import snapshot_file
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import snapshot_file
 
 SHORT = {"steps": 6, "batch_size": 8, "penalty_batch_size": 4}
 CONFIG = run_config("mini", "uci", "taujp-efficient", tasks=["uci", "mnist"], **SHORT)

@@ -14,12 +14,12 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 from written import encoded, noise, small_task, write_class_folders, write_hub_copy, write_picture
 
-from taujp_core.config import run_config
 from taujp_core.datasets import load_images, load_split, pictures_identity
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.sources import Hub, Published
 from taujp_core.suites import as_suite, load_suite, own_suite, own_task
 from taujp_core.tasks import Task
+from taujp_core.training.config import run_config
 
 CLASSES = ["cat", "dog"]
 

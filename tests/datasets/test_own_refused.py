@@ -13,9 +13,9 @@ from test_own_data import CLASSES, Pairs, root, some_images, table, write_suite 
 from torch.utils.data import Dataset, IterableDataset
 from written import noise, write_class_folders, write_picture
 
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite, own_suite, own_task
+from taujp_core.training.config import run_config
 
 PETS = {"pets": {"folder": "pets"}}
 

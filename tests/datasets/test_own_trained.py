@@ -12,16 +12,16 @@ from written import write_class_folders
 import analysis.addition
 import analysis.negation
 from analysis.addition import measure_addition
-from analysis.batches import train_all
 from analysis.interference import reduce_tau_jp
 from analysis.negation import measure_negation
 from analysis.products import measure_products
 from analysis.reduction import reduce_all
 from analysis.tau_jp import tau_jp_table
-from taujp_core.config import run_config
+from analysis.trainings import train_all
 from taujp_core.datasets import load_images
-from taujp_core.finetune import finetune
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 RECIPE = {"steps": 2, "batch_size": 4, "penalty_batch_size": 2}

@@ -4,8 +4,8 @@ import open_clip
 import pytest
 import yaml
 
-from taujp_core.config import run_config
 from taujp_core.suites import load_suite
+from taujp_core.training.config import run_config
 
 PUBLISHED = {  # training images, test images, classes, steps
     "cars": (8144, 8041, 196, 2030), "dtd": (3760, 1880, 47, 2052), "eurosat": (21600, 2700, 10, 2028),

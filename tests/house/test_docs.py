@@ -141,10 +141,11 @@ def test_docstrings_read_as_they_are_written():
 
 def test_the_reference_has_what_has_a_docstring(tmp_path):
     reference.write(ROOT, tmp_path / "reference")
-    core = (tmp_path / "reference/taujp_core.md").read_text(encoding="utf-8")
+    core = (tmp_path / "reference/taujp_core.products.md").read_text(encoding="utf-8")
     assert "{py:function} jacobian_products(encoder: nn.Module, " in core
     assert "-> tuple[Float[Tensor, 'n d'], Float[Tensor, 't n d']]" in core
     assert "check_arguments" not in core  # it has none
+    core = (tmp_path / "reference/taujp_core.training.md").read_text(encoding="utf-8")
     assert "\npenalty_weight: float  # λ\n" in core
     assert "{py:class} RunConfig" in core and "{py:method} RunConfig.names() -> dict" in core
 

@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 from scipy.io import savemat
 
-from taujp_core.config import run_config
-from taujp_core.finetune import finetune
 from taujp_core.models import load_clip
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
 
 ROOT = Path(__file__).parents[2]
 CLASSES = [str(digit) for digit in range(10)]

@@ -10,13 +10,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from analysis.batches import run_configs
 from analysis.door import plans
 from analysis.notebook import in_project, show_table
-from taujp_core.config import run_config
+from analysis.trainings import run_configs
 from taujp_core.methods import METHODS
-from taujp_core.runs import run_folder
 from taujp_core.suites import load_suite
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import run_folder
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -15,10 +15,10 @@ import analysis.paths
 from analysis.door import ParameterError, check_parameters
 from analysis.door.parameters import annotations
 from analysis.paths import in_project
-from taujp_core.config import run_config
 from taujp_core.files import write_json
-from taujp_core.finetune import finetune
-from taujp_core.pretrain import PretrainConfig, pretrain
+from taujp_core.mini.pretrain import PretrainConfig, pretrain
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -10,13 +10,13 @@ import analysis.addition
 from analysis.addition import COEFFICIENTS, Addition, findings, measure_addition, summary_table, tuned_coefficient
 from analysis.notebook import conclusion
 from analysis.products import Products, forward_source, measure_products
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
-from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import Run
 
 SUITE = load_suite("mini")
 

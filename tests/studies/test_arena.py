@@ -41,14 +41,14 @@ from analysis.merging.arena_figures import (
     symbol,
 )
 from analysis.merging.rivals import RIVALS, find_rival
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, edited_features
 from taujp_core.methods import application
 from taujp_core.models import zero_shot_head
-from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import Run
 
 SUITE = load_suite("mini")
 TASKS = ("uci", "signs", "terrain")

@@ -8,10 +8,10 @@ from analysis.images import first_images, unlabelled
 from analysis.interference import edit_direction
 from analysis.pairs import geometry
 from analysis.products import measure_products
-from taujp_core.config import run_config
-from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import Run
 
 SUITE = load_suite("mini")
 TASKS = ["uci", "mnist", "signs"]

@@ -22,9 +22,9 @@ from taujp_core.datasets import load_split
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.methods import find_method
 from taujp_core.models import logits, zero_shot_head
-from taujp_core.runs import run_folder
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited, total
+from taujp_core.training.run_store import run_folder
 
 ROOT = Path(__file__).parents[2]
 SUITE = load_suite("mini")

@@ -9,8 +9,8 @@ from conftest import random_like
 from torch.utils.data import TensorDataset
 
 import analysis.continual.sequences
-import taujp_core.finetune as finetuning
-import taujp_core.step_images as step_images
+import taujp_core.training.finetune as finetuning
+import taujp_core.training.step_images as step_images
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import (
     OURS,
@@ -28,14 +28,14 @@ from analysis.continual.sequences import (
     train_sequence,
     zero_shot_arrivals,
 )
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split, reservoir
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import fingerprint, zero_shot_head
-from taujp_core.runs import identity
-from taujp_core.step_images import penalised_splits, step_batches
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import identity
+from taujp_core.training.step_images import penalised_splits, step_batches
 
 SUITE = load_suite("mini")
 TINY = {"steps": 1, "batch_size": 4, "penalty_batch_size": 2}

@@ -20,7 +20,6 @@ import analysis.continual.sequences
 import analysis.negation
 from analysis.addition import measure_addition
 from analysis.analogy.quadruples import Quadruple, measure_analogies
-from analysis.batches import run_configs, train_all
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import measure_calibration
 from analysis.causal.arms import dose_and_scale, edits, onset, train_onsets
@@ -43,13 +42,14 @@ from analysis.products import pair_sources
 from analysis.published.checkpoints import compare_sets, continue_with_penalty, pair_points, publish
 from analysis.reduction import measure_reduction
 from analysis.tau_jp import tau_jp_table
+from analysis.trainings import run_configs, train_all
 from taujp_core.checkpoints import load_checkpoints
-from taujp_core.config import run_config
 from taujp_core.methods import METHODS
 from taujp_core.models import Clip, ImageEncoder, fingerprint, zero_shot_head
-from taujp_core.runs import Run
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
+from taujp_core.training.config import run_config
+from taujp_core.training.run_store import Run
 
 SUITE, DOMAINS = load_suite("mini"), load_suite("mini-domains")
 TASKS = ["uci", "signs"]

@@ -19,9 +19,9 @@ from analysis.interference import (
 from analysis.products import forward_source, measure_products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, linearised_features
-from taujp_core.jacobian import jacobian_products, product_norms, transpose_product
 from taujp_core.models import logits, zero_shot_head
 from taujp_core.parameters import flat, named
+from taujp_core.products.jacobian import jacobian_products, product_norms, transpose_product
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
 

@@ -13,8 +13,8 @@ from analysis.invariant_vectors.measure import Measured, crossed, measure, pictu
 from analysis.invariant_vectors.trained import plan, train
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, edited_features, features
-from taujp_core.jacobian import jacobian_products
 from taujp_core.models import zero_shot_head
+from taujp_core.products.jacobian import jacobian_products
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
 

@@ -12,16 +12,16 @@ import analysis.joint as joint_module
 from analysis.joint import joint_vector, train_jointly
 from analysis.merging.arena import OURS, Setting, accuracies
 from analysis.merging.ceiling import ceiling_table, measure_joint
-from taujp_core.config import run_config
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import cross_entropy, edited_features
 from taujp_core.files import read_json
-from taujp_core.finetune import finetune
 from taujp_core.models import zero_shot_head
 from taujp_core.optimisation import cosine_lr
-from taujp_core.step_images import step_batches
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
+from taujp_core.training.config import run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.step_images import step_batches
 
 SUITE = load_suite("mini")
 TASKS = ("uci", "signs")

@@ -22,20 +22,20 @@ import analysis.merging.merge as merging
 import analysis.merging.preconditioner as preconditioner
 import analysis.merging.solve as solving
 from analysis.merging.expectation import accuracies, disagreement, heads_of, sentence
-from analysis.merging.kept import KeptProducts
+from analysis.merging.kept_products import KeptProducts
 from analysis.merging.matching import Matching, held_out
 from analysis.merging.merge import merge
 from analysis.merging.merge_figures import disagreement_bars
+from analysis.merging.merge_images import pictures_of, set_apart
 from analysis.merging.output import merge_to, only_process
-from analysis.merging.pictures import pictures_of, set_apart
 from analysis.merging.preconditioner import DAMPING, measure_preconditioner
 from analysis.merging.solve import Residuals, solve
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features
-from taujp_core.jacobian import jacobian_products, transpose_product
 from taujp_core.models import Clip, fingerprint, zero_shot_head
 from taujp_core.parameters import flat, named
+from taujp_core.products.jacobian import jacobian_products, transpose_product
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
 

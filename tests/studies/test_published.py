@@ -8,7 +8,7 @@ from conftest import random_images, random_like
 from foreign import FORMATS, finetuned
 from torch.utils.data import TensorDataset
 
-import taujp_core.finetune
+import taujp_core.training.finetune
 from analysis.figures import task_colours
 from analysis.products import measure_products
 from analysis.published.checkpoints import (
@@ -142,7 +142,7 @@ def finished_vector(mini):
 
 
 def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path, monkeypatch):
-    monkeypatch.setattr(taujp_core.finetune, "validation_accuracy", lambda *arguments: 0.5)
+    monkeypatch.setattr(taujp_core.training.finetune, "validation_accuracy", lambda *arguments: 0.5)
     vector, names = finished_vector(mini), ["uci", "mnist"]
     changes = {"steps": 8, "batch_size": 8, "penalty_batch_size": 8, "peak_lr": 2e-4}
     after = {

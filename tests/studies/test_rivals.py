@@ -28,8 +28,8 @@ from analysis.merging.rivals import (
 )
 from analysis.merging.rivals.activations import blocks_of, first_block_inputs, listen, second_moments
 from analysis.merging.rivals.esm import essential
-from taujp_core.jacobian import jacobian_products
 from taujp_core.models import Clip, ImageEncoder, fingerprint, logits
+from taujp_core.products.jacobian import jacobian_products
 
 TASKS, WIDTH, BLOCKS, HEADS = 3, 8, 2, 2
 EXACT = dict(rtol=1e-9, atol=1e-9)

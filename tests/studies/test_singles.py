@@ -8,17 +8,17 @@ from conftest import random_like
 
 import analysis.continual.sequences
 import analysis.images
-import taujp_core.finetune
+import taujp_core.training.finetune
 from analysis import addition, figures, negation
 from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
-from analysis.batches import cost, run_table, train_all
 from analysis.coefficients import disentanglement_map, disentanglement_summary
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
 from analysis.report import report_rows, shown
+from analysis.trainings import cost, run_table, train_all
 from taujp_core.datasets import load_split, subset
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -34,7 +34,7 @@ def few_images(monkeypatch):
     """Every split is its first 12 images, and there are three coefficients."""
     for study in (addition, negation, analogy):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
-    for module in (analysis.continual.sequences, analysis.images, taujp_core.finetune):
+    for module in (analysis.continual.sequences, analysis.images, taujp_core.training.finetune):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
 
 

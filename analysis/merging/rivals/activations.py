@@ -16,8 +16,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from taujp_core.evaluation import ON_CPU, ON_GPU
-from taujp_core.memory import to_device
 from taujp_core.parameters import Parameters, device_of
+from taujp_core.products.memory import to_device
 
 from .matrices import is_linear_map
 

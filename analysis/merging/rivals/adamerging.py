@@ -14,10 +14,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.func import functional_call
 
-from taujp_core.jacobian import linearised_gradient
-from taujp_core.memory import to_device
 from taujp_core.models import logits
 from taujp_core.parameters import Parameters, added, device_of, leaves
+from taujp_core.products.jacobian import linearised_gradient
+from taujp_core.products.memory import to_device
 
 from .rival import Evidence
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from taujp_core.evaluation import edited_features
-from taujp_core.forward_mode import forward_mode
-from taujp_core.memory import to_device
 from taujp_core.models import logits
 from taujp_core.parameters import Parameters, device_of, leaves, zeros_like
+from taujp_core.products.forward_mode import forward_mode
+from taujp_core.products.memory import to_device
 
 from .rival import Evidence, Rival
 

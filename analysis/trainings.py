@@ -1,0 +1,106 @@
+"""Which runs are needed, and which are there already?
+
+Many runs at once: train what is missing, load what is there.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from taujp_core.methods import find_method
+from taujp_core.models import Clip, zero_shot_head
+from taujp_core.progress import doing
+from taujp_core.suites import Suite, as_suite
+from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.finetune import finetune
+from taujp_core.training.run_store import Run
+
+
+def train_all(
+    clip: Clip,
+    suite: Suite | str,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    store: Path,
+    known: Sequence[str] | None = None,
+    **changes,
+) -> list[Run]:
+    """One run for each method, seed and task, in this order; `changes` go to `run_config`.
+
+    `known` are the tasks whose images the penalty sees; by default those that are trained.
+
+    All configurations and heads are checked before the first training starts. A batch that was stopped goes on where
+    it was.
+    """
+    configs, runs = run_configs(suite, tasks, methods, seeds, known, **changes), []
+    for task in dict.fromkeys(config.suite.task(config.task) for config in configs):
+        zero_shot_head(clip, task.classes, task.templates)
+    for number, config in enumerate(configs, 1):
+        with doing(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
+            runs.append(finetune(config, store, clip))
+    return runs
+
+
+def run_configs(
+    suite: Suite | str,
+    tasks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    known: Sequence[str] | None = None,
+    **changes,
+) -> list[RunConfig]:
+    """What `train_all` trains. Raises ValueError or TypeError for whatever is not accepted."""
+    suite = as_suite(suite)
+    return [
+        run_config(suite, task, method, seed, tasks=list(known or tasks), **changes)
+        for method in methods
+        for seed in seeds
+        for task in tasks
+    ]
+
+
+def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
+    """The runs that make one model: those of a method and a seed, in their order."""
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.config.method, run.config.seed), []).append(run)
+    return groups
+
+
+def penalised_and_rivals(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Means over seeds, a row a method: those with the τJp penalty, and the others. Either may be empty."""
+    means = summary.groupby("method").mean(numeric_only=True)
+    penalised = means[[find_method(method).penalised for method in means.index]]
+    return penalised, means.drop(index=penalised.index)
+
+
+def run_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: task, method, seed, validation accuracy before and after, ‖τ‖, seconds."""
+    rows = [
+        {
+            "method": run.config.method,
+            "seed": run.config.seed,
+            "task": run.config.task,
+            "zero_shot": run.record["metrics"]["zero_shot_validation_accuracy"],
+            "accuracy": run.record["metrics"]["validation_accuracy"],
+            "tau_norm": run.record["metrics"]["tau_norm"],
+            "seconds": run.record["seconds"],
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def cost(runs: Sequence[Run]) -> str:
+    """A sentence about what the training of these runs took, and on what."""
+    runs = list({run.folder: run for run in runs}.values())  # two methods may apply the vectors of one training
+    seconds = pd.Series([run.record["seconds"] for run in runs], index=[run.config.method for run in runs])
+    each = ", ".join(f"{method} {mean:.1f} s" for method, mean in seconds.groupby(level=0, sort=False).mean().items())
+    hardware, versions = runs[-1].record["hardware"], runs[-1].record["versions"]
+    return (
+        f"{len(runs)} runs trained in {seconds.sum() / 60:.1f} minutes (mean a run: {each}) on "
+        f"{hardware['accelerator'] or hardware['processor']}, {hardware['threads']} threads, torch {versions['torch']}; "
+        f"commit {runs[-1].record['commit']}."
+    )

@@ -1,0 +1,132 @@
+"""Which task does an entry of a suite file, or a call in Python, describe?
+
+A task from what a suite file says about it, or from what Python gives.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import open_clip
+
+from ..checks import check_keys
+from ..datasets.classes import check_spellings
+from ..datasets.sources import SOURCES, ClassFolders, InMemory
+from ..tasks import TEMPLATES, Source, Task
+
+LONGEST = 80  # bytes of a name: a file may be named after a suite, a task and a run, and file systems end at 255
+COUNTS = ("train_images", "test_images", "validation_images")
+KEYS = ("classes", "templates", "severity", *(source.key for source in SOURCES), *COUNTS)
+
+
+def make_task(name: object, entry: object, image_size: int | None, complete: bool = True) -> Task:
+    """The task of an entry whose keys are KEYS; exactly one of `folder`, `hub`, `dataset` and `package`, or `published`
+    beside its `hub`, says where its pictures are (`docs/own_data.md`).
+
+    Classes that the entry does not name are those of the data. If these are not there, that is an error, or, unless
+    `complete`, the task has no classes yet. Raises ValueError or TypeError for what is not accepted in the entry,
+    FileNotFoundError for data that are not there, each in one sentence.
+    """
+    what = f"the task {name}"
+    check_name("task", name)
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"{what} must be a mapping with keys such as folder and classes, not {entry!r}")
+    check_keys(what, entry, KEYS)
+    source = source_of(what, entry)
+    classes = class_names(what, entry.get("classes"))
+    templates = template_list(what, entry.get("templates", list(TEMPLATES)))
+    for count in COUNTS:
+        if entry.get(count) is not None:
+            check_count(f"{count} of {what}", entry[count])
+    given = () if classes is None else tuple(classes.values()) if isinstance(classes, Mapping) else tuple(classes)
+    task = Task(name, given, templates, image_size, source, **{count: entry.get(count) for count in COUNTS})
+    try:
+        return with_classes(task, classes)
+    except FileNotFoundError:
+        if complete:
+            raise
+        return task
+
+
+def given_task(
+    name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int | None
+) -> Task:
+    """A task of pictures that Python gives."""
+    what = f"the task {name}"
+    check_name("task", name)
+    named = tuple(class_names(what, classes))
+    return Task(
+        name, named, template_list(what, list(TEMPLATES) if templates is None else templates), image_size, source
+    )
+
+
+def with_classes(task: Task, classes: list[str] | Mapping[str, str] | None) -> Task:
+    """Classes from the data, where they are not given; a class folder is told to each."""
+    if isinstance(classes, Mapping) and not isinstance(task.source, ClassFolders):
+        raise ValueError(f"classes of the task {task.name} must be a list: only class folders take a mapping")
+    return task.source.with_classes(task, classes)
+
+
+def source_of(what: str, entry: Mapping) -> Source:
+    named = [source.key for source in SOURCES if source.key in entry]
+    if len(named) != 1 and named != ["hub", "published"]:
+        said = f"has {' and '.join(named)}" if named else "does not say where its pictures are"
+        raise ValueError(f"{what} {said}: give one of folder, hub, dataset, or `from` a suite of the package")
+    if "severity" in entry and named != ["package"]:
+        raise ValueError(f"{what} has a severity, which only rendered pictures of the package have")
+    return next(source for source in SOURCES if source.key == named[-1]).from_entry(what, entry)
+
+
+def check_name(kind: str, name: object) -> None:
+    """It names files and folders of the run store."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w. +-]*", name):
+        raise ValueError(f"the name of a {kind} must be letters, digits and any of '. _+-', not {name!r}")
+    if len(name.encode()) > LONGEST:
+        raise ValueError(
+            f"the name of a {kind} must have at most {LONGEST} bytes, not {len(name.encode())}: {name[:20]}…"
+        )
+
+
+def check_count(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{what} must be a number of images, not {value!r}")
+
+
+def class_names(what: str, entry: object) -> list[str] | dict[str, str] | None:
+    """A list, the name of one that ships with open_clip, or a mapping of folders to classes; None: the data name them."""
+    if entry is None:
+        return None
+    if isinstance(entry, Mapping):
+        named = {str(folder): str(name) for folder, name in entry.items()}
+        check_spellings(f"`classes` of {what}", list(named.values()))
+        return named
+    named = shipped(entry) if isinstance(entry, str) else entry
+    if not isinstance(named, list | tuple) or not named:
+        raise ValueError(f"classes of {what} must be a list of names, not {entry!r}")
+    for name in named:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"classes of {what} must be texts, not {name!r}: write it in quotes")
+    if not isinstance(entry, str):  # ImageNet's names have some twice, as published
+        check_spellings(f"`classes` of {what}", named)
+    return list(named)
+
+
+def template_list(what: str, entry: object) -> tuple[str, ...]:
+    """A list, or the name of one that ships with open_clip, whose templates are functions of the class name."""
+    found = shipped(entry) if isinstance(entry, str) else entry
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError(f'templates of {what} must be a list of texts such as "{TEMPLATES[0]}", not {entry!r}')
+    templates = [item("{}") if callable(item) else item for item in found]
+    for template in templates:
+        if not isinstance(template, str) or template.count("{}") != 1:
+            raise ValueError(f"templates of {what} must hold {{}} once, where the class goes, not {template!r}")
+    return tuple(templates)
+
+
+def shipped(name: str) -> object:
+    return getattr(open_clip, name, None)
+
+
+def resized(task: Task, image_size: int) -> Task:
+    """The same pictures, for a model of another size."""
+    return replace(task, image_size=image_size)

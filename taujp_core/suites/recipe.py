@@ -1,0 +1,75 @@
+"""Which numbers make a recipe, and which of them are accepted?
+
+A recipe is a dict of hyper-parameters by the names of RECIPE: a suite's, or changes to it. Beside them it may have
+parameters of single methods (`methods/`), `epochs` in place of `steps`, and a `peak_lr` by method.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..checks import check_keys, one_of
+from ..methods import METHODS
+from ..products.precision import PRECISIONS
+
+
+@dataclass(frozen=True)
+class Number:
+    """What it is, its type, the least and the most that are accepted, and its default; None: a suite has to say it."""
+
+    says: str
+    kind: type = float
+    least: int | float = 0
+    most: int | float = math.inf
+    default: int | float | None = None
+
+
+RECIPE = {
+    "steps": Number("steps of the optimiser", int, 1),
+    "batch_size": Number("images of the task per step", int, 1),
+    "peak_lr": Number("learning rate after the warm-up"),
+    "weight_decay": Number("AdamW's, of τ"),
+    "warmup_steps": Number("steps of linear warm-up", int),
+    "clip_norm": Number("norm that the gradient is cut to"),
+    "penalty_weight": Number("λ of the τJp penalty"),
+    "penalty_batch_size": Number("images of each penalised data set per step", int),
+    "penalty_start": Number("first step with the penalty", int, default=0),
+    "penalty_reservoir": Number("images kept of each penalised data set but the control; 0: all", int, default=0),
+    "accumulation": Number("parts that a step's batch is computed in", int, 1, default=1),
+    "least_crop": Number("share of a picture's area that a random crop has at least; 1: whole pictures", most=1),
+}
+
+
+def check_recipe(recipe: Mapping) -> None:
+    """Of a suite. Raises ValueError or TypeError for unknown keys, and for values that are not accepted."""
+    of_methods = {name for method in METHODS.values() for name in method.parameters}
+    check_keys("the recipe", recipe, [*sorted({*RECIPE, "precision", *of_methods}), "epochs"])
+    for key, value in recipe.items():
+        if key == "precision":
+            one_of("precision of the recipe", value, PRECISIONS)
+            continue
+        several = key in ("peak_lr", "epochs") and isinstance(value, Mapping)
+        for number in value.values() if several else [value]:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                hint = " (YAML reads 1.0e-5 as a number, 1e-5 as a text)" if isinstance(number, str) else ""
+                raise TypeError(f"{key} of the recipe must be a number, not {number!r}{hint}")
+            checked(f"{key} of the recipe", number, RECIPE.get(key, Number("")))
+
+
+def checked(name: str, value: object, number: Number) -> int | float:
+    """The value, as a float where whole numbers are not asked for. Raises TypeError or ValueError if it is not accepted."""
+    if number.kind is int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+        if value < number.least:
+            raise ValueError(f"{name} must be at least {number.least:g}, not {value}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be finite and not negative, not {value}")
+    if value < number.least:
+        raise ValueError(f"{name} must be at least {number.least}, not {value}")
+    if not value <= number.most:
+        raise ValueError(f"{name} must be at most {number.most:g}, not {value}")
+    return float(value)

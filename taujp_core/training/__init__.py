@@ -1,0 +1,4 @@
+"""How does a task vector come about?
+
+Configuration, the loop, the run store.
+"""

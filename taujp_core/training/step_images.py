@@ -1,0 +1,64 @@
+"""Which images does a step see? The task's, and as the method wants those of other data sets."""
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..datasets import load_split, reservoir
+from ..datasets.pictures import training_batch
+from ..methods import Batch, find_method
+from ..optimisation import batch_indices
+from .config import RunConfig
+
+
+def step_batches(
+    config: RunConfig, train: Dataset, others: list[Dataset], step: int
+) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    """What a step needs, by its number alone: images, labels, and images and labels of other data sets.
+
+    Those are a batch of every other data set, or of one, in turn, as the method wants; a penalty has none before its start.
+    """
+    indices = batch_indices(len(train), config.batch_size, step, config.seed, 0)
+    images, labels = training_batch(train, indices, config.least_crop, (config.seed, 0, step))
+    if not others or step < config.penalty_start:
+        return images, labels, []
+    if find_method(config.method).others == "in turn":
+        chosen, visit = [step % len(others)], step // len(others)
+    else:
+        chosen, visit = range(len(others)), step
+    batches = []
+    for k in chosen:
+        indices = batch_indices(len(others[k]), config.penalty_batch_size, visit, config.seed, 1, k)
+        batches.append(training_batch(others[k], indices, config.least_crop, (config.seed, 1, k, visit)))
+    return images, labels, batches
+
+
+def penalised_splits(config: RunConfig) -> list[Dataset]:
+    """The data sets that the penalty sees; of tasks no more than the reservoir, of the control all."""
+    splits = []
+    for name in config.penalty_tasks:
+        split = load_split(config.suite.task(name), "train")
+        kept = config.penalty_reservoir and name != config.suite.control.name
+        splits.append(reservoir(split, config.penalty_reservoir) if kept else split)
+    return splits
+
+
+def penalty_images(config: RunConfig) -> int:
+    """Images of other data sets a step."""
+    every = len(config.penalty_tasks)
+    sets = {"none": 0, "in turn": 1, "all": every, "environments": every}[find_method(config.method).others]
+    return sets * config.penalty_batch_size
+
+
+def parts_of(
+    images: Tensor, labels: Tensor, others: list[tuple[Tensor, Tensor]], config: RunConfig, step: int
+) -> list[Batch]:
+    """A step's images in equal parts, each with its part of every other data set's; environments are not cut."""
+    if find_method(config.method).others == "environments":
+        return [Batch(images, labels, images[:0], tuple(others), step)]
+    parts = config.accumulation
+    cut = [torch.cat(chunks) for chunks in zip(*(batch.chunk(parts) for batch, _ in others), strict=True)]
+    return [
+        Batch(*part, step=step)
+        for part in zip(images.chunk(parts), labels.chunk(parts), cut or [images[:0]] * parts, strict=True)
+    ]
