@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 # Notebooks run on the processor, in a store and a cache of their own, so that all is computed anew. How far their
-# numbers may move between processors stands with each cell: tests/nbval_numbers.py.
+# numbers may move between processors stands with each cell: tests/helpers/nbval_numbers.py.
 # A thread each, for as many run at once as there are cores, and share the store: one trains, the others wait for it.
 ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 NBVAL := --nbval --nbval-cell-timeout=1800

@@ -281,14 +281,14 @@ def test_a_flipped_bit_in_a_zip_file_is_seen_by_its_checksum(clip, tmp_path):
 
 
 def fuzzed(count, seed):
-    program = [sys.executable, str(TESTS / "fuzz_checkpoints.py"), str(count), str(seed)]
+    program = [sys.executable, str(TESTS / "tools/fuzz_checkpoints.py"), str(count), str(seed)]
     done = subprocess.run(program, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path_of_project()})
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
 
 def path_of_project():
-    return os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    return os.pathsep.join([str(TESTS.parent), str(TESTS), str(TESTS / "helpers")])
 
 
 def check(report, count):

@@ -1,6 +1,6 @@
 """Is a fault caught? Plants one after the other in a copy of the checkout, and runs the tests that should notice.
 
-    python tests/plant_faults.py [NUMBER …]
+    python tests/tools/plant_faults.py [NUMBER …]
 
 Each fault is one piece of code that is replaced by another, a plausible slip, and the tests that must fail for it. The
 script fails if some of them pass all the same. Some ten minutes on two cores; the checkout itself is not touched.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FAULTS = [
     ("taujp_core/training/state.py", "slot: value if slot == \"step\" else value.to(device)",
      "slot: value if slot == \"step\" else value.to(device) * 0", "core/test_resumption.py -k any_sequence"),
@@ -56,7 +56,7 @@ FAULTS = [
     ("analysis/resampling.py", "of_task[source] * of_task[target] * of_seed[seed]", "of_task[source] * of_seed[seed]",
      "studies/test_causality.py"),
     ("analysis/door/parameters.py", "if element in elements[:place]:", "if False:", "notebooks/test_parameters.py -k twice"),
-    ("tests/nbval_numbers.py", "self.relative * abs(old))", "10 * self.relative * abs(old))", "notebooks/test_nbval_numbers.py"),
+    ("tests/helpers/nbval_numbers.py", "self.relative * abs(old))", "10 * self.relative * abs(old))", "notebooks/test_nbval_numbers.py"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Damage checkpoints of every format and load them: `python tests/fuzz_checkpoints.py COUNT SEED` prints JSON.
+"""Damage checkpoints of every format and load them: `python tests/tools/fuzz_checkpoints.py COUNT SEED` prints JSON.
 
 Each damaged file must load to the tensors that were written, or end in a ValueError or FileNotFoundError that names
 it. Where a format has no checksum (all but zip), a flipped bit inside a tensor's bytes is another number: then at
@@ -19,6 +19,9 @@ import warnings
 from pathlib import Path
 
 import torch
+
+sys.path.extend([str(Path(__file__).parents[1] / folder) for folder in (".", "helpers")])  # foreign imports conftest
+
 from foreign import FORMATS, finetuned, tiny_clip
 
 from taujp_core.checkpoints import load_checkpoint

@@ -1,6 +1,6 @@
 """Is a training the same however often it is killed? Kills with −9 at random moments, and compares with one left alone.
 
-    python tests/kill_trainings.py --kills 100 --seed 0
+    python tests/tools/kill_trainings.py --kills 100 --seed 0
 
 Four methods, from zero and from a vector, with snapshots and accumulation; about two seconds a kill. CI does six.
 """
@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 from kills import kill_trainings
 

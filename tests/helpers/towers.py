@@ -13,7 +13,7 @@ from torch.func import functional_call, jvp
 
 from taujp_core.evaluation import features
 
-BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "jacobian.py"))
+BENCHMARK = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "jacobian.py"))
 peak_bytes, pytorch_rules = BENCHMARK["peak_bytes"], BENCHMARK["pytorch_rules"]
 
 

@@ -1,6 +1,6 @@
 """Is a merge the same however often it is killed? Kills with −9 at random moments, and compares with one left alone.
 
-    python tests/kill_merges.py --kills 60 --seed 0 --json results/merge-kills.json
+    python tests/tools/kill_merges.py --kills 60 --seed 0 --json results/merge-kills.json
 
 Open_clip's file, Hugging Face's folder and the task vector of a linearised merge in turn; every third merge is done by two
 processes at once. About a second per kill. CI does six.

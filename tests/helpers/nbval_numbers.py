@@ -195,7 +195,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A version of nbval that compares elsewhere would compare exactly again, or not at all: better say so.
     if list(inspect.signature(IPyNbCell.compare_outputs).parameters)[1:] != ["test", "ref", "skip_compare"]:
         raise pytest.UsageError(
-            "tests/nbval_numbers.py does not fit this version of nbval: compare_outputs has changed"
+            "tests/helpers/nbval_numbers.py does not fit this version of nbval: compare_outputs has changed"
         )
     IPyNbCell.compare_outputs = compare_outputs
 

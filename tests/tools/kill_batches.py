@@ -1,6 +1,6 @@
 """Does a study get done, each training once, however often its processes are killed? Kills with −9 at random moments.
 
-    python tests/kill_batches.py --kills 200 --seed 0 --json results/batch-kills.json
+    python tests/tools/kill_batches.py --kills 200 --seed 0 --json results/batch-kills.json
 
 A grid of 20 short trainings by two workers, whose driver, workers and kernels (in a step, and in the middle of writing
 a file) are killed until so many kills are made, with a new grid whenever one is through. Each grid must end with the
@@ -19,6 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
 from drivers import Place, place_in
 
 from taujp_core.files import UNFINISHED, read_json, write_json
