@@ -1,7 +1,8 @@
-"""Where do the tests' notebooks get their kernels? From one process that has imported what all of them import.
+"""Where do nbval's notebooks get their kernels? From one process that has imported what all of them import.
 
-That is six seconds of a core a kernel, and a test command starts some forty; xdist's workers come from there, too. A
-plugin of pytest, which pyproject.toml loads. The libraries are imported before the kernel's first cell; what is of this project, it imports itself.
+An ordinary kernel takes six seconds of a core to import these libraries. The libraries are imported before the kernel's first
+cell; what is of this project, the notebook imports itself. A plugin of pytest that the Makefile loads for the notebooks
+(`-p warm_kernels`); xdist's workers come from the same process. Everything else runs without it.
 """
 
 import os
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,25 +28,34 @@ LIBRARIES = [
     "scipy.optimize",
     "ipykernel.kernelapp",
 ]
-GIVEN = (
-    "TAUJP_WARM_KERNELS"  # is set where kernels are warm already: in xdist's processes, and in those that tests start
-)
+GIVEN = "TAUJP_WARM_KERNELS"  # is set in xdist's processes, whose kernels are warm already
 
 
-def pytest_configure(config) -> None:
-    """Of the first process: others inherit its environment."""
-    if sys.platform != "linux" or GIVEN in os.environ:  # elsewhere a process that has threads cannot be forked
-        return
+@contextmanager
+def warm_kernels() -> Iterator[Path]:
+    """A folder for JUPYTER_PATH; its kernel `python3` is forked from a process that ends with this context."""
     folder = Path(tempfile.mkdtemp())
-    environment = read_at_import()
-    write_kernel(folder, str(folder / "socket"), environment)
-    # What it says at its end, of semaphores that kernels left, is not of the tests.
+    write_kernel(folder, str(folder / "socket"), read_at_import())
+    # What the process says at its end, of semaphores that kernels left, is not of the tests.
     server = subprocess.Popen(
         [sys.executable, program, "serve", folder / "socket", *LIBRARIES], stderr=subprocess.DEVNULL
     )
-    os.environ[GIVEN] = str(folder)
-    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *filter(None, [os.environ.get("JUPYTER_PATH")])])
-    config.add_cleanup(lambda: (server.kill(), server.wait(), shutil.rmtree(folder)))
+    try:
+        yield folder
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the first process: others inherit its environment."""
+    if sys.platform != "linux" or GIVEN in os.environ:  # elsewhere a process that has threads cannot be forked
+        return
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    os.environ[GIVEN] = str(stack.enter_context(warm_kernels()))
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([os.environ[GIVEN], *filter(None, [os.environ.get("JUPYTER_PATH")])])
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,4 @@
-"""Kernels of the tests: warm where they may be, ordinary where a library would have been imported differently."""
+"""nbval's kernels: warm where they may be, ordinary where a library would have been imported differently."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 from jupyter_client.manager import start_new_kernel
+from warm_kernels import warm_kernels
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all kernels are ordinary ones")
 SEEN = """
@@ -16,6 +17,17 @@ names = ("torch", "open_clip", "taujp_core", "analysis")
 print(json.dumps({"imported": [name for name in names if name in sys.modules], "pid": os.getpid(),
                   "tests": importlib.util.find_spec("quick_kernels") is not None, "given": os.environ.get("GIVEN")}))
 """
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with warm_kernels() as folder:
+        yield folder
+
+
+@pytest.fixture
+def warm(folder, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
 
 
 def seen_by_a_kernel(**environment) -> dict:
@@ -29,7 +41,7 @@ def seen_by_a_kernel(**environment) -> dict:
     return json.loads(next(content["text"] for content in said if content.get("name") == "stdout"))
 
 
-def test_a_kernel_has_the_libraries_and_nothing_of_this_project():
+def test_a_kernel_has_the_libraries_and_nothing_of_this_project(warm):
     seen = seen_by_a_kernel(GIVEN="this")
     assert seen["imported"] == ["torch", "open_clip"]
     assert not seen["tests"] and seen["given"] == "this"
@@ -39,5 +51,10 @@ def test_a_kernel_has_the_libraries_and_nothing_of_this_project():
     assert not psutil.pid_exists(seen["pid"])
 
 
-def test_where_a_library_reads_another_environment_an_ordinary_one_starts():
+def test_where_a_library_reads_another_environment_an_ordinary_one_starts(warm):
     assert seen_by_a_kernel(HF_HUB_OFFLINE="1")["imported"] == []
+
+
+def test_without_the_plugin_kernels_are_ordinary_ones(pytestconfig):
+    assert not pytestconfig.pluginmanager.hasplugin("warm_kernels")
+    assert seen_by_a_kernel()["imported"] == []
