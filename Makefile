@@ -8,13 +8,20 @@ STAMP := .venv/.installed
 # A thread each, for as many run at once as there are cores, and share the store: one trains, the others wait for it.
 ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 NBVAL := --nbval --nbval-cell-timeout=1800
+# Unit tests of `make check`: those of the core and the data sets, but for what takes seconds, and the rules of the house.
+SLOWER := core/test_finetune.py core/test_memory.py core/test_over_environments.py core/test_pretrain.py core/test_progress.py \
+    core/test_resumption.py core/test_threads.py datasets/test_datasets.py datasets/test_own_data.py \
+    datasets/test_own_trained.py datasets/test_what_is_read.py
+FAST := tests/core tests/datasets tests/house/test_environment.py tests/house/test_structure.py $(SLOWER:%=--ignore=tests/%)
+# Kernels of nbval are forked from a process that has imported the libraries.
+FORKED := -p warm_kernels
 # 60 trains what nine others read. They come last: until then there is other work, and nobody waits.
 NOTEBOOKS := 60_calibration 20_causal_probe 61_invariance 50_public_checkpoints 40_continual 32_analogy 05_pretrain_mini \
     62_invariant_vectors 00_quickstart 52_arena 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 
-.PHONY: quickstart test test-clip8 lab explore test-browser browser notebooks results batch clip8 docs clean
+.PHONY: quickstart lint check test coverage faults strength test-clip8 lab explore test-browser browser notebooks results batch clip8 docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -29,15 +36,37 @@ quickstart: $(STAMP)
 	@$(BIN)/python -c "import pandas; print(pandas.read_json('runs/quickstart/summary.json', orient='index').round(3).to_string())"
 	@echo "The executed notebook: runs/quickstart/00_quickstart.ipynb"
 
-test: $(STAMP)
+# Also before each commit, if pre-commit is installed: .pre-commit-config.yaml.
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# After every change: at most a minute on two cores. Types are checked beside the tests: half a minute of a core at first.
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@set -x; $(BIN)/mypy & types=$$!; OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 $(FAST); tests=$$?; \
+	wait $$types && exit $$tests
+
+# The report runs twice, the second time with an ordinary kernel, so that both kinds of kernels are seen.
+test: lint
 	@began=$$(date +%s); home=$$(mktemp -d); trap 'rm -rf '$$home EXIT; set -ex; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --durations=10; \
 	export TAUJP_HOME=$$home TAUJP_CACHE=$$home/cache PLOTLY_RENDERER=plotly_mimetype $(ON_CPU); \
-	$(BIN)/python -m pytest -q -n auto --dist loadscope --no-loadscope-reorder --durations=10 $(NBVAL) $(NOTEBOOKS:%=notebooks/%.ipynb); \
+	$(BIN)/python -m pytest -q -n auto --dist loadscope --no-loadscope-reorder --durations=10 $(FORKED) $(NBVAL) $(NOTEBOOKS:%=notebooks/%.ipynb); \
+	$(BIN)/python -m pytest -q $(FORKED) $(NBVAL) notebooks/$(REPORT).ipynb; \
 	$(BIN)/python -m pytest -q $(NBVAL) notebooks/$(REPORT).ipynb; \
 	set +x; echo "make test took $$((($$(date +%s) - began) / 60)) minutes and $$((($$(date +%s) - began) % 60)) seconds"
+
+# Are the tests any good? Which lines none of them reaches, and which planted faults none of them notices.
+strength: coverage faults
+
+coverage: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term-missing:skip-covered
+
+faults: $(STAMP)
+	$(BIN)/python tests/tools/plant_faults.py
 
 # make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
 test-clip8: $(STAMP)

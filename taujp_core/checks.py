@@ -1,20 +1,23 @@
 """Is a value, or an image, what it should be? Checks that know nothing of the domain; each answers in one sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+T = TypeVar("T")
 
-def one_of(kind: str, value: object, accepted) -> object:
+
+def one_of(kind: str, value: T, accepted: Iterable[T]) -> T:
     """`value` if it is accepted, else ValueError with a sentence that lists what is."""
     if value not in tuple(accepted):
         raise ValueError(f"unknown {kind} {value!r}: accepted are {', '.join(map(str, accepted))}")
     return value
 
 
-def check_keys(what: str, entry: Mapping, accepted) -> None:
+def check_keys(what: str, entry: Mapping, accepted: Iterable[str]) -> None:
     unknown = [key for key in entry if key not in accepted]
     if unknown:
         raise ValueError(f"{what} has the unknown key {unknown[0]!r}: accepted are {', '.join(accepted)}")

@@ -63,7 +63,7 @@ def coloured(data: str = "mnist", seed: int = 0, grey: bool = False, fixed: bool
     cannot see the colour: the same labels and one channel. Raises ValueError for unknown data.
     """
     parts = {part: binary_scans(data, part) for part in ("train", "test")}
-    kept, held = (tuple(tensor[rows] for tensor in parts["train"]) for rows in held_out(len(parts["train"][1])))
+    kept, held = (rows_of(parts["train"], rows) for rows in held_out(len(parts["train"][1])))
     generator = torch.Generator().manual_seed(seed)
 
     def shown(scans: tuple[Tensor, Tensor], disagree: float, generator: torch.Generator) -> Labelled:
@@ -81,14 +81,14 @@ def coloured(data: str = "mnist", seed: int = 0, grey: bool = False, fixed: bool
         "validation environment": joined(held, *[DISAGREE_VALIDATION] * 4),
         "test": joined(parts["test"], *[DISAGREE_TEST] * 2),
     }
-    halves = [tuple(tensor[k :: len(DISAGREE)] for tensor in kept) for k in range(len(DISAGREE))]
+    halves = [rows_of(kept, slice(k, None, len(DISAGREE))) for k in range(len(DISAGREE))]
     once = [shown(half, disagree, generator) for half, disagree in zip(halves, DISAGREE, strict=True)]
 
     def draw(count: int, generator: torch.Generator) -> list[Labelled]:
         batches = []
         for half, disagree, drawn in zip(halves, DISAGREE, once, strict=True):
             rows = some(len(half[1]), count, generator)
-            batch = tuple(tensor[rows] for tensor in (drawn if fixed else half))
+            batch = rows_of(drawn if fixed else half, rows)
             batches.append(batch if fixed else shown(batch, disagree, generator))
         return batches
 
@@ -165,6 +165,10 @@ def some(count: int, wanted: int, generator: torch.Generator) -> Int[Tensor, "wa
     if not 1 <= wanted <= count:
         raise ValueError(f"an environment has {count} pictures: a batch of it must be from 1 to that, not {wanted}")
     return torch.randperm(count, generator=generator)[:wanted]
+
+
+def rows_of(pair: tuple[Tensor, Tensor], rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+    return pair[0][rows], pair[1][rows]
 
 
 def pooled(parts: list[Labelled]) -> Labelled:

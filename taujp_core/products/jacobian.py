@@ -66,10 +66,10 @@ def products_of(encoder: nn.Module, theta0: Parameters, stacked: Parameters, ima
     """f₀ [n, d] and Jτₜ [t, n, d] of one batch, by forward mode vectorised over vectors [t, ...]."""
 
     def dual(tau: Parameters) -> tuple[Tensor, Tensor]:
-        return jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))
+        return jvp(lambda theta: functional_call(encoder, theta, (images,)), (theta0,), (tau,))  # type: ignore[return-value]
 
     with forward_mode():
-        features, products = vmap(dual, out_dims=(None, 0))(stacked)
+        features, products = vmap(dual, out_dims=(None, 0))(stacked)  # type: ignore[arg-type]
     dtype = next(iter(theta0.values())).dtype
     return features.to(dtype), products.to(dtype)
 

@@ -24,6 +24,7 @@ assert images.shape == (4, 3, 32, 32)
 assert report_rows("addition", "clip8-b32", None).measured.isna().all()  # the published table is there
 assert in_project("runs") == here / "runs"
 assert provenance()["commit"] is None
+assert all((here / "site" / name / "py.typed").is_file() for name in ("taujp_core", "analysis"))
 print("works", clip.fingerprint)
 """
 
