@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, cast
 
 import open_clip
 import torch
@@ -29,6 +30,9 @@ class ImageEncoder(nn.Module):
     The pixels' mean and scale are part of the encoder, so that images stay bytes until they are on the device.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, visual: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         self.visual = visual
@@ -46,7 +50,7 @@ class Clip:
 
     name: str
     model: nn.Module
-    tokenizer: object
+    tokenizer: Any  # open_clip's: texts to tokens, with a context_length
     encoder: nn.Module
     theta0: Parameters
     fingerprint: str
@@ -94,11 +98,12 @@ def load_clip(name: str, pretrained: str | None = None, device: str | None = Non
     return wrap_clip(name, model, tokenizer, device)
 
 
-def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Clip:
-    preprocess = model.visual.preprocess_cfg
-    encoder = ImageEncoder(model.visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
+def wrap_clip(name: str, model: nn.Module, tokenizer: Any, device: str) -> Clip:
+    visual, logit_scale = cast(Any, model).visual, cast(Any, model).logit_scale
+    preprocess = visual.preprocess_cfg
+    encoder = ImageEncoder(visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
     theta0 = {key: value.detach().clone() for key, value in encoder.named_parameters()}
-    size = model.visual.image_size
+    size = visual.image_size
     return Clip(
         name=name,
         model=model,
@@ -107,7 +112,7 @@ def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Cl
         theta0=theta0,
         fingerprint=fingerprint(theta0),
         image_size=size[0] if isinstance(size, tuple) else size,
-        logit_scale=float(model.logit_scale.detach().exp()),
+        logit_scale=float(logit_scale.detach().exp()),
     )
 
 
@@ -182,7 +187,7 @@ def check_texts(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, 
     check_apart(clip, class_names, read)
 
 
-def tokens_of(tokenizer: object, text: str) -> int:
+def tokens_of(tokenizer: Any, text: str) -> int:
     """Tokens of a text that is longer than the tokenizer's own length, start and end among them."""
     length = tokenizer.context_length
     while torch.equal(tokenizer([text], length + 1), tokenizer([f"{text} x"], length + 1)):

@@ -60,7 +60,7 @@ class TaskVector:
             raise Damaged(f"{path} is not a task vector of this project: its metadata lack theta0, task or method")
         if fingerprint(tau) != metadata["digest"]:
             raise Damaged(f"{path} is altered: its tensors do not have the digest that was stored with them")
-        vector = cls(tau, metadata["theta0"], metadata["task"], metadata["method"])
+        vector = cls(tau, *(str(metadata[name]) for name in ("theta0", "task", "method")))
         check_theta0([vector], clip.theta0, clip.fingerprint)
         return vector.like(clip.theta0)
 

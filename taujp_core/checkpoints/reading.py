@@ -194,7 +194,7 @@ def find_tower(stored: dict[str, StoredTensor], clip: Clip) -> tuple[Layout, str
 
 def check_extras(extras: set[str], stored: dict[str, StoredTensor], clip: Clip, prefix: str) -> None:
     """Tensors of the tower that are not in θ₀: only buffers may be there, and none that fine-tuning has moved."""
-    buffers = dict(clip.encoder.visual.named_buffers())
+    buffers = dict(clip.encoder.get_submodule("visual").named_buffers())
     for key in sorted(extras):
         name = key.removeprefix(prefix)
         if name == "embeddings.position_ids" or name.endswith("num_batches_tracked"):
@@ -228,18 +228,16 @@ def linearised_tower(stored: dict[str, StoredTensor], clip: Clip) -> Tower:
         for first in range(count - len(order) + 1):
             row = range(first, first + len(order))
             if all(lists["params"][i].shape == shape for i, shape in zip(row, shapes, strict=True)):
-                tower = Tower(
-                    *(
-                        {
-                            name: read_one(f"{which}.{i}", tensors[i], tuple(clip.theta0[name].shape))
-                            for name, i in zip(order, row, strict=True)
-                        }
-                        for which, tensors in lists.items()
-                    )
+                finetuned, base = (
+                    {
+                        name: read_one(f"{which}.{i}", tensors[i], tuple(clip.theta0[name].shape))
+                        for name, i in zip(order, row, strict=True)
+                    }
+                    for which, tensors in lists.items()
                 )
-                different = difference(tower.base, clip.theta0)
+                different = difference(base, clip.theta0)
                 if different is None:
-                    return tower
+                    return Tower(finetuned, base)
     if different is None:
         raise ValueError(f"none of its {count} parameters in a row have the shapes of the image tower")
     raise ValueError(f"it was fine-tuned from other pre-trained weights: its params0 of {different} is not that of θ₀")

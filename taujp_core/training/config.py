@@ -55,7 +55,7 @@ FIELDS = [field.name for field in dataclasses.fields(RunConfig) if field.name !=
 
 
 def run_config(
-    suite: Suite | str, task: str, method: str, seed: int = 0, tasks: list[str] | None = None, **changes
+    suite: Suite | str, task: str, method: str, seed: int = 0, tasks: list[str] | None = None, **changes: object
 ) -> RunConfig:
     """The suite's recipe for this task and method, with `changes` to its fields and to the method's own parameters.
 
@@ -113,7 +113,7 @@ def recipe_of(suite: Suite, task: Task, method: Method, changes: Mapping) -> dic
     values = {**defaults, "precision": "float32", **own, **said, "peak_lr": peak_lr(suite.recipe["peak_lr"], method)}
     asked = {name: value for name, value in changes.items() if name in mine}
     if "steps" not in values:
-        batch_size = checked("batch_size", {**values, **asked}["batch_size"], RECIPE["batch_size"])
+        batch_size = int(checked("batch_size", {**values, **asked}["batch_size"], RECIPE["batch_size"]))
         values["steps"] = steps_of_epochs(suite.recipe["epochs"], task, batch_size)
     steps = checked("steps", asked.get("steps", values["steps"]), RECIPE["steps"])
     # Short trials keep the recipe's share of warm-up.

@@ -18,12 +18,8 @@ LATER = {
     "analysis/explore/gather.py",
     "analysis/products.py",
     "analysis/trainings.py",
-    "taujp_core/checkpoints/reading.py",
     "taujp_core/datasets/image_files.py",
     "taujp_core/invariance/training.py",
-    "taujp_core/models.py",
-    "taujp_core/task_vectors.py",
-    "taujp_core/training/config.py",
     "taujp_core/training/finetune.py",
 }
 
