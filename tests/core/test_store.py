@@ -16,15 +16,15 @@ from conftest import tiny_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import analysis.joint as joint_module
 import taujp_core.training.finetune as finetuning
+import taujp_core.training.joint as joint_module
 import taujp_core.training.run_store as runs
-from analysis.joint import joint_folder, on_the_union, train_jointly
 from taujp_core.files import Damaged, read_json
 from taujp_core.models import load_clip
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
+from taujp_core.training.joint import joint_folder, on_the_union, train_jointly
 from taujp_core.training.run_store import FILES, Gone, only_process, run_folder, snapshot_file
 
 CLIP = tiny_clip(load_clip("mini", device="cpu"))

@@ -8,8 +8,7 @@ import pytest
 import torch
 from conftest import tiny_clip
 
-import analysis.joint as joint_module
-from analysis.joint import joint_vector, train_jointly
+import taujp_core.training.joint as joint_module
 from analysis.merging.arena import OURS, Setting, accuracies
 from analysis.merging.ceiling import ceiling_table, measure_joint
 from taujp_core.datasets import load_split
@@ -21,6 +20,7 @@ from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
+from taujp_core.training.joint import joint_vector, train_jointly
 from taujp_core.training.step_images import step_batches
 
 SUITE = load_suite("mini")
