@@ -83,9 +83,9 @@ class Objective:
 
 def check_labels(number: int, environment: Environment) -> None:
     """Raises ValueError for labels that are no classes."""
-    labels, classes = environment.labels, environment.logits.shape[1]
-    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        low, high = int(labels.min()), int(labels.max())
+    labels, classes = environment.labels.tolist(), environment.logits.shape[1]
+    low, high = min(labels, default=0), max(labels, default=0)
+    if low < 0 or high >= classes:
         raise ValueError(f"environment {number} has labels {low} to {high}: accepted are 0 to {classes - 1}")
 
 

@@ -99,14 +99,12 @@ def fit(
 ) -> Fitted:
     """Train a network on the environments by one of the objectives.
 
-    Everything random comes from `seed`. `state` is a file for longer trainings: a killed one goes on from it, bit for
-    bit, and the same call after the end gives the same at once. Raises ValueError for an unknown objective or parameter,
-    for pictures and labels that are not those of the `Domains`, and for a `state` that is damaged or another training's;
-    FloatingPointError for a loss that is not finite.
+    Everything random comes from `seed`. From the file `state`, if one is named, a killed training goes on bit for bit,
+    and a finished one is given again at once. Raises ValueError for an unknown objective or parameter, for pictures and
+    labels that are not those of the `Domains`, and for a file that is damaged or another training's; FloatingPointError
+    for a loss that is not finite.
     """
     recipe = recipe or recipe_of(objective)
-    for name, labelled in domains.evaluations.items():
-        check_labelled(f"{name} of {domains.name}", labelled, domains)
     # Initial weights and dropout have no generator of their own.
     with torch.random.fork_rng(devices=[]):
         fitting = Fitting(objective, domains, seed, recipe)
@@ -115,9 +113,9 @@ def fit(
             steps=recipe.steps,
             images=recipe.images,
             take=fitting.take,
-            carried=fitting.carried,
+            carried=fitting.carried(),
             file=state,
-            about={"run": fitting.run},
+            about={"run": f"{objective} on {domains.name}, pictures {fitting.pictures}, seed {seed}, {recipe}"},
             stops={number + 1 for number in range(recipe.steps) if is_evaluated(number, recipe)},
             at_stop=fitting.evaluate,
             is_over=fitting.is_over,
@@ -133,37 +131,27 @@ def fit(
 
 
 class Fitting:
-    """What a training holds while it runs: the network, its optimisers, the draws, the logits of the last evaluations.
-
-    One optimiser moves all parts of the network, in turn: what has no gradient stays. A recipe that changes from Adam to
-    SGD has both.
-    """
+    """What a training holds. One optimiser moves the network's parts in turn, for what has no gradient stays; a recipe
+    that changes from Adam to SGD uses both."""
 
     def __init__(self, objective: str, domains: Domains, seed: int, recipe: Recipe):
         self.objective, self.domains, self.recipe = find_objective(objective), domains, recipe
         self.parameters = self.objective.with_changes(recipe.parameters)
         self.count = recipe.images // len(domains.environments)
-        first = domains.draw(self.count, torch.Generator().manual_seed(seed))
-        check_batches(first, domains)
-        pictures = {**domains.evaluations, **{f"environment {k}": batch for k, batch in enumerate(first)}}
-        digest = fingerprint({f"{name} {k}": one for name, pair in pictures.items() for k, one in enumerate(pair)})
-        self.run = f"{objective} on {domains.name}, pictures {digest}, seed {seed}, {recipe}"
-
+        self.pictures = checked_pictures(domains, domains.draw(self.count, torch.Generator().manual_seed(seed)))
+        self.generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)
         self.model = network(objective, domains, recipe)
         self.adam = adam(self.model, recipe.lr)
         self.sgd = torch.optim.SGD(self.model.parameters(), recipe.sgd_lr, momentum=0.9)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.logits = {
-            name: torch.zeros(recipe.last, len(labels), domains.classes)
-            for name, (_, labels) in domains.evaluations.items()
-        }
+        shapes = {name: (recipe.last, len(y), domains.classes) for name, (_, y) in domains.evaluations.items()}
+        self.logits = {name: torch.zeros(shape) for name, shape in shapes.items()}  # of the last evaluations
         self.unseen: dict[int, dict[str, Tensor]] = {}  # weights after steps whose accuracy nobody has looked at
-        self.carried = Carried(
-            {**dict(self.model.named_parameters()), **{f"logits/{name}": one for name, one in self.logits.items()}},
-            (self.adam, self.sgd),
-            {"draws": self.generator, "dropout": torch.default_generator},
-        )
+
+    def carried(self) -> Carried:
+        logits = {f"logits/{name}": values for name, values in self.logits.items()}
+        generators = {"draws": self.generator, "dropout": torch.default_generator}
+        return Carried({**dict(self.model.named_parameters()), **logits}, (self.adam, self.sgd), generators)
 
     def take(self, number: int) -> dict[str, Tensor]:
         recipe, model = self.recipe, self.model
@@ -192,19 +180,24 @@ class Fitting:
     def evaluate(self, state: State) -> None:
         found = {name: evaluate(self.model, images) for name, (images, _) in self.domains.evaluations.items()}
         for name, logits in found.items():
-            self.logits[name].copy_(torch.cat([self.logits[name][1:], logits[None]]))
+            self.logits[name].copy_(self.logits[name].roll(-1, 0))
+            self.logits[name][-1].copy_(logits)
         last = state.history[-1]
         state.curve.append({"step": last["step"] - 1, "loss": last["loss"], **accuracies(found, self.domains)})
 
 
-def check_batches(batches: list[Labelled], domains: Domains) -> None:
-    """Raises ValueError unless there is a batch of each environment, each as `check_labelled` accepts it."""
+def checked_pictures(domains: Domains, batches: list[Labelled]) -> str:
+    """A digest of what is evaluated and of a first batch. Raises ValueError unless there is a batch of each environment,
+    and each is as `check_labelled` accepts it."""
     if len(batches) != len(domains.environments):
         raise ValueError(
             f"{domains.name} has {len(domains.environments)} environments and draws {len(batches)} batches"
         )
-    for name, labelled in zip(domains.environments, batches, strict=True):
+    found = [*domains.evaluations.items(), *zip(domains.environments, batches, strict=True)]
+    for name, labelled in found:
         check_labelled(f"{name} of {domains.name}", labelled, domains)
+    tensors = [tensor for _, labelled in found for tensor in labelled]
+    return fingerprint({str(number): tensor for number, tensor in enumerate(tensors)})
 
 
 def check_labelled(title: str, labelled: Labelled, domains: Domains) -> None:

@@ -102,6 +102,8 @@ def read_losses(training: Training, state: State, unread: list[dict[str, Tensor]
         if not math.isfinite(sum(values)):
             file = training.file
             kept = f"the last good state is kept in {file}" if file and file.is_file() else "no state was saved yet"
-            raise FloatingPointError(f"the loss of {training.title} is {sum(values)} at step {len(state.history)}; {kept}")
+            raise FloatingPointError(
+                f"the loss of {training.title} is {sum(values)} at step {len(state.history)}; {kept}"
+            )
         state.history.append({"step": len(state.history) + 1, **dict(zip(unread[0], values, strict=True))})
     unread.clear()
