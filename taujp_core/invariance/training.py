@@ -3,7 +3,6 @@
 The recipe is Arjovsky et al. 2019's for Colored MNIST, whose values their authors chose on the test environment.
 """
 
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,14 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..checks import one_of
 from ..datasets.domains import SIDE, Domains, Labelled
 from ..files import fingerprint
-from ..training.loop import State, Training, begun, train, write_state
+from ..training.loop import State, Training, train, write_state
 from ..training.state import Carried
 from . import find_objective
 from .irm_games import is_over
 from .networks import Game, Perceptron
-from .objective import Environment, Step
+from .objective import Environment, Step, check_not_negative
 
 EVERY, EVERY_LAST = 50, 10  # steps between evaluations, and between the last ones
 
@@ -80,17 +80,14 @@ class Fitted:
 def recipe_of(objective: str, **changes: object) -> Recipe:
     """The objective's recipe with changes. Raises ValueError for an unknown objective and for what no recipe can be."""
     find_objective(objective)
-    unknown = changes.keys() - Recipe.__dataclass_fields__.keys()
-    if unknown:
-        accepted = ", ".join(Recipe.__dataclass_fields__)
-        raise ValueError(f"unknown part of a recipe {sorted(unknown)[0]!r}: accepted are {accepted}")
+    for name in sorted(changes):
+        one_of("part of a recipe", name, Recipe.__dataclass_fields__)
     recipe = replace(RECIPES.get(objective, CLASSICAL), **changes)
     for name in ("steps", "images", "hidden", "last"):
         if getattr(recipe, name) < 1:
             raise ValueError(f"{name} of a recipe must be at least 1, not {getattr(recipe, name)}")
-    for name in ("lr", "l2", "sgd_lr", "stop_below", "dropout"):
-        if not (math.isfinite(getattr(recipe, name)) and getattr(recipe, name) >= 0):
-            raise ValueError(f"{name} of a recipe must be finite and not negative, not {getattr(recipe, name)}")
+    numbers = ("lr", "l2", "sgd_lr", "stop_below", "dropout")
+    check_not_negative(**{f"{name} of a recipe": getattr(recipe, name) for name in numbers})
     return recipe
 
 
@@ -120,8 +117,7 @@ def fit(
             at_stop=fitting.evaluate,
             is_over=fitting.is_over,
         )
-        reached = begun(training)
-        train(training, reached)
+        reached = train(training)
         if state:
             write_state(training, reached)
     kept = 1 if fitting.is_over(reached) else min(recipe.last, len(reached.curve))

@@ -23,7 +23,7 @@ from ..models import ASSETS, Clip, wrap_clip, zero_shot_head
 from ..optimisation import cosine_lr
 from ..provenance import provenance
 from ..suites import Suite
-from ..training.loop import Training, begun, train, write_state
+from ..training.loop import Training, train, write_state
 from ..training.run_store import STATE, alone
 from ..training.state import Carried, read_progress
 from .captions import caption_batch
@@ -85,7 +85,7 @@ def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[]
     check_held: raises Gone if the folder is no longer this process's.
     """
     file = Path(folder) / STATE
-    if is_there(file) and (theirs := read_progress(file)["config"]) != asdict(config):
+    if is_there(file) and (theirs := read_progress(file).get("config")) != asdict(config):
         raise ValueError(f"{folder} holds a pre-training with other parameters {theirs}: choose another folder")
     clip = fresh_mini(config.seed)
     model = clip.model.requires_grad_(True).train()
@@ -124,8 +124,7 @@ def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[]
         about={"config": asdict(config)},
         check_held=check_held,
     )
-    state = begun(training)
-    train(training, state)
+    state = train(training)
 
     check_held()
     write_state(training, state)

@@ -16,11 +16,6 @@ from .config import RunConfig
 Part = TypeVar("Part")
 
 
-def adamw(tau: Parameters, config: RunConfig) -> torch.optim.AdamW:
-    """Of what the method moves; weight decay pulls τ to zero."""
-    return torch.optim.AdamW(moving(tau, find_method(config.method)).values(), weight_decay=config.weight_decay)
-
-
 def moving(tau: Parameters, method: Method) -> Parameters:
     return {name: value for name, value in tau.items() if method.moves(name)}
 

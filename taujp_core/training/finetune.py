@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..datasets import load_split
@@ -17,7 +18,7 @@ from ..provenance import peak_memory_mib, provenance
 from ..task_vectors import TaskVector, check_theta0
 from ..tasks import Task
 from .config import RunConfig
-from .descent import adamw, take_step
+from .descent import moving, take_step
 from .loop import State, Training, begun, train
 from .run_store import (
     RESUMPTIONS,
@@ -93,10 +94,7 @@ def train_alone(
     start: TaskVector | None,
     check_held: Callable[[], None],
 ) -> None:
-    """From the start, or from where it was stopped, to the vector and its record.
-
-    check_held: raises Gone if the folder is no longer this process's.
-    """
+    """From the start, or from where it was stopped, to the vector and its record."""
     method, task = find_method(config.method), config.suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
     images, others = load_split(task, "train"), penalised_splits(config)
@@ -105,7 +103,7 @@ def train_alone(
     zero_shot = validation_accuracy(clip, "encoder", tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
-    optimizer = adamw(tau, config)
+    optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=config.weight_decay)
     prepared = method.prepare(clip, others) if method.prepare else None
 
     def take(step: int) -> dict[str, Tensor]:

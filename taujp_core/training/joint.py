@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..datasets import load_split
@@ -23,8 +24,8 @@ from ..provenance import provenance
 from ..suites import Suite
 from ..task_vectors import TaskVector
 from .config import RunConfig, run_config
-from .descent import adamw, take_step
-from .loop import Training, begun, train
+from .descent import moving, take_step
+from .loop import Training, train
 from .run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
 from .state import Carried
 from .step_images import step_batches
@@ -92,16 +93,13 @@ def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path
 
 
 def train_alone(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:
-    """From the start, or from where it was stopped, to the vector and its record.
-
-    check_held: raises Gone if the folder is no longer this process's.
-    """
-    first, device = configs[0], device_of(clip.theta0)
+    """From the start, or from where it was stopped, to the vector and its record."""
+    first, method, device = configs[0], find_method(configs[0].method), device_of(clip.theta0)
     tasks = [first.suite.task(config.task) for config in configs]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     splits = [load_split(task, "train") for task in tasks]
     tau = zeros_like(clip.theta0)
-    optimizer = adamw(tau, first)
+    optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=first.weight_decay)
 
     def take(step: int) -> dict[str, Tensor]:
         parts = []
@@ -120,8 +118,7 @@ def train_alone(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_he
         about={"run": folder.name},
         check_held=check_held,
     )
-    state = begun(training)
-    train(training, state)
+    state = train(training)
     vector = TaskVector(tau, clip.fingerprint, "+".join(config.task for config in configs), first.method)
     record = {
         "configs": [config.names() for config in configs],

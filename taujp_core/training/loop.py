@@ -62,10 +62,10 @@ def begun(training: Training) -> State:
     return State(**{name: progress[name] for name in State.__dataclass_fields__})
 
 
-def train(training: Training, state: State) -> None:
-    """From where it is to its last step. Raises FloatingPointError if the loss stops being finite; the last good state
-    is kept."""
-    steps = training.steps
+def train(training: Training, state: State | None = None) -> State:
+    """From where it is (`begun`) to its last step. Raises FloatingPointError if the loss stops being finite; the last
+    good state is kept."""
+    state, steps = state or begun(training), training.steps
     progress = Progress(training.title, steps * training.images, state.step * training.images)
     unread: list[dict[str, Tensor]] = []  # of the steps since the last look
     began, before = time.perf_counter(), state.seconds
@@ -90,6 +90,7 @@ def train(training: Training, state: State) -> None:
             cost, saved = time.perf_counter() - saved, time.perf_counter()
         progress.advance(training.images, loss=f"{state.history[-1]['loss']:.3f}" if state.history else "")
     progress.close()
+    return state
 
 
 def write_state(training: Training, state: State) -> None:

@@ -28,11 +28,8 @@ SAVE_SHARE = 1 / 20  # of the time that saving may take, where a state is large
 
 @dataclass(frozen=True)
 class Carried:
-    """All tensors that a training carries from step to step.
-
-    parameters: what is changed in place, by an optimiser or otherwise; optimizers: of SLOTS; two may move one parameter, in
-    turn, if their slots have different names; generators: that it draws from.
-    """
+    """All tensors that a training carries from step to step: parameters, which optimisers change or anything else does in
+    place; the optimisers, of which two may move one parameter if their slots differ; generators that it draws from."""
 
     parameters: Parameters
     optimizers: tuple[torch.optim.Optimizer, ...]
