@@ -111,7 +111,7 @@ def fit(
             images=recipe.images,
             take=fitting.take,
             carried=fitting.carried(),
-            file=state,
+            file=Path(state) if state else None,
             about={"run": f"{objective} on {domains.name}, pictures {fitting.pictures}, seed {seed}, {recipe}"},
             stops={number + 1 for number in range(recipe.steps) if is_evaluated(number, recipe)},
             at_stop=fitting.evaluate,
