@@ -9,7 +9,7 @@ in closed form, so that an objective's gradient is an ordinary one and no graph 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,16 +67,30 @@ class Objective:
     moves: Callable[[int, int], int] = one_part
 
     def __call__(self, environments: Sequence[Environment], step: Step, **changes: object) -> Float[Tensor, ""]:
-        """The value, with changes to the parameters. Raises ValueError for an unknown one and for what `value`
-        refuses."""
+        """The value, with changes to the parameters. Raises ValueError for an unknown one, for labels that are no classes
+        and for what `value` refuses. Labels are looked at: a training, whose data were checked, takes `value` itself."""
+        for number, environment in enumerate(environments):
+            check_labels(number, environment)
+        return self.value(environments, step, **self.with_changes(changes))
+
+    def with_changes(self, changes: Mapping[str, object]) -> dict[str, object]:
+        """The parameters, with changes. Raises ValueError for an unknown one."""
         for name in changes.keys() - self.parameters.keys():
             accepted = ", ".join(self.parameters) or "none"
             raise ValueError(f"unknown parameter {name!r} of {self.name}: accepted are {accepted}")
-        return self.value(environments, step, **{**self.parameters, **changes})
+        return {**self.parameters, **changes}
+
+
+def check_labels(number: int, environment: Environment) -> None:
+    """Raises ValueError for labels that are no classes."""
+    labels, classes = environment.labels.tolist(), environment.logits.shape[1]
+    low, high = min(labels, default=0), max(labels, default=0)
+    if low < 0 or high >= classes:
+        raise ValueError(f"environment {number} has labels {low} to {high}: accepted are 0 to {classes - 1}")
 
 
 def check_environments(environments: Sequence[Environment], least: int = 2) -> None:
-    """Raises ValueError for too few environments, an empty one, numbers of classes that differ, and wrong labels."""
+    """Raises ValueError for too few environments, an empty one, and numbers of classes that differ."""
     if len(environments) < least:
         raise ValueError(f"an objective over environments needs at least {least} of them, not {len(environments)}")
     classes = environments[0].logits.shape[1]
@@ -85,9 +99,6 @@ def check_environments(environments: Sequence[Environment], least: int = 2) -> N
             raise ValueError(f"environment {number} is without images: each needs at least one")
         if environment.logits.shape[1] != classes:
             raise ValueError(f"environment {number} has {environment.logits.shape[1]} classes, environment 0 {classes}")
-        low, high = int(environment.labels.min()), int(environment.labels.max())
-        if low < 0 or high >= classes:
-            raise ValueError(f"environment {number} has labels {low} to {high}: accepted are 0 to {classes - 1}")
 
 
 def check_not_negative(**values: float) -> None:

@@ -1,21 +1,24 @@
-"""How does a small network become invariant? A training loop that every objective shares.
+"""How does a small network become invariant? By steps that every objective shares.
 
 The recipe is Arjovsky et al. 2019's for Colored MNIST, whose values their authors chose on the test environment.
 """
 
-import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..checks import one_of
 from ..datasets.domains import SIDE, Domains, Labelled
-from ..progress import Progress
+from ..files import fingerprint
+from ..training.loop import State, Training, train, write_state
+from ..training.state import Carried
 from . import find_objective
 from .irm_games import is_over
 from .networks import Game, Perceptron
-from .objective import Environment, Step
+from .objective import Environment, Step, check_not_negative
 
 EVERY, EVERY_LAST = 50, 10  # steps between evaluations, and between the last ones
 
@@ -77,73 +80,120 @@ class Fitted:
 def recipe_of(objective: str, **changes: object) -> Recipe:
     """The objective's recipe with changes. Raises ValueError for an unknown objective and for what no recipe can be."""
     find_objective(objective)
-    unknown = changes.keys() - Recipe.__dataclass_fields__.keys()
-    if unknown:
-        accepted = ", ".join(Recipe.__dataclass_fields__)
-        raise ValueError(f"unknown part of a recipe {sorted(unknown)[0]!r}: accepted are {accepted}")
+    for name in sorted(changes):
+        one_of("part of a recipe", name, Recipe.__dataclass_fields__)
     recipe = replace(RECIPES.get(objective, CLASSICAL), **changes)
     for name in ("steps", "images", "hidden", "last"):
         if getattr(recipe, name) < 1:
             raise ValueError(f"{name} of a recipe must be at least 1, not {getattr(recipe, name)}")
-    for name in ("lr", "l2", "sgd_lr", "stop_below", "dropout"):
-        if not (math.isfinite(getattr(recipe, name)) and getattr(recipe, name) >= 0):
-            raise ValueError(f"{name} of a recipe must be finite and not negative, not {getattr(recipe, name)}")
+    numbers = ("lr", "l2", "sgd_lr", "stop_below", "dropout")
+    check_not_negative(**{f"{name} of a recipe": getattr(recipe, name) for name in numbers})
     return recipe
 
 
-def fit(objective: str, domains: Domains, seed: int = 0, recipe: Recipe | None = None) -> Fitted:
+def fit(
+    objective: str, domains: Domains, seed: int = 0, recipe: Recipe | None = None, state: Path | None = None
+) -> Fitted:
     """Train a network on the environments by one of the objectives.
 
-    Everything random comes from `seed`. Raises ValueError for an unknown objective or parameter, and for pictures and
-    labels that are not those of the `Domains`; FloatingPointError for a loss that is not finite.
+    Everything random comes from `seed`. From the file `state`, if one is named, a killed training goes on bit for bit,
+    and a finished one is given again at once. Raises ValueError for an unknown objective or parameter, for pictures and
+    labels that are not those of the `Domains`, and for a file that is damaged or another training's; FloatingPointError
+    for a loss that is not finite.
     """
-    chosen, recipe = find_objective(objective), recipe or recipe_of(objective)
-    for name, labelled in domains.evaluations.items():
-        check_labelled(f"{name} of {domains.name}", labelled, domains)
-    generator = torch.Generator().manual_seed(seed)
-    environments = len(domains.environments)
-    progress = Progress(f"{objective} on {domains.name}", recipe.steps * recipe.images)
+    recipe = recipe or recipe_of(objective)
     # Initial weights and dropout have no generator of their own.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = network(objective, domains, recipe)
-        optimizers = adams(model, recipe.lr)
-        history, last, number = [], [], 0
-        for number in range(recipe.steps):
-            if number == recipe.sgd_from:
-                optimizers = [torch.optim.SGD(part, recipe.sgd_lr, momentum=0.9) for part in model.parts]
-            batches = domains.draw(recipe.images // environments, generator)
-            if number == 0:
-                check_batches(batches, domains)
-            decay = recipe.l2 * sum(weight.square().sum() for weight in model.parameters())
-            step = Step(number, torch.as_tensor(decay), model.last_layer, generator)
-            loss = chosen(answers(model, batches), step, **recipe.parameters)
-            who = chosen.moves(number, environments)
-            move(optimizers[who], model.parts[who], loss)
-            progress.advance(recipe.images)
-            over = recipe.stop_below > 0 and is_over(number, accuracy(model, batches), recipe.stop_below)
-            if over or is_evaluated(number, recipe):
-                if not loss.isfinite():
-                    raise FloatingPointError(f"the loss of {objective} is {loss.item()} at step {number}")
-                found = {name: evaluate(model, images) for name, (images, _) in domains.evaluations.items()}
-                last = [found] if over else [*last, found][-recipe.last :]
-                history.append({"step": number, "loss": loss.item(), **accuracies(found, domains)})
-            if over:
-                break
-    progress.close()
-    logits = {name: torch.stack([found[name] for found in last]) for name in domains.evaluations}
+        fitting = Fitting(objective, domains, seed, recipe)
+        training = Training(
+            title=f"{objective} on {domains.name}",
+            steps=recipe.steps,
+            images=recipe.images,
+            take=fitting.take,
+            carried=fitting.carried(),
+            file=Path(state) if state else None,
+            about={"run": f"{objective} on {domains.name}, pictures {fitting.pictures}, seed {seed}, {recipe}"},
+            stops={number + 1 for number in range(recipe.steps) if is_evaluated(number, recipe)},
+            at_stop=fitting.evaluate,
+            is_over=fitting.is_over,
+        )
+        reached = train(training)
+        if state:
+            write_state(training, reached)
+    kept = 1 if fitting.is_over(reached) else min(recipe.last, len(reached.curve))
+    logits = {name: values[-kept:] for name, values in fitting.logits.items()}
     labels = {name: labels for name, (_, labels) in domains.evaluations.items()}
-    return Fitted(model, history, logits, labels, number + 1)
+    return Fitted(fitting.model, reached.curve, logits, labels, reached.step)
 
 
-def check_batches(batches: list[Labelled], domains: Domains) -> None:
-    """Raises ValueError unless there is a batch of each environment, each as `check_labelled` accepts it."""
+class Fitting:
+    """What a training holds. One optimiser moves the network's parts in turn, for what has no gradient stays; a recipe
+    that changes from Adam to SGD uses both."""
+
+    def __init__(self, objective: str, domains: Domains, seed: int, recipe: Recipe):
+        self.objective, self.domains, self.recipe = find_objective(objective), domains, recipe
+        self.parameters = self.objective.with_changes(recipe.parameters)
+        self.count = recipe.images // len(domains.environments)
+        self.pictures = checked_pictures(domains, domains.draw(self.count, torch.Generator().manual_seed(seed)))
+        self.generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)
+        self.model = network(objective, domains, recipe)
+        self.adam = adam(self.model, recipe.lr)
+        self.sgd = torch.optim.SGD(self.model.parameters(), recipe.sgd_lr, momentum=0.9)
+        shapes = {name: (recipe.last, len(y), domains.classes) for name, (_, y) in domains.evaluations.items()}
+        self.logits = {name: torch.zeros(shape) for name, shape in shapes.items()}  # of the last evaluations
+        self.unseen: dict[int, dict[str, Tensor]] = {}  # weights after steps whose accuracy nobody has looked at
+
+    def carried(self) -> Carried:
+        logits = {f"logits/{name}": values for name, values in self.logits.items()}
+        generators = {"draws": self.generator, "dropout": torch.default_generator}
+        return Carried({**dict(self.model.named_parameters()), **logits}, (self.adam, self.sgd), generators)
+
+    def take(self, number: int) -> dict[str, Tensor]:
+        recipe, model = self.recipe, self.model
+        batches = self.domains.draw(self.count, self.generator)
+        decay = recipe.l2 * sum(weight.square().sum() for weight in model.parameters())
+        step = Step(number, torch.as_tensor(decay), model.last_layer, self.generator)
+        loss = self.objective.value(answers(model, batches), step, **self.parameters)
+        optimizer = self.adam if recipe.sgd_from is None or number < recipe.sgd_from else self.sgd
+        move(optimizer, model.parts[self.objective.moves(number, len(batches))], loss)
+        if not recipe.stop_below:
+            return {"loss": loss}
+        self.unseen[number + 1] = {name: value.clone() for name, value in model.state_dict().items()}
+        return {"loss": loss, "accuracy": accuracy(model, batches)}
+
+    def is_over(self, state: State) -> bool:
+        """Whether a game has ended. If that was before the last step, the network goes back to where it was then."""
+        bound = self.recipe.stop_below
+        ends = (row["step"] for row in state.history if bound and is_over(row["step"] - 1, row["accuracy"], bound))
+        if end := next(ends, 0):
+            self.model.load_state_dict(self.unseen.get(end, self.model.state_dict()))
+            state.step = end
+            del state.history[end:]
+        self.unseen.clear()
+        return end > 0
+
+    def evaluate(self, state: State) -> None:
+        found = {name: evaluate(self.model, images) for name, (images, _) in self.domains.evaluations.items()}
+        for name, logits in found.items():
+            self.logits[name].copy_(self.logits[name].roll(-1, 0))
+            self.logits[name][-1].copy_(logits)
+        last = state.history[-1]
+        state.curve.append({"step": last["step"] - 1, "loss": last["loss"], **accuracies(found, self.domains)})
+
+
+def checked_pictures(domains: Domains, batches: list[Labelled]) -> str:
+    """A digest of what is evaluated and of a first batch. Raises ValueError unless there is a batch of each environment,
+    and each is as `check_labelled` accepts it."""
     if len(batches) != len(domains.environments):
         raise ValueError(
             f"{domains.name} has {len(domains.environments)} environments and draws {len(batches)} batches"
         )
-    for name, labelled in zip(domains.environments, batches, strict=True):
+    found = [*domains.evaluations.items(), *zip(domains.environments, batches, strict=True)]
+    for name, labelled in found:
         check_labelled(f"{name} of {domains.name}", labelled, domains)
+    tensors = [tensor for _, labelled in found for tensor in labelled]
+    return fingerprint({str(number): tensor for number, tensor in enumerate(tensors)})
 
 
 def check_labelled(title: str, labelled: Labelled, domains: Domains) -> None:
@@ -173,12 +223,12 @@ def network(objective: str, domains: Domains, recipe: Recipe) -> nn.Module:
     return Perceptron(inputs, recipe.hidden, domains.classes)
 
 
-def adams(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """One for each part; a game's representation is slower."""
+def adam(model: nn.Module, lr: float) -> torch.optim.Adam:
+    """A game's representation is slower."""
     rates = [lr] * len(model.parts)
     if isinstance(model, Game) and len(model.parts) > len(model.players):
         rates[-1] *= REPRESENTATION_LR
-    return [torch.optim.Adam(part, rate) for part, rate in zip(model.parts, rates, strict=True)]
+    return torch.optim.Adam([{"params": part, "lr": rate} for part, rate in zip(model.parts, rates, strict=True)])
 
 
 def answers(model: nn.Module, batches: list[Labelled]) -> list[Environment]:
@@ -191,6 +241,7 @@ def answers(model: nn.Module, batches: list[Labelled]) -> list[Environment]:
 
 def move(optimizer: torch.optim.Optimizer, part: list[Tensor], loss: Float[Tensor, ""]) -> None:
     """A step of this part's weights; what else the loss depends on gets no gradient."""
+    optimizer.zero_grad()
     for weight, gradient in zip(part, torch.autograd.grad(loss, part), strict=True):
         weight.grad = gradient
     optimizer.step()
@@ -205,15 +256,16 @@ def evaluate(model: nn.Module, images: Float[Tensor, "n ..."]) -> Float[Tensor, 
     return logits
 
 
-def accuracy(model: nn.Module, batches: list[Labelled]) -> float:
+def accuracy(model: nn.Module, batches: list[Labelled]) -> Float[Tensor, ""]:
     """Of the batch's images, without dropout."""
     logits = evaluate(model, torch.cat([images for images, _ in batches]))
     return share_right(logits, torch.cat([labels for _, labels in batches]))
 
 
 def accuracies(found: dict[str, Tensor], domains: Domains) -> dict[str, float]:
-    return {name: share_right(logits, domains.evaluations[name][1]) for name, logits in found.items()}
+    shares = [share_right(logits, domains.evaluations[name][1]) for name, logits in found.items()]
+    return dict(zip(found, torch.stack(shares).tolist(), strict=True))
 
 
-def share_right(logits: Float[Tensor, "n classes"], labels: Int[Tensor, "n"]) -> float:
-    return (logits.argmax(-1) == labels).double().mean().item()
+def share_right(logits: Float[Tensor, "n classes"], labels: Int[Tensor, "n"]) -> Float[Tensor, ""]:
+    return (logits.argmax(-1) == labels).double().mean()

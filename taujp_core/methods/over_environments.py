@@ -32,7 +32,7 @@ def over_environments(name: str, application: str, objective: Objective, default
         environments = [Environment(logits(part, head), y, part) for part, y in zip(parts, labels, strict=True)]
         step = Step(batch.step, last_layer=(features,), generator=torch.Generator().manual_seed(batch.step))
         beside = losses(environments).mean().detach(), invariance_penalty(environments).detach()
-        return objective(environments, step, **parameters), beside
+        return objective.value(environments, step, **objective.with_changes(parameters)), beside
 
     def on_the_encoder(
         clip: Clip, head: Tensor, tau: Parameters, batch: Batch, prepared: object = None, **parameters: int | float

@@ -5,7 +5,6 @@ Contrastive pre-training of the small CLIP on rendered image-caption pairs.
 
 import hashlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +21,12 @@ from ..evaluation import accuracy, features
 from ..files import Damaged, is_there, read_tensors, write_json, write_tensors, write_text
 from ..models import ASSETS, Clip, wrap_clip, zero_shot_head
 from ..optimisation import cosine_lr
-from ..progress import Progress
 from ..provenance import provenance
 from ..suites import Suite
+from ..training.loop import Training, train, write_state
 from ..training.run_store import STATE, alone
-from ..training.state import read_progress, restore_state, save_state
+from ..training.state import Carried, read_progress
 from .captions import caption_batch
-
-SAVE_EVERY = 250
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,13 @@ def pretrain(config: PretrainConfig, folder: Path) -> list[dict]:
 def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[], None]) -> list[dict]:
     """Train, and write weights (half precision) with their SHA-256 and the record into `folder`.
 
-    Returns the history: one row {step, loss, accuracy, lr, seconds} for every tenth step, where accuracy is
-    the share of images that pick their own caption. A killed training goes on from its last saved state. check_held:
-    raises Gone if the folder is no longer this process's.
+    Returns the history: one row {step, loss, accuracy} for every tenth step and the last, where accuracy is the share of
+    images that pick their own caption. A killed training goes on from its last saved state; that of the last step stays.
+    check_held: raises Gone if the folder is no longer this process's.
     """
+    file = Path(folder) / STATE
+    if is_there(file) and (theirs := read_progress(file).get("config")) != asdict(config):
+        raise ValueError(f"{folder} holds a pre-training with other parameters {theirs}: choose another folder")
     clip = fresh_mini(config.seed)
     model = clip.model.requires_grad_(True).train()
     parameters = dict(model.named_parameters())
@@ -97,20 +97,10 @@ def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[]
         [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
     )
-    state_file = Path(folder) / STATE
-    first_step, seconds, history = 0, 0.0, []
-    if is_there(state_file):
-        if (theirs := read_progress(state_file)["config"]) != asdict(config):
-            raise ValueError(f"{folder} holds a pre-training with other parameters {theirs}: choose another folder")
-        state = restore_state(state_file, parameters, optimizer)
-        first_step, seconds, history = state["step"], state["seconds"], state["history"]
 
-    progress = Progress("pre-training", config.steps * config.batch_size, first_step * config.batch_size)
-    for step in range(first_step, config.steps):
-        started = time.perf_counter()
-        lr = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
+    def take(step: int) -> dict[str, Tensor]:
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
         images, captions, caption = caption_batch(config.batch_size, config.seed, step)
         with torch.autocast("cpu", torch.bfloat16):
             image_features = clip.encoder(images).float()
@@ -121,25 +111,29 @@ def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[]
         loss.backward()
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
-        check_held()
-        seconds += time.perf_counter() - started
-        if step % 10 == 9 or step + 1 == config.steps:
-            nearest = (F.normalize(image_features) @ F.normalize(text_features).T).argmax(1)
-            share = (nearest == caption).float().mean().item()
-            history.append({"step": step + 1, "loss": loss.item(), "accuracy": share, "lr": lr, "seconds": seconds})
-        progress.advance(config.batch_size, loss=f"{loss.item():.3f}")
-        if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
-            state = {"config": asdict(config), "step": step + 1, "seconds": seconds, "history": history}
-            save_state(state_file, parameters, optimizer, state)
-    progress.close()
+        nearest = (F.normalize(image_features) @ F.normalize(text_features).T).argmax(1)
+        return {"loss": loss, "accuracy": (nearest == caption).float().mean()}
+
+    training = Training(
+        title="pre-training",
+        steps=config.steps,
+        images=config.batch_size,
+        take=take,
+        carried=Carried(parameters, (optimizer,)),
+        file=file,
+        about={"config": asdict(config)},
+        check_held=check_held,
+    )
+    state = train(training)
 
     check_held()
+    write_state(training, state)
     weights = Path(folder) / "open_clip_model.safetensors"
     half = {name: tensor.half() for name, tensor in model.state_dict().items()}
     write_tensors(weights, half, {"format": "pt"})
     write_text(Path(folder) / "SHA256", sha256(weights) + "\n")
-    write_json(Path(folder) / "record.json", {"config": asdict(config), "seconds": seconds, **provenance()})
-    return history
+    write_json(Path(folder) / "record.json", {"config": asdict(config), "seconds": state.seconds, **provenance()})
+    return [row for row in state.history if row["step"] % 10 == 0 or row["step"] == config.steps]
 
 
 def sha256(path: Path) -> str:

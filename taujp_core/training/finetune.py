@@ -1,31 +1,25 @@
-"""How is a task vector trained? One loop for every method of `methods/`, which says what a step's objective is."""
+"""How is a task vector trained? One task, by one of `methods/`, which says what a step's objective is."""
 
-import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
-from ..evaluation import accuracy, edited_features
-from ..files import Damaged, is_there, read_metadata, read_sealed, write_sealed
-from ..methods import Batch, Method, find_method
+from ..methods import find_method
 from ..models import Clip, zero_shot_head
-from ..optimisation import cosine_lr
-from ..parameters import Parameters, device_of, zeros_like
+from ..parameters import device_of, zeros_like
 from ..products.memory import to_device
-from ..products.precision import check_precision, precision
-from ..progress import Progress, say
+from ..products.precision import check_precision
 from ..provenance import peak_memory_mib, provenance
 from ..task_vectors import TaskVector, check_theta0
 from ..tasks import Task
 from .config import RunConfig
+from .descent import moving, take_step
+from .loop import State, Training, begun, train
 from .run_store import (
     RESUMPTIONS,
     STATE,
@@ -39,14 +33,13 @@ from .run_store import (
     sweep,
     write_finished,
 )
-from .state import is_due, restore_state, save_state
+from .snapshots import check_snapshots, check_steps
+from .state import Carried, note_resumption
 from .step_images import parts_of, penalised_splits, penalty_images, step_batches
-
-Part = TypeVar("Part")
+from .validation import applied_by, validation_accuracy
 
 EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
 EVALUATION_STEPS = 6  # least mean distance of two of them: a short training has fewer
-LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's queue run empty
 
 
 def finetune(
@@ -79,10 +72,7 @@ def finetune(
     def work(check_held: Callable[[], None]) -> None:
         open_run(store, config, clip.fingerprint)
         if not is_finished(folder):  # by the process that was waited for
-            training = begin(config, method, folder, clip, start, check_held)
-            check_snapshots(folder, snapshot_steps, training.step)
-            train(training, snapshot_steps)
-            finish(training)
+            train_alone(config, folder, clip, snapshot_steps, start, check_held)
 
     if not is_finished(folder):
         task = config.suite.task(config.task)
@@ -96,246 +86,91 @@ def finetune(
     return run
 
 
-@dataclass
-class Training:
-    """All that a training holds while it runs. What is saved and restored stands last."""
-
-    config: RunConfig
-    method: Method
-    folder: Path
-    clip: Clip
-    head: Tensor
-    images: Dataset
-    others: list[Dataset]
-    validation: tuple[Tensor, Tensor]
-    prepared: object
-    zero_shot: float
-    tau: Parameters
-    optimizer: torch.optim.AdamW
-    check_held: Callable[[], None]
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict] = field(default_factory=list)
-    curve: list[dict] = field(default_factory=list)
-    resumed: list[int] = field(default_factory=list)
-
-    @property
-    def state_file(self) -> Path:
-        return self.folder / STATE
-
-
-def begin(
+def train_alone(
     config: RunConfig,
-    method: Method,
     folder: Path,
     clip: Clip,
+    snapshot_steps: Sequence[int],
     start: TaskVector | None,
     check_held: Callable[[], None],
-) -> Training:
-    """Data, head and τ, as they are at the first step or were when the last state was saved.
-
-    check_held: raises Gone if the folder is no longer this process's.
-    """
-    task = config.suite.task(config.task)
+) -> None:
+    """From the start, or from where it was stopped, to the vector and its record."""
+    method, task = find_method(config.method), config.suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
-    others, validation = penalised_splits(config), load_split(task, "validation").tensors
+    images, others = load_split(task, "train"), penalised_splits(config)
+    validation = load_split(task, "validation").tensors
     tau = zeros_like(clip.theta0)
     zero_shot = validation_accuracy(clip, "encoder", tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
+    optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=config.weight_decay)
+    prepared = method.prepare(clip, others) if method.prepare else None
+
+    def take(step: int) -> dict[str, Tensor]:
+        ours, labels, theirs = next(batches)
+        ours, labels = to_device(ours, head.device), to_device(labels, head.device)
+        theirs = [(to_device(batch, head.device), to_device(y, head.device)) for batch, y in theirs]
+        parts = [(head, part) for part in parts_of(ours, labels, theirs, config, step)]
+        return take_step(clip, tau, optimizer, parts, config, step, prepared)
+
+    def validate(state: State) -> None:
+        found = validation_accuracy(clip, method.application, tau, head, validation)
+        state.curve.append({"step": state.step, "validation_accuracy": found})
+
+    def at_stop(state: State) -> None:
+        if state.step in evaluated:
+            validate(state)
+        if state.step in snapshot_steps:
+            vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
+            vector.save(snapshot_file(folder, state.step), run=folder.name, step=state.step)
+
+    evaluated = evaluation_steps(config.steps)
     training = Training(
-        config,
-        method,
-        folder,
-        clip,
-        head,
-        images=load_split(task, "train"),
-        others=others,
-        validation=validation,
-        prepared=method.prepare(clip, others) if method.prepare else None,
-        zero_shot=zero_shot,
-        tau=tau,
-        optimizer=torch.optim.AdamW(
-            [value for name, value in tau.items() if method.moves(name)], weight_decay=config.weight_decay
-        ),
+        title=f"{config.task} by {config.method}, seed {config.seed}",
+        steps=config.steps,
+        images=config.batch_size + penalty_images(config),
+        take=take,
+        carried=Carried(tau, (optimizer,)),
+        file=folder / STATE,
+        about={"run": folder.name},
+        stops={*evaluated, *snapshot_steps},
+        at_stop=at_stop,
         check_held=check_held,
     )
-    if is_there(training.state_file):
-        state = restore_state(training.state_file, tau, training.optimizer, folder.name)
-        training.step, training.seconds = state["step"], state["seconds"]
-        training.history, training.curve = state["history"], state["curve"]
-    elif start:
-        validate(training)
-    else:
-        training.curve.append({"step": 0, "validation_accuracy": zero_shot})
-    return training
+    state = begun(training)
+    check_snapshots(folder, snapshot_steps, state.step)
+    resumed = note_resumption(folder / RESUMPTIONS, folder.name, state.step) if state.step else []
+    if not state.step:
+        validate(state) if start else state.curve.append({"step": 0, "validation_accuracy": zero_shot})
+    steps = range(state.step, config.steps)
+    batches = made_ahead(lambda step: step_batches(config, images, others, step), steps, images, *others)
+    train(training, state)
 
-
-def train(training: Training, snapshot_steps: Sequence[int]) -> None:
-    """From where the training is to its last step."""
-    config, method, clip, tau = training.config, training.method, training.clip, training.tau
-    device, parameters = training.head.device, config.method_parameters()
-    moving = {name: value for name, value in tau.items() if method.moves(name)}
-    if training.step:
-        training.resumed = note_resumption(training.folder, training.step)
-
-    def gradient(batch: Batch) -> tuple[Parameters, Tensor, Tensor]:
-        return method.gradient(clip, training.head, tau, batch, training.prepared, **parameters)
-
-    each = config.batch_size + penalty_images(config)
-    title = f"{config.task} by {config.method}, seed {config.seed}"
-    progress = Progress(title, config.steps * each, training.step * each)
-    evaluations = min(EVALUATIONS, -(-config.steps // EVALUATION_STEPS))
-    unread: list[Tensor] = []  # (loss, penalty) of the steps since the last look
-    began, before = time.perf_counter(), training.seconds
-    saved, cost = began, 0.0
-    steps = range(training.step, config.steps)
-    batches = made_ahead(
-        lambda step: step_batches(config, training.images, training.others, step),
-        steps,
-        training.images,
-        *training.others,
-    )
-    for step, (images, labels, others) in zip(steps, batches, strict=True):
-        images, labels = to_device(images, device), to_device(labels, device)
-        others = [(to_device(batch, device), to_device(theirs, device)) for batch, theirs in others]
-        with precision(config.precision, device):
-            slope, loss, penalty = mean_gradient(gradient, parts_of(images, labels, others, config, step))
-        unread.append(torch.stack([loss, penalty]))
-
-        descend(training.optimizer, moving, slope, config, step)
-        training.step = done = step + 1
-        training.check_held()
-
-        save = is_due(saved, cost) and done < config.steps
-        if done % LOSS_STEPS == 0 or done in snapshot_steps or done == config.steps or save:
-            read_losses(training, unread)
-        if done * evaluations // config.steps > step * evaluations // config.steps:
-            validate(training)
-        if done in snapshot_steps:
-            vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
-            vector.save(snapshot_file(training.folder, done), run=training.folder.name, step=done)
-        training.seconds = before + time.perf_counter() - began
-        if save:
-            saved = time.perf_counter()
-            state = {name: getattr(training, name) for name in ("step", "seconds", "history", "curve")}
-            save_state(training.state_file, tau, training.optimizer, {"run": training.folder.name, **state})
-            cost, saved = time.perf_counter() - saved, time.perf_counter()
-        progress.advance(each, loss=f"{training.history[-1]['loss']:.3f}" if training.history else "")
-    progress.close()
-
-
-def finish(training: Training) -> None:
-    """Write the vector and the record."""
-    config, clip = training.config, training.clip
-    vector = TaskVector(training.tau, clip.fingerprint, config.task, config.method)
+    vector = TaskVector(tau, clip.fingerprint, config.task, config.method)
+    metrics = {
+        "zero_shot_validation_accuracy": zero_shot,
+        "validation_accuracy": state.curve[-1]["validation_accuracy"],
+        "tau_norm": vector.norm(),
+    }
     record = {
         "config": config.names(),
         "theta0": clip.fingerprint,
-        "metrics": {
-            "zero_shot_validation_accuracy": training.zero_shot,
-            "validation_accuracy": training.curve[-1]["validation_accuracy"],
-            "tau_norm": vector.norm(),
-        },
-        "history": training.history,
-        "curve": training.curve,
-        "resumed_at": training.resumed,
-        "seconds": training.seconds,
-        "images_per_second": config.steps * (config.batch_size + penalty_images(config)) / training.seconds,
+        "metrics": metrics,
+        "history": state.history,
+        "curve": state.curve,
+        "resumed_at": resumed,
+        "seconds": state.seconds,
+        "images_per_second": config.steps * training.images / state.seconds,
         "peak_memory_mib": peak_memory_mib(),
         **provenance(),
     }
-    write_finished(training.folder, vector, record, training.check_held)
+    write_finished(folder, vector, record, check_held)
 
 
-def descend(
-    optimizer: torch.optim.Optimizer, moving: Parameters, gradient: Parameters, config: RunConfig, step: int
-) -> None:
-    """One step of the optimiser, at its learning rate, along the gradient cut to the configuration's norm."""
-    for name, value in moving.items():
-        value.grad = gradient[name]
-    torch.nn.utils.clip_grad_norm_(moving.values(), config.clip_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = cosine_lr(step, config.steps, config.peak_lr, config.warmup_steps)
-    optimizer.step()
-
-
-def mean_gradient(
-    gradient: Callable[[Part], tuple[Parameters, Tensor, Tensor]], parts: Sequence[Part]
-) -> tuple[Parameters, Tensor, Tensor]:
-    """Gradient with respect to τ, task loss and penalty, averaged over a step's equal parts: those of the whole."""
-    share = 1 / len(parts)
-    total, loss, penalty = gradient(parts[0])
-    total = {name: value * share for name, value in total.items()}
-    loss, penalty = loss * share, penalty * share
-    for part in parts[1:]:
-        more, more_loss, more_penalty = gradient(part)
-        for name, value in more.items():
-            total[name].add_(value, alpha=share)
-        loss, penalty = loss + more_loss * share, penalty + more_penalty * share
-    return total, loss, penalty
-
-
-def read_losses(training: Training, unread: list[Tensor]) -> None:
-    """Move losses to the history. Raises FloatingPointError at the first step whose loss is not finite."""
-    for loss, penalty in torch.stack(unread).tolist() if unread else ():
-        if not math.isfinite(loss + penalty):
-            config, file = training.config, training.state_file
-            kept = f"the last good state is kept in {file}" if file.is_file() else "no state was saved yet"
-            raise FloatingPointError(
-                f"the loss of {config.task} by {config.method} is {loss + penalty} at step {len(training.history)}; {kept}"
-            )
-        training.history.append({"step": len(training.history) + 1, "loss": loss, "penalty": penalty})
-    unread.clear()
-
-
-def validate(training: Training) -> None:
-    """Add the present validation accuracy to the curve."""
-    found = validation_accuracy(
-        training.clip, training.method.application, training.tau, training.head, training.validation
-    )
-    training.curve.append({"step": training.step, "validation_accuracy": found})
-
-
-def validation_accuracy(
-    clip: Clip, application: str, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
-) -> float:
-    images, labels = validation
-    return accuracy(edited_features(clip, application, tau, images), head, labels)
-
-
-def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:
-    """A run whose vector another method trained, applied in this method's way; its accuracy is measured anew."""
-    task = config.suite.task(config.task)
-    found = validation_accuracy(
-        clip,
-        find_method(config.method).application,
-        run.vector.tau,
-        zero_shot_head(clip, task.classes, task.templates),
-        load_split(task, "validation").tensors,
-    )
-    # The trained method's curve is of another model; of this one the ends are known.
-    metrics = run.record["metrics"] | {"validation_accuracy": found}
-    ends = [(0, metrics["zero_shot_validation_accuracy"]), (config.steps, found)]
-    curve = [{"step": step, "validation_accuracy": accuracy} for step, accuracy in ends]
-    record = run.record | {"config": config.names(), "metrics": metrics, "curve": curve}
-    return replace(run, config=config, record=record, vector=replace(run.vector, method=config.method))
-
-
-def note_resumption(folder: Path, step: int) -> list[int]:
-    """Steps at which this training went on after it was killed, this one last; kept beside its state.
-
-    If the file is damaged or another run's, they are counted from here on: no number depends on them.
-    """
-    file, earlier = folder / RESUMPTIONS, {"run": folder.name, "steps": []}
-    if is_there(file):
-        try:
-            earlier = read_sealed(file)
-        except Damaged as error:
-            say(f"{error}: earlier resumptions of the training are not counted")
-    resumed = [*(earlier["steps"] if earlier.get("run") == folder.name else []), step]
-    write_sealed(file, {"run": folder.name, "steps": resumed})
-    return resumed
+def evaluation_steps(steps: int) -> set[int]:
+    """EVALUATIONS of them, the last one after the last step."""
+    evaluations = min(EVALUATIONS, -(-steps // EVALUATION_STEPS))
+    return {done for done in range(1, steps + 1) if done * evaluations // steps > (done - 1) * evaluations // steps}
 
 
 def check_size(task: Task, clip: Clip) -> None:
@@ -357,27 +192,3 @@ def check_start(config: RunConfig, clip: Clip, start: TaskVector | None) -> None
         )
     if start:
         check_theta0([start], clip.theta0, clip.fingerprint)
-
-
-def check_steps(config: RunConfig, snapshot_steps: Sequence[int]) -> None:
-    """Raises ValueError for a step that the run does not have."""
-    for step in snapshot_steps:
-        if not 1 <= step <= config.steps:
-            raise ValueError(f"a snapshot is taken after a step from 1 to {config.steps}, not after {step}")
-
-
-def check_snapshots(folder: Path, snapshot_steps: Sequence[int], done: int) -> None:
-    """Raises ValueError for a step that the run has passed without leaving a snapshot, Damaged for a snapshot of another
-    run or step."""
-    for step in snapshot_steps:
-        if step > done:
-            continue
-        file = snapshot_file(folder, step)
-        if not is_there(file):
-            raise ValueError(
-                f"{file} does not exist: the run passed step {step} without leaving a snapshot: move {folder} away "
-                "or use another store"
-            )
-        found = read_metadata(file)
-        if (found.get("run"), found.get("step")) != (folder.name, step):
-            raise Damaged(f"{file} is not of this run after {step} steps: move {folder} away to train the run again")

@@ -97,7 +97,7 @@ def whole(network, tmp_path_factory):
         finished_file(folder, signs.key).unlink()
         patched.setattr(taujp_core.training.state, "SAVE_SECONDS", 0.0)
         patched.setattr(taujp_core.training.state, "SAVE_SHARE", 1.0)
-        patched.setattr(taujp_core.training.finetune, "finish", stopped)
+        patched.setattr(taujp_core.training.finetune, "write_finished", stopped)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 trained(signs)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import random_like
 
-import taujp_core.training.finetune as finetuning
+import taujp_core.training.descent as descent
+import taujp_core.training.loop as loop
 from taujp_core.datasets import load_split
 from taujp_core.files import read_tensors
 from taujp_core.methods import METHODS
@@ -18,7 +19,8 @@ from taujp_core.products.precision import precision
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
-from taujp_core.training.finetune import finetune, mean_gradient
+from taujp_core.training.descent import mean_gradient
+from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import load_run, open_run, run_folder
 from taujp_core.training.step_images import parts_of, step_batches
 
@@ -52,7 +54,7 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, tiny, tmp_path):
 
 def test_a_finished_run_is_loaded_not_trained_again(tiny, tmp_path, monkeypatch):
     first = finetune(config(), tmp_path, tiny)
-    monkeypatch.setattr(finetuning, "mean_gradient", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr(descent, "mean_gradient", lambda *arguments: pytest.fail("trained again"))
     assert finetune(config(), tmp_path, tiny).record == first.record
 
 
@@ -113,15 +115,15 @@ def test_the_penalty_sees_the_other_tasks_and_the_control():
 
 
 def test_nan_between_two_looks_at_the_loss_ends_the_training(mini, tmp_path, monkeypatch):
-    ordinary, calls = finetuning.mean_gradient, []
+    ordinary, calls = descent.mean_gradient, []
 
     def nan_at_the_last_step(*arguments):
         calls.append(1)
         gradient, loss, penalty = ordinary(*arguments)
         return gradient, loss, penalty * torch.tensor(float("nan") if len(calls) == 6 else 1.0)
 
-    monkeypatch.setattr(finetuning, "mean_gradient", nan_at_the_last_step)
-    monkeypatch.setattr(finetuning, "is_due", lambda since, cost: False)
+    monkeypatch.setattr(descent, "mean_gradient", nan_at_the_last_step)
+    monkeypatch.setattr(loop, "is_due", lambda since, cost: False)
     with pytest.raises(FloatingPointError, match="is nan at step 5; no state was saved yet"):
         finetune(config(), tmp_path, mini)
     assert not (run_folder(tmp_path, config(), mini.fingerprint) / "record.json").exists()
@@ -171,17 +173,18 @@ def test_a_precision_that_the_device_lacks_leaves_nothing_behind(mini, tmp_path)
 
 
 def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetuning, "is_due", lambda since, cost: True)
-    ordinary, calls = finetuning.mean_gradient, []
+    monkeypatch.setattr(loop, "is_due", lambda since, cost: True)
+    ordinary, calls = descent.mean_gradient, []
 
     def nan_at_step_3(*arguments):
         calls.append(1)
         gradient, loss, penalty = ordinary(*arguments)
         return gradient, torch.tensor(float("nan")) if len(calls) == 4 else loss, penalty
 
-    monkeypatch.setattr(finetuning, "mean_gradient", nan_at_step_3)
+    monkeypatch.setattr(descent, "mean_gradient", nan_at_step_3)
     with pytest.raises(
-        FloatingPointError, match="loss of uci by taujp-efficient is nan at step 3; the last good state is kept in "
+        FloatingPointError,
+        match="loss of uci by taujp-efficient, seed 0 is nan at step 3; the last good state is kept in ",
     ):
         finetune(config(), tmp_path, mini)
     folder = run_folder(tmp_path, config(), mini.fingerprint)

@@ -502,5 +502,5 @@ def test_environments_of_another_size_are_refused(made, sentence):
 
 
 def test_a_loss_that_is_not_finite_is_said():
-    with pytest.raises(FloatingPointError, match=r"the loss of erm is .* at step"):
+    with pytest.raises(FloatingPointError, match=r"the loss of erm on tiny is .* at step"):
         fit("erm", tiny(), 0, tiny_recipe("erm", lr=1e30))

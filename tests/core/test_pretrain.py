@@ -1,13 +1,14 @@
 """Pre-training: the loss that knows shared captions, captions that fit pictures, resumption."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import taujp_core.mini.pretrain as pretraining
-from taujp_core.files import Damaged, read_tensors
+from taujp_core.files import Damaged
 from taujp_core.mini.captions import KINDS, caption_batch
 from taujp_core.mini.pretrain import PretrainConfig, contrastive_loss, load_pretrained, pretrain
 
@@ -65,28 +66,19 @@ def test_a_folder_that_is_deleted_while_it_pretrains_is_made_again(tmp_path, mon
     assert load_pretrained(tmp_path / "whole").fingerprint == load_pretrained(tmp_path / "deleted").fingerprint
 
 
-def test_a_killed_pretraining_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    config = PretrainConfig(steps=4, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1)
-    pretrain(config, tmp_path / "whole")
-    monkeypatch.setattr(pretraining, "SAVE_EVERY", 1)
-    ordinary = pretraining.caption_batch
-
-    def killed_at_step_2(size, seed, step):
-        if step == 2:
-            monkeypatch.setattr(pretraining, "caption_batch", ordinary)
-            raise KeyboardInterrupt
-        return ordinary(size, seed, step)
-
-    monkeypatch.setattr(pretraining, "caption_batch", killed_at_step_2)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(config, tmp_path / "killed")
-    pretrain(config, tmp_path / "killed")
-    whole, resumed = (read_tensors(tmp_path / name / "state.safetensors")[0] for name in ("whole", "killed"))
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
-    assert load_pretrained(tmp_path / "whole").fingerprint == load_pretrained(tmp_path / "killed").fingerprint
-    weights = tmp_path / "killed" / "open_clip_model.safetensors"
+def test_weights_that_are_altered_and_a_folder_of_other_parameters_are_refused(tmp_path):
+    config = PretrainConfig(steps=2, batch_size=8, peak_lr=1e-3, seed=0, warmup_steps=1)
+    pretrain(config, tmp_path)
+    weights = tmp_path / "open_clip_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(Damaged, match=r"open_clip_model\.safetensors is altered"):
-        load_pretrained(tmp_path / "killed")
+        load_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds a pre-training with other parameters"):
-        pretrain(PretrainConfig(steps=5, batch_size=16, peak_lr=1e-3, seed=0, warmup_steps=1), tmp_path / "whole")
+        pretrain(replace(config, steps=3), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_it(tmp_path):
+    config = PretrainConfig(steps=4, batch_size=8, peak_lr=1e30, seed=0, warmup_steps=1)
+    with pytest.raises(FloatingPointError, match="the loss of pre-training is nan at step 1; no state was saved yet"):
+        pretrain(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

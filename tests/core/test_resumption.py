@@ -1,33 +1,32 @@
-"""A training that is killed any number of times ends like one that is left alone, bit for bit."""
+"""A training that is killed any number of times ends like one that is left alone, bit for bit; all four kinds."""
 
 import contextlib
-import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import torch
+import trainings
 from conftest import tiny_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import kill_trainings
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import taujp_core.files as files
 import taujp_core.training.finetune as finetuning
-from taujp_core.files import read_tensors, write_tensors
+import taujp_core.training.loop as loop
+from taujp_core.files import Damaged, read_tensors, write_tensors
 from taujp_core.methods import METHODS
 from taujp_core.models import load_clip
-from taujp_core.task_vectors import TaskVector
-from taujp_core.training.config import run_config
-from taujp_core.training.finetune import finetune
-from taujp_core.training.run_store import run_folder, snapshot_file
-from taujp_core.training.state import restore_state, save_state
+from taujp_core.training.state import Carried, restore_state, save_state, state_tensors
 
-SHORT = {"steps": 7, "batch_size": 8}
+STEPS = 8
+ADAM = {"step", "exp_avg", "exp_avg_sq"}
 CLIP = tiny_clip(load_clip("mini", device="cpu"))
-SNAPSHOTS = [2, 5]
 # Of the methods over environments, which share what they hold, the one that draws.
 TRAINED = [
     name
@@ -41,20 +40,21 @@ class Killed(BaseException):
 
 
 class Death:
-    """Counts what a training does, every gradient and the moments before and after every write; ends it at one."""
+    """Counts what a training does, the moments before and after every step of an optimiser and every write; ends it at
+    one of them."""
 
     def __init__(self, moment: int | None, saves: list[bool]):
-        self.moment, self.saves, self.events, self.looks = moment, saves, 0, 0
-        self.gradient, self.write = finetuning.mean_gradient, files.write_atomically
+        self.moment, self.saves, self.events, self.looks, self.steps = moment, saves, 0, 0, 0
+        self.write = files.write_atomically
 
-    def event(self) -> None:
+    def event(self, *arguments) -> None:
         if self.events == self.moment:
             raise Killed
         self.events += 1
 
-    def mean_gradient(self, *arguments):
+    def stepped(self, *arguments) -> None:
+        self.steps += 1
         self.event()
-        return self.gradient(*arguments)
 
     def write_atomically(self, path, write):
         self.event()
@@ -65,36 +65,39 @@ class Death:
         self.looks += 1
         return self.saves[self.looks % len(self.saves)]
 
+    def ends(self, work) -> object:
+        """What the work gives, or None if it died."""
+        hooks = register_optimizer_step_pre_hook(self.event), register_optimizer_step_post_hook(self.stepped)
+        try:
+            with (
+                patch.object(finetuning, "validation_accuracy", cheap_accuracy),
+                patch.object(loop, "is_due", self.is_due),
+                patch.object(files, "write_atomically", self.write_atomically),
+                contextlib.suppress(Killed),
+            ):
+                return work()
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 def cheap_accuracy(clip, application, tau, head, validation) -> float:
     return sum(value.double().sum().item() for value in tau.values())
 
 
-def case(method: str, accumulation: int, started: bool):
-    start, changes = None, SHORT | {"accumulation": accumulation}
-    if started:
-        start = TaskVector({n: v * 0.001 for n, v in CLIP.theta0.items()}, CLIP.fingerprint, "uci", method)
-        changes["start"] = start.digest()
-    if METHODS[method].others != "none":
-        changes["penalty_batch_size"] = 4
-    if METHODS[method].others == "environments":
-        changes["accumulation"] = 1
-    return run_config("mini", "uci", method, tasks=["uci", "mnist"], **changes), start
+def trained(name: str, accumulation: int, started: bool, store: str) -> dict:
+    if name in METHODS:
+        return trainings.vector(name, started, STEPS, Path(store), CLIP, accumulation=accumulation)
+    return trainings.OTHERS[name](STEPS, Path(store), CLIP)
 
 
 @cache
-def expected(method: str, accumulation: int, started: bool) -> dict:
-    config, start = case(method, accumulation, started)
-    with tempfile.TemporaryDirectory() as store, patch.object(finetuning, "validation_accuracy", cheap_accuracy):
-        return outcome(finetune(config, store, CLIP, SNAPSHOTS, start))
+def expected(name: str, accumulation: int, started: bool) -> dict:
+    with tempfile.TemporaryDirectory() as store:
+        return Death(None, [False]).ends(lambda: trained(name, accumulation, started, store))
 
 
-def outcome(run) -> dict:
-    snapshots = [TaskVector.load(snapshot_file(run.folder, step), CLIP).digest() for step in SNAPSHOTS]
-    return {"vector": run.vector.digest(), "snapshots": snapshots, **{k: run.record[k] for k in ("history", "curve")}}
-
-
-@pytest.mark.parametrize("method", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, *trainings.OTHERS])
 @settings(max_examples=12, deadline=None)
 @given(
     accumulation=st.sampled_from([1, 2]),
@@ -102,64 +105,96 @@ def outcome(run) -> dict:
     deaths=st.lists(st.integers(0, 40), min_size=2, max_size=5),
     saves=st.lists(st.booleans(), min_size=1, max_size=7),
 )
-def test_any_sequence_of_kills_leaves_the_run_as_it_would_have_been(method, accumulation, started, deaths, saves):
-    config, start = case(method, accumulation, started)
-    store, resumptions = Path(tempfile.mkdtemp()), 0
-    try:
+def test_any_sequence_of_kills_leaves_the_run_as_it_would_have_been(name, accumulation, started, deaths, saves):
+    if name not in METHODS:
+        accumulation, started = 1, False
+    with tempfile.TemporaryDirectory() as store:
         for moment in [*deaths, None]:
-            death = Death(moment, saves)
-            with (
-                patch.object(finetuning, "validation_accuracy", cheap_accuracy),
-                patch.object(finetuning, "mean_gradient", death.mean_gradient),
-                patch.object(finetuning, "is_due", death.is_due),
-                patch.object(files, "write_atomically", death.write_atomically),
-                contextlib.suppress(Killed),
-            ):
-                folder = run_folder(store, config, CLIP.fingerprint)
-                unfinished = not (folder / "record.json").exists()
-                resumptions += unfinished and (folder / "state.safetensors").exists()
-                run = finetune(config, store, CLIP, SNAPSHOTS, start)
-        assert outcome(run) == expected(method, accumulation, started)
-        # A kill before a resumption is written down is not counted.
-        assert len(run.record["resumed_at"]) <= resumptions
-        assert set(run.record["resumed_at"]) <= set(range(1, 7))
-        # What is left when the record was written and the state not yet removed goes with the next call.
-        assert not (run.folder / "state.safetensors").exists()
-    finally:
-        shutil.rmtree(store)
+            found = Death(moment, saves).ends(lambda: trained(name, accumulation, started, store))
+        assert found == expected(name, accumulation, started)
+
+
+@pytest.mark.parametrize("name", [*TRAINED, *trainings.OTHERS])
+def test_a_killed_training_takes_no_step_that_was_saved_again(name, tmp_path):
+    last = trained_steps(name)
+    for kill in (1, 4, last - 1):
+        store = tmp_path / str(kill)
+        dying = Death(None, [True])
+        dying.stepped = lambda *arguments, dying=dying, kill=kill: stop_at(dying, kill)
+        assert dying.ends(lambda store=store: trained(name, 1, False, store)) is None
+        resumed = Death(None, [True])
+        assert resumed.ends(lambda store=store: trained(name, 1, False, store)) == expected(name, 1, False)
+        assert resumed.steps == last - kill
+        if name in METHODS:
+            (record,) = store.rglob("record.json")
+            assert files.read_json(record)["resumed_at"] == [kill]
+        again = Death(None, [True])
+        assert again.ends(lambda store=store: trained(name, 1, False, store)) == expected(name, 1, False)
+        assert again.steps == 0
+
+
+def stop_at(dying: Death, kill: int) -> None:
+    """After the step that follows the saved one."""
+    dying.steps += 1
+    if dying.steps > kill:
+        raise Killed
+
+
+@cache
+def trained_steps(name: str) -> int:
+    with tempfile.TemporaryDirectory() as store:
+        death = Death(None, [True])
+        death.ends(lambda: trained(name, 1, False, store))
+    return death.steps
 
 
 def test_trainings_killed_with_9_end_as_if_they_had_not_been(tmp_path):
-    report = kill_trainings(4, tmp_path, seed=0, steps=20)
-    assert report.kills == 4
+    report = kill_trainings(6, tmp_path, seed=0, steps=20)
+    assert report.kills == 6
     assert report.resumptions > 0
     assert not report.different
 
 
-def optimised(steps: int) -> tuple[dict, torch.optim.AdamW]:
+@pytest.mark.parametrize("other", ["seed", "recipe", "pictures"])
+def test_a_networks_state_is_of_its_data_its_recipe_and_its_seed(other, tmp_path):
+    file, fitted = tmp_path / "state", trainings.invariant.fit
+    recipe = trainings.invariant.recipe_of("erm", steps=3, images=20, hidden=4)
+    fitted("erm", trainings.coloured("mnist"), 0, recipe, file)
+    domains = trainings.coloured("mnist", seed=1 if other == "pictures" else 0)
+    changed = trainings.invariant.recipe_of("erm", steps=4, images=20, hidden=4) if other == "recipe" else recipe
+    with pytest.raises(Damaged, match="state is the state of another run, erm on coloured mnist, pictures"):
+        fitted("erm", domains, 1 if other == "seed" else 0, changed, file)
+
+
+def optimised(steps: int, which: type = torch.optim.AdamW) -> Carried:
     parameters = {"a": torch.ones(3), "tau/a": torch.ones(2), "step/a": torch.zeros(1), "fixed": torch.zeros(2)}
     moving = [value for name, value in parameters.items() if name != "fixed"]
-    optimizer = torch.optim.AdamW(moving, lr=0.1)
+    optimizer = which(moving, lr=0.1, **({"momentum": 0.9} if which is torch.optim.SGD else {}))
     for step in range(steps):
         for value in moving:
             value.grad = torch.full_like(value, step + 1.0)
         optimizer.step()
-    return parameters, optimizer
+    return Carried(parameters, (optimizer,), {"draws": torch.Generator().manual_seed(steps)})
 
 
-def test_what_is_restored_is_what_was_saved_twice(tmp_path):
+@pytest.mark.parametrize("which", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD])
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_is_restored_is_what_was_saved_twice(which, before, tmp_path):
     """Names like those of the slots are no trouble; a restored state is saved as the same tensors and digest."""
     first, second = tmp_path / "first", tmp_path / "second"
-    save_state(first, *optimised(3), {"step": 3})
-    parameters, optimizer = optimised(1)
-    assert restore_state(first, parameters, optimizer) == {"step": 3}
-    save_state(second, parameters, optimizer, {"step": 3})
+    save_state(first, optimised(3, which), {"step": 3})
+    carried = optimised(before, which)
+    assert restore_state(first, carried) == {"step": 3}
+    save_state(second, carried, {"step": 3})
     (tensors, metadata), (again, metadata_again) = read_tensors(first), read_tensors(second)
     assert metadata == metadata_again
     assert tensors.keys() == again.keys()
     assert all(torch.equal(tensors[name], value) for name, value in again.items())
-    assert all({*state} == {"step", "exp_avg", "exp_avg_sq"} for state in optimizer.state.values())
+    (optimizer,), slots = carried.optimizers, {"momentum_buffer"} if which is torch.optim.SGD else ADAM
+    assert all({*state} == slots for state in optimizer.state.values())
     assert len(optimizer.state) == 3
+    drawn = torch.rand(3, generator=carried.generators["draws"])
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(3)))
 
 
 def damage_tensor(path):
@@ -180,20 +215,22 @@ def without_digest(path):
 
 @pytest.mark.parametrize("damage", [damage_tensor, damage_progress, without_digest])
 def test_a_damaged_state_is_named_and_changes_nothing(damage, tmp_path):
-    save_state(tmp_path / "state", *optimised(3), {"step": 3})
+    save_state(tmp_path / "state", optimised(3), {"step": 3})
     damage(tmp_path / "state")
-    parameters, optimizer = optimised(1)
-    before = {name: value.clone() for name, value in parameters.items()}
+    carried = optimised(1)
+    before = {name: value.clone() for name, value in state_tensors(carried).items()}
     with pytest.raises(ValueError, match="state is damaged or not a saved state: delete it to train from the start"):
-        restore_state(tmp_path / "state", parameters, optimizer)
-    assert all(torch.equal(before[name], value) for name, value in parameters.items())
+        restore_state(tmp_path / "state", carried)
+    assert all(torch.equal(before[name], value) for name, value in state_tensors(carried).items())
 
 
 def test_the_state_of_another_model_is_refused(tmp_path):
-    save_state(tmp_path / "state", *optimised(3), {"step": 3})
-    parameters, _ = optimised(1)
-    optimizer = torch.optim.AdamW([parameters["a"]])
-    with pytest.raises(
-        ValueError, match="state of another model or optimiser, which differ in optimizer/exp_avg/step/a"
-    ):
-        restore_state(tmp_path / "state", parameters, optimizer)
+    """That the file holds more, or less, than is carried."""
+    all_of_it = optimised(3)
+    some = replace(all_of_it, optimizers=(torch.optim.AdamW([all_of_it.parameters["a"]]),))
+    for saved, carried in ((all_of_it, some), (some, all_of_it)):
+        save_state(tmp_path / "state", saved, {"step": 3})
+        with pytest.raises(
+            ValueError, match="state of another model or optimiser, which differ in optimizer/exp_avg/step/a"
+        ):
+            restore_state(tmp_path / "state", carried)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import taujp_core.training.finetune as finetuning
 from analysis.causal.arms import train_onsets
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -28,26 +27,6 @@ def test_a_run_is_the_same_with_and_without_snapshots(tiny, tmp_path):
     assert (early.task, early.method, early.theta0_fingerprint) == ("uci", "taujp-efficient", tiny.fingerprint)
     assert 0 < early.norm() < run.vector.norm()
     assert finetune(CONFIG, tmp_path / "snapshots", tiny, [2, 6]).record == run.record
-
-
-def test_a_killed_training_still_leaves_all_its_snapshots(tiny, tmp_path, monkeypatch):
-    whole = finetune(CONFIG, tmp_path / "whole", tiny, [2, 4, 6])
-    monkeypatch.setattr(finetuning, "is_due", lambda since, cost: True)
-    ordinary, calls = finetuning.mean_gradient, []
-
-    def killed_at_step_3(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return ordinary(*arguments)
-
-    monkeypatch.setattr(finetuning, "mean_gradient", killed_at_step_3)
-    with pytest.raises(KeyboardInterrupt):
-        finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
-    resumed = finetune(CONFIG, tmp_path / "killed", tiny, [2, 4, 6])
-    for step in (2, 4, 6):
-        ours, theirs = (TaskVector.load(snapshot_file(run.folder, step), tiny) for run in (resumed, whole))
-        assert same(ours, theirs)
 
 
 def test_a_snapshot_that_can_no_longer_be_taken_is_refused(tiny, tmp_path):

@@ -16,15 +16,16 @@ from conftest import tiny_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import analysis.joint as joint_module
+import taujp_core.training.descent as descent
 import taujp_core.training.finetune as finetuning
+import taujp_core.training.loop as loop
 import taujp_core.training.run_store as runs
-from analysis.joint import joint_folder, on_the_union, train_jointly
 from taujp_core.files import Damaged, read_json
 from taujp_core.models import load_clip
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
+from taujp_core.training.joint import joint_folder, on_the_union, train_jointly
 from taujp_core.training.run_store import FILES, Gone, only_process, run_folder, snapshot_file
 
 CLIP = tiny_clip(load_clip("mini", device="cpu"))
@@ -41,7 +42,7 @@ def folder_of(store, task="uci", seed=0):
 
 def trained(store, task="uci", seed=0, kill_at=None):
     """The run, with a snapshot; or one that saves its state after every step and is stopped at one."""
-    steps, ordinary = [], finetuning.mean_gradient
+    steps, ordinary = [], descent.mean_gradient
 
     def mean_gradient(*arguments):
         steps.append(1)
@@ -51,8 +52,8 @@ def trained(store, task="uci", seed=0, kill_at=None):
 
     with (
         patch.object(finetuning, "validation_accuracy", lambda clip, how, tau, head, validation: 0.5),
-        patch.object(finetuning, "mean_gradient", mean_gradient),
-        patch.object(finetuning, "is_due", lambda since, cost: kill_at is not None),
+        patch.object(descent, "mean_gradient", mean_gradient),
+        patch.object(loop, "is_due", lambda since, cost: kill_at is not None),
     ):
         return finetune(config(task, seed), store, CLIP, [SNAPSHOT])
 
@@ -194,8 +195,8 @@ def test_a_joint_training_is_as_careful(name, tmp_path, monkeypatch):
     expected = train_jointly(both(0), tmp_path, CLIP).digest()
     if name == "state.safetensors":
         shutil.rmtree(folder(0))
-        monkeypatch.setattr(joint_module, "is_due", lambda since, cost: True)
-    ordinary, steps = joint_module.descend, []
+        monkeypatch.setattr(loop, "is_due", lambda since, cost: True)
+    ordinary, steps = descent.descend, []
 
     def stopped(*arguments):
         steps.append(1)
@@ -203,7 +204,7 @@ def test_a_joint_training_is_as_careful(name, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         ordinary(*arguments)
 
-    monkeypatch.setattr(joint_module, "descend", stopped)
+    monkeypatch.setattr(descent, "descend", stopped)
     for seed in (0, 1):
         with contextlib.suppress(KeyboardInterrupt):
             train_jointly(both(seed), tmp_path, CLIP)
@@ -217,7 +218,7 @@ def test_a_joint_training_is_as_careful(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("what", ["folder", "store"])
 @pytest.mark.parametrize("moment", [1, 3, STEPS])
 def test_a_run_that_is_deleted_while_it_trains_is_trained_again(what, moment, tmp_path, monkeypatch):
-    ordinary, steps, store, expected = finetuning.descend, [], tmp_path / "store", undisturbed()
+    ordinary, steps, store, expected = descent.descend, [], tmp_path / "store", undisturbed()
 
     def deleting(*arguments):
         steps.append(1)
@@ -225,7 +226,7 @@ def test_a_run_that_is_deleted_while_it_trains_is_trained_again(what, moment, tm
             shutil.rmtree(store if what == "store" else folder_of(store))
         ordinary(*arguments)
 
-    monkeypatch.setattr(finetuning, "descend", deleting)
+    monkeypatch.setattr(descent, "descend", deleting)
     run = trained(store)
     assert (outcome(run), files_in(run.folder)) == expected
     assert len(steps) == moment + STEPS

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.joint import joint_folder
 from analysis.paths import check_writable, in_project
 from taujp_core.datasets.folders import below_data, data_folder
 from taujp_core.files import cache_folder
 from taujp_core.suites.files import suite_files
 from taujp_core.training.config import run_config
+from taujp_core.training.joint import joint_folder
 from taujp_core.training.run_store import run_folder
 
 VARIABLES = ("TAUJP_HOME", "TAUJP_CACHE", "TAUJP_DATA", "TAUJP_SUITES", "XDG_CACHE_HOME")

@@ -4,6 +4,7 @@ Everything is computed on the CPU. Inside `Accelerator` storages are marked: tho
 `device=`, and what is computed from them. `tensor.device` tells. What CUDA refuses is refused: operations on marked and
 other tensors (but for numbers [] from the CPU, and indices), NumPy arrays of marked tensors, and random numbers on one
 device by the other's generator. So code that makes a tensor on the CPU and lets it meet θ₀ fails here as it does there.
+`looks` counts what makes CUDA's queue run empty: numbers, lists and copies that leave DEVICE, and masks whose size is asked.
 """
 
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils import clip_grad
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -24,6 +26,7 @@ DEVICE = torch.device("cuda", 0)
 aten = torch.ops.aten
 INDEXED = (aten.index, aten._unsafe_index, aten.index_put, aten.index_put_, aten._index_put_impl_)
 JOINED = (aten.cat, aten.stack)  # which take no number from the CPU
+LOOKED = (aten._local_scalar_dense, aten.nonzero, aten.masked_select)
 
 
 class Elsewhere(RuntimeError):
@@ -38,14 +41,31 @@ def accelerator() -> Iterator["Accelerator"]:
     with ExitStack() as stack:
         for name, function in fake.items():
             stack.enter_context(patch.object(torch.cuda, name, function))
+        # In C++ it would see where tensors really lie.
+        stack.enter_context(patch.object(clip_grad, "_group_tensors_by_device_and_dtype", grouped))
         stack.enter_context(Places(marks))
         stack.enter_context(Refusals(marks))
         yield Accelerator(marks)
 
 
+def grouped(lists: list[list[Tensor]]) -> dict:
+    groups = {}
+    for tensor in lists[0]:
+        groups.setdefault((tensor.device, tensor.dtype), ([[]], []))[0][0].append(tensor)
+    return groups
+
+
 class Accelerator:
     def __init__(self, marks: "Marks"):
         self.marks = marks
+
+    @property
+    def looks(self) -> int:
+        return self.marks.looks
+
+    def put(self, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            self.marks.put(tensor, True)
 
     def holds(self, tensor: Tensor) -> bool:
         return self.marks.on(tensor)
@@ -67,6 +87,7 @@ class Marks:
 
     def __init__(self):
         self.references: dict[int, StorageWeakRef] = {}
+        self.looks = 0
         self.working_there = False  # in a function of torch that was given tensors of DEVICE, and makes some of its own
 
     def on(self, tensor: Tensor) -> bool:
@@ -119,10 +140,13 @@ class Refusals(TorchDispatchMode):
         return result
 
     def check(self, operation, args, given: list[Tensor]) -> None:
+        self.marks.looks += operation in LOOKED
         if operation is aten.copy_:
+            self.marks.looks += self.marks.on(args[1]) and not self.marks.on(args[0])
             return
         if operation in INDEXED:
             indices = tensors_in(args[1])
+            self.marks.looks += any(index.dtype == torch.bool for index in indices)
             if not self.marks.on(args[0]) and any(map(self.marks.on, indices)):
                 raise Elsewhere(f"{operation}: a tensor of the CPU is indexed by one of {DEVICE}")
             given = [args[0], *tensors_in(args[2:])]
@@ -167,6 +191,8 @@ class Places(TorchFunctionMode):
             return not self.marks.on(args[0])
         if func in (Tensor.numpy, Tensor.__array__) and self.marks.on(args[0]):
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy")
+        if func is Tensor.tolist and args[0].ndim:
+            self.marks.looks += self.marks.on(args[0])
         if func is Tensor.pin_memory:
             return args[0]
         if func is Tensor.cpu:
@@ -209,6 +235,7 @@ class Places(TorchFunctionMode):
             return tensor
         if tensor.requires_grad and plain(tensor) is tensor:
             return Moved.apply(tensor, self.marks, there)
+        self.marks.looks += not there
         copy = tensor.clone()
         self.marks.put(copy, there)
         return copy

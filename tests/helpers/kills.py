@@ -12,27 +12,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import trainings
 from tqdm import tqdm
 
 import taujp_core.training.state as training_state
 from taujp_core.models import load_clip
-from taujp_core.task_vectors import TaskVector
-from taujp_core.training.config import run_config
-from taujp_core.training.finetune import finetune
-from taujp_core.training.run_store import Run, snapshot_file
 
-SNAPSHOTS = (3, 7)
-CASES = {
+VECTORS = {
     "standard": {},
     "linear": {"accumulation": 2},
     "taujp-strict": {"penalty_start": 3},
     "taujp-efficient": {"penalty_reservoir": 20, "least_crop": 0.9},
 }
+# All four kinds first: few kills reach no more.
+CASES = [
+    ("standard", False), ("jointly", False), ("pre-training", False), ("network by irm-game-variable", False),
+    *((method, started) for started in (False, True) for method in VECTORS if (method, started) != ("standard", False)),
+    ("network by pair", False),
+]  # fmt: skip
 
 
 @dataclass
 class Report:
-    """kills; resumptions: those after which a saved state was found; different: cases that ended in something else."""
+    """kills; resumptions: times that a saved state was found; different: cases that ended in something else."""
 
     kills: int = 0
     resumptions: int = 0
@@ -40,39 +42,19 @@ class Report:
     different: list[str] = field(default_factory=list)
 
 
-def trained(method: str, started: bool, steps: int, store: Path, begun: Path | None = None) -> Run:
-    """The run of a case. `begun` is a file that is made when the training begins; a state is then saved as often as
+def trained(name: str, started: bool, steps: int, store: Path, begun: Path | None = None) -> dict:
+    """The outcome of a case. `begun` is a file that is made when the training begins; a state is then saved as often as
     saving allows."""
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore between processes, which a kill would leave behind
+    store.mkdir(parents=True, exist_ok=True)
     clip = load_clip("mini", device="cpu")
     if begun:
         training_state.SAVE_SECONDS, training_state.SAVE_SHARE = 0.0, 1.0
         begun.touch()
-    changes = {"steps": steps, "batch_size": 8, **CASES[method]}
-    if method.startswith("taujp"):
-        changes["penalty_batch_size"] = 4
-    start = None
-    if started:
-        generator = torch.Generator().manual_seed(0)
-        tau = {name: 0.001 * torch.randn(value.shape, generator=generator) for name, value in clip.theta0.items()}
-        start = TaskVector(tau, clip.fingerprint, "uci", "standard")
-        changes["start"] = start.digest()
-    config = run_config("mini", "uci", method, tasks=["uci", "mnist"], **changes)
-    return finetune(config, store, clip, SNAPSHOTS, start)
-
-
-def outcome(run: Run) -> dict[str, object]:
-    """What must not depend on kills: digests of the vector and of the snapshots, losses and accuracies."""
-    clip = load_clip("mini", device="cpu")
-    snapshots = [TaskVector.load(snapshot_file(run.folder, step), clip).digest() for step in SNAPSHOTS]
-    record = run.record
-    metrics = {name: value for name, value in record["metrics"].items() if name != "tau_norm"}
-    files = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")
-    return {
-        "vector": run.vector.digest(), "snapshots": snapshots, "history": record["history"], "curve": record["curve"],
-        "metrics": metrics, "files": files,
-    }  # fmt: skip
+    if name in VECTORS:
+        return trainings.vector(name, started, steps, store, clip, **VECTORS[name])
+    return trainings.OTHERS[name](steps, store, clip)
 
 
 def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Report:
@@ -80,17 +62,18 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
     moments, report = random.Random(seed), Report()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["taujp_core.training.finetune"])  # torch is imported once
-    cases = [(method, started) for started in (False, True) for method in CASES]
     expected: dict[tuple, tuple[dict, float]] = {}
     while report.kills < kills:
-        case = cases[report.trainings % len(cases)]
+        case = CASES[report.trainings % len(CASES)]
         if case not in expected:
-            run = trained(*case, steps, folder / "whole")
-            expected[case] = outcome(run), run.record["seconds"]
+            began = time.perf_counter()
+            whole = trained(*case, steps, folder / "whole" / case[0] / str(case[1]))
+            expected[case] = whole, time.perf_counter() - began
         whole, seconds = expected[case]
-        store = folder / f"killed-{report.trainings}"
+        store, taken_up = folder / f"killed-{report.trainings}", 0
         while True:
             begun = folder / f"begun-{report.trainings}-{report.kills}"
+            taken_up += any(store.rglob("state.safetensors"))
             process = context.Process(target=trained, args=(*case, steps, store, begun))
             process.start()
             if report.kills < kills:
@@ -102,16 +85,14 @@ def kill_trainings(kills: int, folder: Path, seed: int, steps: int = 30) -> Repo
             process.join()
             if process.exitcode != -signal.SIGKILL:
                 break
+        report.resumptions += taken_up
         if process.exitcode != 0:
             report.different.append(f"{case}: ended with exit code {process.exitcode}")
         else:
-            run = trained(*case, steps, store)  # loads what is finished
-            report.resumptions += len(run.record["resumed_at"])
-            found = outcome(run)
-            parts = [name for name in whole if found[name] != whole[name]]
-            if parts:
+            found = trained(*case, steps, store)  # loads what is finished
+            if parts := [name for name in whole if found[name] != whole[name]]:
                 report.different.append(
-                    f"{case}, resumed at {run.record['resumed_at']}: other {', '.join(parts)}; files {found['files']}"
+                    f"{case}, taken up {taken_up} times: other {', '.join(parts)}; {found['files']}"
                 )
         report.trainings += 1
     return report

@@ -53,7 +53,8 @@ def at_desk(desk, monkeypatch):
         images = load_split(task, split)
         return images if split == "train" else TensorDataset(*images[:8])
 
-    for module in ("taujp_core.datasets", "taujp_core.training.finetune", "analysis.images"):
+    core = ("datasets", "training.finetune", "training.validation")
+    for module in (*(f"taujp_core.{name}" for name in core), "analysis.images"):
         monkeypatch.setattr(f"{module}.load_split", short)
     monkeypatch.chdir(desk)
     return desk

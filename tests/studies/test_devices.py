@@ -29,7 +29,6 @@ from analysis.explore.gather import explore
 from analysis.explore.pack import packed
 from analysis.interference import reduce_tau_jp
 from analysis.invariant_vectors import coloured, measure, trained
-from analysis.joint import train_jointly
 from analysis.merging import arena as arena_module
 from analysis.merging import merge as merging
 from analysis.merging.arena import MERGES, Setting, compete, is_defined, measure_merge, merged_by, over_images
@@ -49,6 +48,7 @@ from taujp_core.models import Clip, ImageEncoder, fingerprint, zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
 from taujp_core.training.config import run_config
+from taujp_core.training.joint import train_jointly
 from taujp_core.training.run_store import Run
 
 SUITE, DOMAINS = load_suite("mini"), load_suite("mini-domains")

@@ -9,6 +9,7 @@ from conftest import random_like
 import analysis.continual.sequences
 import analysis.images
 import taujp_core.training.finetune
+import taujp_core.training.validation as validation
 from analysis import addition, figures, negation
 from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
@@ -34,7 +35,7 @@ def few_images(monkeypatch):
     """Every split is its first 12 images, and there are three coefficients."""
     for study in (addition, negation, analogy):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
-    for module in (analysis.continual.sequences, analysis.images, taujp_core.training.finetune):
+    for module in (analysis.continual.sequences, analysis.images, taujp_core.training.finetune, validation):
         monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
 
 

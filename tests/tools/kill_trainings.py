@@ -2,7 +2,8 @@
 
     python tests/tools/kill_trainings.py --kills 100 --seed 0
 
-Four methods, from zero and from a vector, with snapshots and accumulation; about two seconds a kill. CI does six.
+Task vectors by four methods, from zero and from a vector, with snapshots and accumulation; joint training, pre-training and
+invariant networks. A few seconds a kill; the tests do six.
 """
 
 import argparse

@@ -7,8 +7,6 @@ steps. So the joint model sees the images that the experts saw, in their order a
 
 import hashlib
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,24 +14,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from taujp_core.datasets import load_split
-from taujp_core.files import from_home, is_there
-from taujp_core.methods import Batch, application, find_method
-from taujp_core.models import Clip, zero_shot_head
-from taujp_core.parameters import Parameters, device_of, zeros_like
-from taujp_core.products.memory import to_device
-from taujp_core.products.precision import precision
-from taujp_core.progress import Progress
-from taujp_core.provenance import provenance
-from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector
-from taujp_core.training.config import RunConfig
-from taujp_core.training.finetune import descend, mean_gradient
-from taujp_core.training.run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
-from taujp_core.training.state import is_due, restore_state, save_state
-from taujp_core.training.step_images import step_batches
-
-from .trainings import run_configs
+from ..datasets import load_split
+from ..files import from_home
+from ..methods import Batch, application, find_method
+from ..models import Clip, zero_shot_head
+from ..parameters import device_of, zeros_like
+from ..products.memory import to_device
+from ..provenance import provenance
+from ..suites import Suite
+from ..task_vectors import TaskVector
+from .config import RunConfig, run_config
+from .descent import moving, take_step
+from .loop import Training, train
+from .run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
+from .state import Carried
+from .step_images import step_batches
 
 
 def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> TaskVector:
@@ -50,7 +45,7 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
 
     def work(check_held: Callable[[], None]) -> None:
         if not is_finished(folder):  # by the process that was waited for
-            train(configs, folder, clip, check_held)
+            train_alone(configs, folder, clip, check_held)
 
     if not is_finished(folder):
         alone(folder, work)
@@ -64,7 +59,8 @@ def joint_vector(
 ) -> TaskVector:
     """Of a joint training whose model is applied as this method's vectors are; see `train_jointly` and `run_config`."""
     plain = {"encoder": "standard", "linearised": "linear"}[application(method)]
-    return train_jointly(run_configs(suite, tasks, [plain], [seed], **changes), store, clip)
+    configs = [run_config(suite, task, plain, seed, tasks=list(tasks), **changes) for task in tasks]
+    return train_jointly(configs, store, clip)
 
 
 def check_configs(configs: Sequence[RunConfig]) -> None:
@@ -96,51 +92,39 @@ def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path
     )
 
 
-def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:
-    """From the start, or from where it was stopped, to the vector and its record.
-
-    check_held: raises Gone if the folder is no longer this process's.
-    """
+def train_alone(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:
+    """From the start, or from where it was stopped, to the vector and its record."""
     first, method, device = configs[0], find_method(configs[0].method), device_of(clip.theta0)
     tasks = [first.suite.task(config.task) for config in configs]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     splits = [load_split(task, "train") for task in tasks]
     tau = zeros_like(clip.theta0)
-    moving = {name: value for name, value in tau.items() if method.moves(name)}
-    optimizer = torch.optim.AdamW(moving.values(), weight_decay=first.weight_decay)
-    state_file, losses, seconds = folder / STATE, [], 0.0
-    if is_there(state_file):
-        state = restore_state(state_file, tau, optimizer, folder.name)
-        losses, seconds = state["losses"], state["seconds"]
+    optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=first.weight_decay)
 
-    def gradient(part: tuple[Tensor, Batch]) -> tuple[Parameters, Tensor, Tensor]:
-        head, batch = part
-        return method.gradient(clip, head, tau, batch)
-
-    each = sum(config.batch_size for config in configs)
-    progress = Progress(f"{len(tasks)} tasks jointly", first.steps * each, len(losses) * each)
-    began, before = time.perf_counter(), seconds
-    saved, cost = began, 0.0
-    for step in range(len(losses), first.steps):
+    def take(step: int) -> dict[str, Tensor]:
         parts = []
         for config, split, head in zip(configs, splits, heads, strict=True):
             images, labels, _ = step_batches(config, split, [], step)
             parts.append((head, Batch(to_device(images, device), to_device(labels, device), images[:0], step=step)))
-        with precision(first.precision, device):
-            slope, loss, _ = mean_gradient(gradient, parts)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(f"the loss of {len(tasks)} tasks jointly is {losses[-1]} at step {len(losses)}")
-        descend(optimizer, moving, slope, first, step)
-        check_held()
-        seconds = before + time.perf_counter() - began
-        if is_due(saved, cost):
-            saved = time.perf_counter()
-            save_state(state_file, tau, optimizer, {"run": folder.name, "losses": losses, "seconds": seconds})
-            cost, saved = time.perf_counter() - saved, time.perf_counter()
-        progress.advance(each, loss=f"{losses[-1]:.3f}")
-    progress.close()
-    name = "+".join(config.task for config in configs)
-    vector = TaskVector(tau, clip.fingerprint, name, first.method)
-    record = {"configs": [config.names() for config in configs], "theta0": clip.fingerprint, "losses": losses}
-    write_finished(folder, vector, {**record, "seconds": seconds, **provenance()}, check_held)
+        return take_step(clip, tau, optimizer, parts, first, step)
+
+    training = Training(
+        title=f"{len(tasks)} tasks jointly",
+        steps=first.steps,
+        images=sum(config.batch_size for config in configs),
+        take=take,
+        carried=Carried(tau, (optimizer,)),
+        file=folder / STATE,
+        about={"run": folder.name},
+        check_held=check_held,
+    )
+    state = train(training)
+    vector = TaskVector(tau, clip.fingerprint, "+".join(config.task for config in configs), first.method)
+    record = {
+        "configs": [config.names() for config in configs],
+        "theta0": clip.fingerprint,
+        "losses": [row["loss"] for row in state.history],
+        "seconds": state.seconds,
+        **provenance(),
+    }
+    write_finished(folder, vector, record, check_held)
