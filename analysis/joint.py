@@ -5,8 +5,6 @@ is the experts' recipe on the union of T tasks: batches of the same size, a T-th
 steps. So the joint model sees the images that the experts saw, in their order and as often.
 """
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor
 
 from taujp_core.datasets import load_split
-from taujp_core.files import from_home, is_there
+from taujp_core.files import is_there
 from taujp_core.methods import Batch, application, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of, zeros_like
@@ -29,11 +27,22 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import RunConfig
 from taujp_core.training.finetune import descend, mean_gradient
-from taujp_core.training.run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
+from taujp_core.training.run_store import (
+    STATE,
+    alone,
+    folder_named_by,
+    identity,
+    is_finished,
+    read_finished,
+    sweep,
+    write_finished,
+)
 from taujp_core.training.state import is_due, restore_state, save_state
 from taujp_core.training.step_images import step_batches
 
 from .trainings import run_configs
+
+VERSION = 1  # of joint training, beside that of all trainings
 
 
 def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> TaskVector:
@@ -88,12 +97,8 @@ def on_the_union(config: RunConfig, tasks: int) -> RunConfig:
 
 def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path:
     """Named by all that decides the training."""
-    text = json.dumps([identity(config, theta0) for config in configs], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    first = configs[0]
-    return (
-        from_home(store, "the run store") / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
-    )
+    decides = {"runs": [identity(config, theta0) for config in configs], "joint": VERSION}
+    return folder_named_by(store, configs[0], "jointly", decides)
 
 
 def train(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:

@@ -4,15 +4,14 @@ A state file holds the trained parameters as `parameter/NAME`, AdamW's state of 
 `optimizer/SLOT/NAME`, what else the training must know as JSON, and a digest of all of it.
 """
 
-import hashlib
-import json
 import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..files import Damaged, fingerprint, read_tensors, write_tensors
+from ..files import Damaged, read_tensors, write_tensors
+from ..identity import digest, fingerprint
 from ..parameters import Parameters
 
 SLOTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW; it counts its steps on the CPU whatever the device
@@ -93,5 +92,4 @@ def moving_names(parameters: Parameters, optimizer: torch.optim.AdamW) -> list[s
 
 
 def state_digest(tensors: dict[str, Tensor], progress: dict) -> str:
-    text = fingerprint(tensors) + json.dumps(progress, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([fingerprint(tensors), progress])
