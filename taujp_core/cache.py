@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .files import cache_folder, fingerprint, is_there, read_tensors, write_tensors, write_text
+from .files import cache_folder, is_there, read_tensors, write_tensors, write_text
+from .identity import fingerprint
 
 SAID: set[str] = set()  # by this process
 

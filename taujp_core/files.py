@@ -19,9 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import safetensors
-import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from .identity import digest
 
 UNFINISHED = ".part"  # ends the names of folders in which a file is being written
 LONGEST_WRITE = 24 * 3600.0  # seconds; no file takes longer to be written: what is older was left by a killed process
@@ -166,32 +167,20 @@ def read_json(path: Path) -> dict:
 
 def write_sealed(path: Path, value: dict) -> None:
     """JSON with a digest of all of it, so that a value that was altered later is found."""
-    write_json(path, {**value, "digest": json_digest(value)})
+    write_json(path, {**value, "digest": digest(value)})
 
 
 def read_sealed(path: Path) -> dict:
     """What `write_sealed` was given. Raises Damaged for a file that is not as it was written."""
     value = read_json(path)
-    digest = value.pop("digest", None)
-    if digest != json_digest(value):
+    if value.pop("digest", None) != digest(value):
         raise Damaged(f"{path} is cut off or altered: its values do not have the digest that was stored with them")
     return value
 
 
-def json_digest(value: dict) -> str:
-    """Of the value as it is read back: JSON has no tuples, and no keys but strings."""
-    plain = json.loads(json.dumps(value))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+def sha256(path: Path) -> str:
+    """Of a whole file, in hexadecimal digits, as it is published beside weights."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, object]) -> None:

@@ -3,7 +3,6 @@
 CLIP models: loading by name, the image encoder f(x; θ), zero-shot heads, fingerprints.
 """
 
-import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,11 +15,13 @@ from torch import Tensor, nn
 
 from .cache import read_cached, write_cached
 from .checks import check_bytes
-from .files import fingerprint
+from .files import sha256
+from .identity import digest, fingerprint
 from .parameters import Parameters
 from .progress import Progress, quiet_downloads
 
 ASSETS = Path(str(files("taujp_core"))) / "mini" / "assets"
+VERSION = 1  # of the zero-shot heads
 CLASSES = 10  # of a zero-shot head, encoded at once: open_clip's own default
 
 
@@ -133,7 +134,7 @@ def check_shipped_weights(folder: Path) -> None:
     weights, published = folder / "open_clip_model.safetensors", folder / "SHA256"
     if not weights.is_file():
         raise FileNotFoundError(f"{weights} does not exist: install the package again")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != published.read_text().strip():
+    if sha256(weights) != published.read_text().strip():
         raise ValueError(f"{weights} is truncated or altered: its SHA-256 is not the one in {published.name}")
 
 
@@ -147,8 +148,8 @@ def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[st
     """
     device = next(iter(clip.theta0.values())).device
     text = {name: value for name, value in clip.model.state_dict().items() if not name.startswith("visual.")}
-    key = hashlib.sha256(f"{clip.name} {fingerprint(text)} {class_names} {templates}".encode()).hexdigest()[:16]
-    name = f"heads/{key}.safetensors"
+    decides = {"version": VERSION, "model": clip.name, "text_tower": fingerprint(text)}
+    name = f"heads/{digest({**decides, 'classes': class_names, 'templates': templates})}.safetensors"
     if (tensors := read_cached(name)) is None:
         check_texts(clip, class_names, templates)
         progress, parts = Progress(f"zero-shot head of {clip.name}", len(class_names), unit="class"), []

@@ -5,6 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
+# Of what a step of any training does: which images it sees, its learning rate, clipping and optimiser. It is raised when
+# they give another vector from the same configuration.
+VERSION = 1
+
 
 def cosine_lr(step: int, steps: int, peak_lr: float, warmup_steps: int) -> float:
     """Learning rate of step 0 … steps-1: linear warm-up to `peak_lr`, then half a cosine down to 0."""

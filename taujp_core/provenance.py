@@ -1,17 +1,20 @@
-"""Where does a number come from?
+"""Where does a number come from? From this hardware, these versions of packages, this git commit."""
 
-Where a number comes from: hardware, package versions, git commit.
-"""
-
+import json
 import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 import torch
+
+# Of the repository, as git takes it: what a number may come from. Texts and results are no code.
+CODE = ("taujp_core", "analysis", "notebooks", "benchmarks", "tests", "pyproject.toml", "environment.yml", "Makefile")
+CODE += (":(glob)*.py",)
 
 
 def provenance() -> dict[str, object]:
@@ -42,18 +45,30 @@ def processor_name() -> str:
 
 
 def git_commit() -> str | None:
-    """Commit of the source tree, with "+" if files differ from it; None outside a repository."""
-    here = Path(__file__).parent
+    """Commit of the source tree, with "+" if any of its code differs from it; None outside a repository."""
+    root = Path(__file__).resolve().parents[1]
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+
+    def is_code(state: str, name: str) -> bool:
+        """Outputs of a notebook that was run are none."""
+        if state.strip() != "M" or not name.endswith(".ipynb"):
+            return True
+        return code_cells(git("show", f"HEAD:{name}")) != code_cells((root / name).read_text(encoding="utf-8"))
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != here.resolve().parent:
+        if Path(git("rev-parse", "--show-toplevel").strip()) != root:
             return None  # installed below somebody else's repository
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+        changed = git("status", "--porcelain", "--no-renames", "--", *CODE).splitlines()
+        return git("rev-parse", "--short=12", "HEAD").strip() + "+" * any(is_code(one[:2], one[3:]) for one in changed)
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def code_cells(notebook: str) -> list | None:
+    with suppress(ValueError, KeyError, TypeError):
+        return [cell["source"] for cell in json.loads(notebook)["cells"] if cell["cell_type"] == "code"]
 
 
 def peak_memory_mib() -> float:

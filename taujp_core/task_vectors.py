@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from .files import Damaged, fingerprint, read_tensors, write_tensors
+from .files import Damaged, read_tensors, write_tensors
+from .identity import fingerprint
 from .methods import application
 from .models import Clip
 from .parameters import Parameters, placed_like, zeros_like

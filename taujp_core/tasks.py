@@ -34,11 +34,14 @@ class Source(Protocol):
     """Where a task's pictures are from. Each source is one file of `datasets/sources/`.
 
     Two sources are equal if they give the same pictures. `own` ones are the user's: every picture is decoded before
-    anything is trained, and a run is bound to what they hold. Those that a suite file can name have its `key` there,
+    anything is trained, and a run is bound to what they hold. `version` is raised by hand when the source gives other
+    pictures of the same data, or the same ones in another order. Those that a suite file can name have its `key` there,
     and `from_entry(what, entry)`, which raises ValueError or TypeError in a sentence that begins with `what`.
     """
 
+    key: ClassVar[str]
     own: ClassVar[bool]
+    version: ClassVar[int]
 
     def with_classes(self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None) -> "Task":
         """The task with these classes, or with those that the data name; ValueError where they do not fit."""
@@ -50,8 +53,10 @@ class Source(Protocol):
         """
         ...
 
-    def identity(self, task: "Task", place: Place) -> dict:
-        """JSON-able, and another one if the pictures are others."""
+    def identity(self, task: "Task", place: Place | None) -> dict:
+        """Plain data, others if the pictures are others: the source's fields, but for those that only say where these are.
+        `place` is None for pictures of the benchmark that are not there yet.
+        """
         ...
 
 

@@ -6,8 +6,6 @@ all alike. Test accuracies are absolute and normalised, that is divided by those
 control, which no merge but `OURS_WITH_CONTROL` sees, says what became of everything else.
 """
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +18,9 @@ import psutil
 import torch
 
 from taujp_core.checks import one_of
-from taujp_core.datasets import load_split
+from taujp_core.datasets import load_split, task_identity
 from taujp_core.files import read_json, write_json
+from taujp_core.identity import digest, fields_of
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
@@ -33,22 +32,18 @@ from ..coefficients import best_scalar, scores
 from ..images import first_images, unlabelled
 from ..products import edited_source
 from ..trainings import by_method_and_seed
-from .merge import ROUNDS, merge
+from .merge import ROUND_IMAGES, ROUNDS, merge
+from .merge import VERSION as MERGE_VERSION
 from .rivals import RIVALS, Evidence, find_rival, rivals_table
 
 Result = TypeVar("Result")
 
+VERSION = 1  # of how merges are measured: raised when the same merge gets another accuracy
 OURS, OURS_WITH_CONTROL = "ours", "ours, with the control"
 MERGES = (OURS, OURS_WITH_CONTROL, *RIVALS)
 ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # of which one is tuned
 ALL = 10**9  # more images than any task has
 SAMPLES = 0.01  # seconds between two looks at the memory
-# What decides a result: not the figures of it.
-CODE = [
-    path.read_text(encoding="utf-8")
-    for path in sorted(Path(__file__).parent.rglob("*.py"))
-    if not path.stem.endswith("_figures")
-]
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ def compete(setting: Setting, runs: Sequence[Run], names: Sequence[str], once: S
 def raced(name: str, setting: Setting, vectors: Sequence[TaskVector], folder: Path) -> dict:
     """seconds, mib and accuracy (rows of `Arena.accuracy` without merge, method and seed) of one merge.
 
-    What the same merge of the same vectors, in the same setting and by the same code, left in the folder is read.
+    What the same merge of the same vectors, in the same setting and of the same versions, left in the folder is read.
     """
     file = folder / f"{identity(name, setting, vectors)}.json"
     if file.is_file():
@@ -137,11 +132,20 @@ def raced(name: str, setting: Setting, vectors: Sequence[TaskVector], folder: Pa
 
 
 def identity(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> str:
-    """A digest of all that decides a result, the code of this folder among it."""
-    numbers = [setting.merge_images, setting.validation_images, setting.test_images, setting.rounds]
-    of_vectors = [(vector.task, vector.method, vector.digest()) for vector in vectors]
-    text = json.dumps([name, setting.suite.name, numbers, setting.clip.fingerprint, of_vectors, CODE])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """A digest of all that decides a result: of the suite, the data sets that are merged and measured on."""
+    suite, sets = setting.suite, [*(vector.task for vector in vectors), setting.suite.control.name]
+    return digest(
+        {
+            **fields_of(setting, "clip", "suite"),
+            "merge": name,
+            "versions": [VERSION, find_rival(name).version if name in RIVALS else MERGE_VERSION],
+            "round_images": ROUND_IMAGES,
+            "alphas": ALPHAS,
+            "model": [suite.model, suite.pretrained, setting.clip.fingerprint],
+            "suite": [suite.name, [task_identity(suite.task(task)) for task in sets]],
+            "vectors": [[vector.task, application(vector.method), vector.digest()] for vector in vectors],
+        }
+    )
 
 
 def merged_by(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> TaskVector:

@@ -7,8 +7,6 @@ round's images from rising. Images that are held out decide where to start, ρ, 
 of a round's images, and which round's vector is the result, so there is nothing to tune.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,9 @@ from torch import Tensor
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.files import write_tensors
+from taujp_core.identity import digest, fingerprint
 from taujp_core.methods import application
-from taujp_core.models import Clip, fingerprint
+from taujp_core.models import Clip
 from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
@@ -31,6 +30,7 @@ from .preconditioner import measure_preconditioner
 from .rivals.actmat import actmat
 from .solve import solve
 
+VERSION = 1  # raised when the same vectors and images give another merge
 HELD_OUT, HELD_MOST = 8, 16  # one image in so many is held out, and no more of a set than that
 ROUND_IMAGES = 64  # of each set in the first round; after one that brings nothing the next has twice as many
 ITERATIONS = 6  # of a round, at most: re-linearising soon brings more than solving on
@@ -88,7 +88,7 @@ def merge(
     solved, held = held_out(sets, HELD_OUT, HELD_MOST)
     how = application(vectors[0].method)
     training, judge = Matching(clip, how, experts, solved), Matching(clip, how, experts, held)
-    this = identity(vectors, clip, sets, round_images)
+    this = identity(vectors, clip, images, control, rounds, round_images)
     going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge, round_images)
     progress = Progress("merging", rounds, going.rounds, unit="round")
     while going.rounds < rounds and not going.ended:
@@ -204,12 +204,27 @@ def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor
         check_images("images of the control", control, clip.image_size)
 
 
-def identity(vectors: Sequence[TaskVector], clip: Clip, sets: Sequence[Tensor], round_images: int) -> str:
-    """A digest of all that decides the result: how the vectors are applied, and to which θ₀, among it."""
-    of_vectors = [(vector.task, application(vector.method), vector.digest()) for vector in vectors]
-    parts = fingerprint({str(number): images for number, images in enumerate(sets)})
-    text = json.dumps([clip.fingerprint, of_vectors, parts, round_images])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def identity(
+    vectors: Sequence[TaskVector],
+    clip: Clip,
+    images: Mapping[str, Tensor],
+    control: Tensor | None,
+    rounds: int,
+    round_images: int,
+) -> str:
+    """A digest of all that decides the result."""
+    return digest(
+        {
+            "version": VERSION,
+            "theta0": clip.fingerprint,
+            "application": application(vectors[0].method),
+            "vectors": [[vector.task, vector.digest()] for vector in vectors],
+            "images": fingerprint({vector.task: images[vector.task] for vector in vectors}),
+            "control": None if control is None else fingerprint({"control": control}),
+            "rounds": rounds,
+            "round_images": round_images,
+        }
+    )
 
 
 def save(going: Going, path: Path, this: str) -> None:

@@ -49,12 +49,11 @@ def merge_to(
     check(vectors, clip, images, control)
     output = Path(output)
     check_layout(output, vectors[0])
-    sets = [images[vector.task] for vector in vectors] + ([] if control is None else [control])
-    this = {"merge": identity(vectors, clip, sets, round_images), "rounds": rounds}
+    this = identity(vectors, clip, images, control, rounds, round_images)
     if not output.exists():
         with only_process(output):
             if not output.exists():
-                write_merge(output, vectors, clip, images, control, this, round_images)
+                write_merge(output, vectors, clip, images, control, this, rounds, round_images)
     merged = finished(output, this, vectors, clip)
     if unfinished(output).exists():  # of this merge, which may have been killed between its last two moments
         with only_process(output):
@@ -68,15 +67,17 @@ def write_merge(
     clip: Clip,
     images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
     control: UInt8[Tensor, "n 3 h w"] | None,
-    this: dict,
+    this: str,
+    rounds: int,
     round_images: int,
 ) -> None:
     """Merge, from the saved state if there is one, write beside the output, and rename."""
     folder = unfinished(output)
     clear(folder, keep=STATE)
-    merged = merge(vectors, clip, images, control, folder / STATE, this["rounds"], round_images)
+    merged = merge(vectors, clip, images, control, folder / STATE, rounds, round_images)
     tables = {name: rows(getattr(merged, name)) for name in TABLES}
-    record = {**this, "task": merged.vector.task, "tasks": [vector.task for vector in vectors], **tables}
+    tasks = [vector.task for vector in vectors]
+    record = {"merge": this, "rounds": rounds, "task": merged.vector.task, "tasks": tasks, **tables}
     write(folder / output.name, merged.vector, clip, record)
     (folder / output.name).replace(output)
 
@@ -94,10 +95,10 @@ def check_layout(output: Path, vector: TaskVector) -> None:
         )
 
 
-def finished(output: Path, this: dict, vectors: Sequence[TaskVector], clip: Clip) -> Merged:
+def finished(output: Path, this: str, vectors: Sequence[TaskVector], clip: Clip) -> Merged:
     """What this merge has written; raises ValueError if what is there is something else."""
     found = merge_record(output)
-    if {key: found.get(key) for key in this} != this:
+    if found.get("merge") != this:
         raise ValueError(f"{output} exists and is another model: choose another output, or move it away")
     vector = load_checkpoint(output, clip, task=found["task"])
     vector = TaskVector(vector.tau, vector.theta0_fingerprint, found["task"], vectors[0].method)

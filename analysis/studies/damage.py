@@ -4,7 +4,6 @@ Everything here is written under another name and renamed, so that a kill damage
 what is proven to be damaged is moved. What this user may not read is said and left alone, and so is a disk that fails.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from taujp_core.files import Damaged, is_there, read_json, read_metadata, read_sealed, readable
+from taujp_core.identity import digest
 from taujp_core.training.run_store import CONFIG, LOCK, RECORD, STATE, VECTOR, check_places
 from taujp_core.training.state import read_progress
 
@@ -151,9 +151,7 @@ def check_config(run: Path) -> None:
         config = read_json(run / CONFIG)
     except Damaged:
         return
-    without = {name: value for name, value in config.items() if value is not None}
-    digests = [hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:10] for said in (config, without)]
-    if config and run.name.rpartition("-")[2] not in digests:
+    if config and run.name.rpartition("-")[2] != digest(config):
         raise Damaged(f"{run / CONFIG} is altered or another run's: its digest is not the one in the folder's name")
 
 

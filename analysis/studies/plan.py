@@ -6,8 +6,6 @@ notebook's code, its parameters, and the points that it reads.
 """
 
 import ast
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cache
@@ -17,6 +15,7 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 from taujp_core.files import write_json
+from taujp_core.identity import digest
 from taujp_core.methods import find_method
 from taujp_core.models import Clip, load_clip
 from taujp_core.suites import Suite, load_suite
@@ -41,9 +40,8 @@ def points_of(study: Study) -> list[Point]:
     for evaluation in study.notebooks:
         check_names(evaluation.path, evaluation.parameters)
         after = trained + tuple(key for name in evaluation.after for key in by_name[name])
-        decides = [code_digest(evaluation.path), evaluation.parameters, sorted(after)]
-        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:10]
-        point = Point(f"{evaluation.path.stem}-{digest}", str(evaluation.path), evaluation.parameters, after)
+        decides = [code_cells(evaluation.path), evaluation.parameters, sorted(after)]
+        point = Point(f"{evaluation.path.stem}-{digest(decides)}", str(evaluation.path), evaluation.parameters, after)
         points[point.key] = point
         by_name.setdefault(evaluation.name, []).append(point.key)
     return list(points.values())
@@ -92,10 +90,6 @@ def cells_of(notebook: Path) -> tuple[nbformat.NotebookNode, ...]:
 
 def code_cells(notebook: Path) -> tuple[str, ...]:
     return tuple(cell.source for cell in cells_of(notebook) if cell.cell_type == "code")
-
-
-def code_digest(notebook: Path) -> str:
-    return hashlib.sha256(json.dumps(code_cells(notebook)).encode()).hexdigest()
 
 
 def check_names(notebook: Path, parameters: dict) -> None:

@@ -8,7 +8,6 @@ there, for a driver that was killed leaves its file, and the next one writes ano
 
 import argparse
 import asyncio
-import hashlib
 import json
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from distributed import Security
 from distributed.cli import dask_worker
 from distributed.core import rpc
+
+from taujp_core.identity import bytes_digest
 
 LIFETIME = 300.0  # seconds of a worker that finds no driver
 ANSWER = 10.0  # seconds in which a driver answers
@@ -118,11 +119,12 @@ def dask_arguments(driver: dict, name: str | None) -> list[str]:
 
 @cache
 def code_version() -> str:
-    """Of this project, with a digest of its code, for two checkouts may have one version."""
-    root, digest = Path(__file__).parents[2], hashlib.sha256()
-    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return f"{version('taujp')} ({digest.hexdigest()[:10]})"
+    """Of this project, with a digest of its source text, for two checkouts may have one version, and a worker shall run
+    what the driver runs, to the letter. No result is named by it."""
+    root = Path(__file__).parents[2]
+    files = sorted(path for package in PACKAGES for path in (root / package).rglob("*.py"))
+    text = (path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() for path in files)
+    return f"{version('taujp')} ({bytes_digest(text)})"
 
 
 if __name__ == "__main__":

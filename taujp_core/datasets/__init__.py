@@ -6,8 +6,8 @@ repository of the hub, tables or in memory: each is a file of `sources`. Picture
 (`pictures`). `python -m taujp_core.datasets` checks and downloads them.
 """
 
-from .identity import pictures_identity
+from .identity import task_identity
 from .image_files import load_images
 from .split import load_split, reservoir, steps_of_epochs, subset
 
-__all__ = ["load_images", "load_split", "pictures_identity", "reservoir", "steps_of_epochs", "subset"]
+__all__ = ["load_images", "load_split", "reservoir", "steps_of_epochs", "subset", "task_identity"]

@@ -1,16 +1,16 @@
 """Are the data sets there, whole, and without test images among the training images?"""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..cache import is_noted, note
+from ..identity import digest as record_digest
 from ..progress import Progress
 from ..tasks import Place, Task
 from .folders import data_folder
-from .identity import own_identity
+from .identity import source_identity
 from .image_files import PARTS
 from .pictures import CHUNK, Pictures, made_ahead
 from .sources import Hub, InMemory
@@ -125,8 +125,7 @@ def check_own(task: Task) -> None:
         split_of(task, place, split)
     if isinstance(task.source, InMemory):  # read through when it was given
         return
-    what = json.dumps([place.name, own_identity(task, place)])
-    name = f"decoded/{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    name = f"decoded/{record_digest([place.name, source_identity(task, place)])}"
     if is_noted(name):
         return
     for part in place.parts:

@@ -1,10 +1,11 @@
 """Are files the same as before? A digest that is cheap for a million of them."""
 
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+
+from ..identity import bytes_digest
 
 TAIL = 4096  # bytes
 
@@ -15,16 +16,18 @@ def files_digest(folder: Path, paths: Iterable[Path]) -> str:
     That is cheap, and sees what changes a compressed picture: its size or its end. What it does not see is a change
     at the top of an uncompressed one.
     """
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            raise FileNotFoundError(f"the picture {path} does not exist") from None
-        tail = end_of_file(path, status.st_size, status.st_mtime_ns)
-        name = path.relative_to(folder) if path.is_relative_to(folder) else path
-        digest.update(json.dumps([name.as_posix(), status.st_size, tail]).encode())
-    return digest.hexdigest()[:16]
+
+    def parts() -> Iterator[bytes]:
+        for path in sorted(paths):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                raise FileNotFoundError(f"the picture {path} does not exist") from None
+            tail = end_of_file(path, status.st_size, status.st_mtime_ns)
+            name = path.relative_to(folder) if path.is_relative_to(folder) else path
+            yield json.dumps([name.as_posix(), status.st_size, tail]).encode()
+
+    return bytes_digest(parts())
 
 
 @cache
@@ -32,4 +35,4 @@ def end_of_file(path: Path, size: int, changed: int) -> str:
     """Digest of the last bytes; read once for a size and a time of change."""
     with path.open("rb") as file:
         file.seek(max(0, size - TAIL))
-        return hashlib.sha256(file.read()).hexdigest()[:16]
+        return bytes_digest([file.read()])

@@ -25,6 +25,7 @@ from ..progress import Progress
 
 Batch = TypeVar("Batch")
 
+VERSION = 1  # of what is made of a picture: bytes, size, crops
 MOST_WORKERS = 16
 SIXTEEN_BITS = ("PNG", "PPM")  # formats that PIL reads as 32 bits, though they hold 16
 BITS_PER_SAMPLE = 258  # TIFF's tag

@@ -12,6 +12,7 @@ from ..optimisation import epoch_order
 from ..tasks import Place, Task
 from .pictures import Pictures
 
+VERSION = 1  # of which picture is in which split, and at which place
 SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
 TEST_SHARE = 0.2

@@ -54,6 +54,7 @@ class Method:
     parameters: what the gradient takes by name. Those that RunConfig has as fields have their defaults in the suite's
         recipe, the others here.
     vector_of: the method whose vectors this one applies in its own way.
+    version: raised when the method gives another vector from the same configuration.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Method:
     prepare: Callable | None = None
     parameters: dict[str, Parameter] = field(default_factory=dict)
     vector_of: str = ""
+    version: int = 1
 
     @property
     def penalised(self) -> bool:

@@ -1,4 +1,4 @@
-"""Drawing on batches of 32×32 images with tensor operations.
+"""How are pictures of `mini` drawn? On batches of 32×32 images, with tensor operations.
 
 All values are float64 and rounded to bytes once, at the end, and all randomness comes from NumPy's frozen
 `RandomState` stream, so that every machine renders the same bytes. Coordinates run over [-1, 1], x to the

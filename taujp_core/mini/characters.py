@@ -1,4 +1,4 @@
-"""Pictures of characters: street numbers, letters, and pen strokes like those of scanned handwriting."""
+"""What do characters look like? Street numbers, letters, and pen strokes like those of scanned handwriting."""
 
 from functools import cache
 from importlib.resources import files
@@ -23,6 +23,7 @@ from .canvas import (
     placed,
 )  # fmt: skip
 
+VERSION = 1  # of these pictures: raised when they become others
 DIGITS = tuple("0123456789")
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 ALL_FACES = 26  # of the atlas

@@ -3,7 +3,6 @@
 Contrastive pre-training of the small CLIP on rendered image-caption pairs.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from ..datasets import load_split
 from ..evaluation import accuracy, features
-from ..files import Damaged, is_there, read_tensors, write_json, write_tensors, write_text
+from ..files import Damaged, is_there, read_tensors, sha256, write_json, write_tensors, write_text
 from ..models import ASSETS, Clip, wrap_clip, zero_shot_head
 from ..optimisation import cosine_lr
 from ..provenance import provenance
@@ -134,10 +133,6 @@ def pretrain_alone(config: PretrainConfig, folder: Path, check_held: Callable[[]
     write_text(Path(folder) / "SHA256", sha256(weights) + "\n")
     write_json(Path(folder) / "record.json", {"config": asdict(config), "seconds": state.seconds, **provenance()})
     return [row for row in state.history if row["step"] % 10 == 0 or row["step"] == config.steps]
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_pretrained(folder: Path) -> Clip:

@@ -1,4 +1,4 @@
-"""Signed distances of plane figures (negative inside) and the control task: coloured shapes."""
+"""What do coloured shapes, the control task, look like? Plane figures by their signed distances, negative inside."""
 
 import math
 
@@ -17,6 +17,8 @@ from .canvas import (
     photographed,
     placed,
 )  # fmt: skip
+
+VERSION = 1  # of these pictures: raised when they become others
 
 
 def disc(u, v, radius=1.0):

@@ -1,4 +1,4 @@
-"""Road signs: a plate (form and colour) with a pictogram, seen by a camera in front of a street."""
+"""What do road signs look like? A plate (form and colour) with a pictogram, seen by a camera in front of a street."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from .shapes import box, cross, disc, pick, polygon, triangle
 RED, BLUE, WHITE, YELLOW, BLACK = (
     (0.80, 0.10, 0.12), (0.10, 0.25, 0.75), (0.93, 0.93, 0.93), (0.95, 0.78, 0.10), (0.08, 0.08, 0.08),
 )  # fmt: skip
+VERSION = 1  # of these pictures: raised when they become others
 SANS = 2  # a face of the glyph atlas
 
 

@@ -1,4 +1,4 @@
-"""Land seen from above, as in satellite land-use data: ten kinds of ground."""
+"""What does land look like from above? Ten kinds of ground, as in satellite land-use data."""
 
 import math
 
@@ -10,6 +10,7 @@ from .canvas import Random, grid, ink, noise, over, photographed, placed, tinted
 from .shapes import box, pick
 from .textures import cell_distances, sharpened
 
+VERSION = 1  # of these pictures: raised when they become others
 GREEN, DARK_GREEN, WATER, SAND, GREY, ROOF, SOIL, SNOW = (
     (0.38, 0.55, 0.25), (0.12, 0.30, 0.12), (0.12, 0.28, 0.45), (0.80, 0.70, 0.48), (0.50, 0.50, 0.52),
     (0.72, 0.42, 0.35), (0.52, 0.42, 0.28), (0.92, 0.93, 0.96),

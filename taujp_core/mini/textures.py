@@ -1,4 +1,4 @@
-"""Textures named by adjectives, as in describable-texture data sets: two colours and a pattern between them."""
+"""What do textures look like that adjectives name? Two colours and a pattern between them, as in DTD."""
 
 import math
 
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from .canvas import SIZE, Random, colour_pair, grid, noise, over, photographed, placed, wave
 from .shapes import pick
+
+VERSION = 1  # of these pictures: raised when they become others
 
 
 def cell_distances(u: Tensor, v: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:

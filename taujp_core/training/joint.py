@@ -5,8 +5,6 @@ is the experts' recipe on the union of T tasks: batches of the same size, a T-th
 steps. So the joint model sees the images that the experts saw, in their order and as often.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ..datasets import load_split
-from ..files import from_home
 from ..methods import Batch, application, find_method
 from ..models import Clip, zero_shot_head
 from ..parameters import device_of, zeros_like
@@ -26,9 +23,11 @@ from ..task_vectors import TaskVector
 from .config import RunConfig, run_config
 from .descent import moving, take_step
 from .loop import Training, train
-from .run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
+from .run_store import STATE, alone, folder_named_by, identity, is_finished, read_finished, sweep, write_finished
 from .state import Carried
 from .step_images import step_batches
+
+VERSION = 1  # of joint training, beside that of all trainings
 
 
 def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> TaskVector:
@@ -84,12 +83,8 @@ def on_the_union(config: RunConfig, tasks: int) -> RunConfig:
 
 def joint_folder(configs: Sequence[RunConfig], store: Path, theta0: str) -> Path:
     """Named by all that decides the training."""
-    text = json.dumps([identity(config, theta0) for config in configs], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    first = configs[0]
-    return (
-        from_home(store, "the run store") / first.suite.name / "jointly" / f"{first.method}-seed{first.seed}-{digest}"
-    )
+    decides = {"runs": [identity(config, theta0) for config in configs], "joint": VERSION}
+    return folder_named_by(store, configs[0], "jointly", decides)
 
 
 def train_alone(configs: Sequence[RunConfig], folder: Path, clip: Clip, check_held: Callable[[], None]) -> None:

@@ -13,9 +13,6 @@ What is read is compared with what was asked for: state, resumptions, snapshots 
 vector, and digests tell whether they are as they were written.
 """
 
-import dataclasses
-import hashlib
-import json
 import os
 import re
 import time
@@ -26,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..datasets import pictures_identity
+from ..datasets import task_identity
 from ..files import (
     UNFINISHED,
     Damaged,
@@ -40,8 +37,11 @@ from ..files import (
     write_json,
     write_sealed,
 )
+from ..identity import digest, fields_of, plain
 from ..locks import lock_at
+from ..methods import find_method
 from ..models import Clip
+from ..optimisation import VERSION
 from ..progress import say
 from ..task_vectors import TaskVector
 from .config import RunConfig
@@ -63,27 +63,28 @@ class Run:
 
 
 def identity(config: RunConfig, theta0: str) -> dict:
-    """All that decides a run: its parameters, the fingerprint of θ₀, and what decides the pictures it sees.
-
-    A field at its default is left out, so that runs from before it was there are found again.
-    """
-    tasks = [config.suite.task(name) for name in (config.task, *config.penalty_tasks)]
-    pictures = hashlib.sha256(json.dumps(pictures_identity(tasks)).encode()).hexdigest()[:12]
-    default = {field.name: field.default for field in dataclasses.fields(config)} | {"options": {}}
-    parameters = {name: value for name, value in config.names().items() if value != default[name]}
-    return json.loads(json.dumps({**parameters, "theta0": theta0, "pictures": pictures}))
+    """All that decides a run: every parameter, the model with the fingerprint of θ₀, a digest of each data set that it
+    sees (`task_identity`), and the versions of the training and of the method."""
+    suite = config.suite
+    return plain(
+        {
+            **fields_of(config, "suite"),
+            "suite": suite.name,
+            "model": [suite.model, suite.pretrained, theta0],
+            "data": {name: digest(task_identity(suite.task(name))) for name in (config.task, *config.penalty_tasks)},
+            "versions": {"training": VERSION, "method": find_method(config.method).version},
+        }
+    )
 
 
 def run_folder(store: Path | str, config: RunConfig, theta0: str) -> Path:
     """Where this run lives; the digest in its name covers its identity."""
-    text = json.dumps(identity(config, theta0), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    return (
-        from_home(store, "the run store")
-        / config.suite.name
-        / config.task
-        / f"{config.method}-seed{config.seed}-{digest}"
-    )
+    return folder_named_by(store, config, config.task, identity(config, theta0))
+
+
+def folder_named_by(store: Path | str, config: RunConfig, trained_on: str, decides: dict) -> Path:
+    name = f"{config.method}-seed{config.seed}-{digest(decides)}"
+    return from_home(store, "the run store") / config.suite.name / trained_on / name
 
 
 def open_run(store: Path | str, config: RunConfig, theta0: str) -> Path:

@@ -5,8 +5,6 @@ A state file holds the tensors that move as `parameter/NAME`, the optimiser's st
 of all of it.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files import Damaged, fingerprint, is_there, read_sealed, read_tensors, write_sealed, write_tensors
+from ..files import Damaged, is_there, read_sealed, read_tensors, write_sealed, write_tensors
+from ..identity import digest, fingerprint
 from ..parameters import Parameters
 from ..progress import say
 
@@ -109,8 +108,7 @@ def moving(parameters: Parameters, optimizer: torch.optim.Optimizer) -> Paramete
 
 
 def state_digest(tensors: dict[str, Tensor], progress: dict) -> str:
-    text = fingerprint(tensors) + json.dumps(progress, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([fingerprint(tensors), progress])
 
 
 def note_resumption(file: Path, run: str, step: int) -> list[int]:

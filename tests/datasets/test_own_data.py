@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 from written import encoded, noise, small_task, write_class_folders, write_hub_copy, write_picture
 
-from taujp_core.datasets import load_images, load_split, pictures_identity
+from taujp_core.datasets import load_images, load_split, task_identity
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.sources import Hub, Published
 from taujp_core.suites import as_suite, load_suite, own_suite, own_task
@@ -165,7 +165,7 @@ def test_a_repository_of_the_hub_names_its_classes(root, capsys):
     write_hub_copy(copied, root, {"train": pairs, "test": pairs[:4]}, CLASSES)
     pets = load_suite("mine").task("pets")
     assert (pets.classes, sizes(pets)) == (("cat", "dog"), (18, 2, 4))
-    assert pictures_identity([pets])[0][0]["source"]["commit"].startswith("0123456789")
+    assert task_identity(pets)["source"]["commit"].startswith("0123456789")
 
 
 # Pictures in Python
@@ -207,40 +207,37 @@ def test_what_a_run_sees_is_part_of_its_identity(root, part):
     changed = images.clone()
     changed[3, 0, 0, 0] ^= 1
 
-    def identity(*tasks: Task) -> str:
-        return repr(pictures_identity(tasks))
-
-    of_tensors = [identity(own_task("t", CLASSES, train=(x, labels))) for x in (images, images.clone(), changed)]
+    of_tensors = [task_identity(own_task("t", CLASSES, train=(x, labels))) for x in (images, images.clone(), changed)]
     assert of_tensors[0] == of_tensors[1] != of_tensors[2]
-    assert identity(own_task("t", CLASSES, train=(images, 1 - labels))) != of_tensors[0]
-    before = identity(own_task("pets", folder="pets"))
+    assert task_identity(own_task("t", CLASSES, train=(images, 1 - labels))) != of_tensors[0]
+    before = task_identity(own_task("pets", folder="pets"))
     path = root / "pets" / part / "cat/003.png"
-    assert identity(own_task("pets", folder="pets")) == before
+    assert task_identity(own_task("pets", folder="pets")) == before
     original = path.read_bytes()
     whole = Image.open(path).copy()
     whole.putpixel((0, 0), (1, 2, 3))
     whole.save(path)
-    assert identity(own_task("pets", folder="pets")) != before
+    assert task_identity(own_task("pets", folder="pets")) != before
     path.write_bytes(original)
-    assert identity(own_task("pets", folder="pets")) == before
+    assert task_identity(own_task("pets", folder="pets")) == before
     shutil.move(root / "pets", root / "elsewhere")
-    assert identity(own_task("pets", folder="elsewhere")) == before  # the same files in another place
+    assert task_identity(own_task("pets", folder="elsewhere")) == before  # the same files in another place
     path = root / "elsewhere" / part / "cat/003.png"
     path.rename(path.with_name("300.png"))
-    assert identity(own_task("pets", folder="elsewhere")) != before
+    assert task_identity(own_task("pets", folder="elsewhere")) != before
 
 
-def test_identities_of_the_package_and_the_benchmark_stay():
-    """As runs that are stored have them: later fields of tasks are not in it."""
-    mini, clip8 = load_suite("mini"), load_suite("clip8-b32")
-    found, renderer = pictures_identity([mini.task("street"), clip8.task("eurosat")])
-    keys = ["name", "classes", "templates", "image_size", "severity", "hub", "train_images", "test_images"]
-    # EuroSAT's published validation images are not trained on, and its training images are no longer in class order.
-    assert [list(entry) for entry in found] == [keys, [*keys, "validation_images", "order"]]
-    assert found[0]["severity"] == 0.4 and found[0]["hub"] is None
-    assert list(found[1]["hub"]) == ["repo", "revision", "train", "test", "image", "label"]
-    assert len(renderer) == 12
-    assert pictures_identity([clip8.task("eurosat")])[1] is None
+def test_the_benchmarks_layout_decides_which_pictures_are_in_which_split(root):
+    """EuroSAT's published splits, and those that are drawn here where only its pictures are there, are other pictures; a
+    data set that is not there yet is the copy that a download brings."""
+    task = load_suite("clip8-b32", complete=False).task("eurosat")
+    source = task_identity(task)["source"]
+    assert source["layout"] == "hub" and source["parts"] == ["train", "test"]
+    (root / "eurosat/2750").mkdir(parents=True)
+    drawn = task_identity(task)["source"]
+    assert drawn == {**source, "layout": "2750", "parts": ["train", "val", "test"]}
+    (root / "EuroSAT_splits/train").mkdir(parents=True)
+    assert task_identity(task)["source"] == {**source, "layout": "train"}
 
 
 # Mixtures

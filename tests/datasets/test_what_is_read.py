@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from written import COMMIT, encoded, noise, write_class_folders, write_hub_copy, write_picture
 
 from analysis.images import first_images, unlabelled
-from taujp_core.datasets import load_images, load_split, pictures_identity
+from taujp_core.datasets import load_images, load_split, task_identity
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.pictures import Pictures, in_bytes
 from taujp_core.datasets.sources import Hub, hub
@@ -221,10 +221,10 @@ def test_what_is_read_is_what_was_made(tmp_path_factory, source, made, data):
             if part in published:
                 assert unfairness(labels) <= 0.5 + labels.bincount().max() / len(labels) * len(made.names) / 2 + 0.5
 
-        identity = pictures_identity([task])
+        identity = task_identity(task)
         patch.setenv("TAUJP_DATA", str(root / "second/data"))
         if source != "table of paths":  # files elsewhere are files of another name
-            assert pictures_identity([task_of(root / "second", made, source, classes)]) == identity
+            assert task_identity(task_of(root / "second", made, source, classes)) == identity
         part = data.draw(st.sampled_from(sorted(made.parts)))
         number = data.draw(st.integers(0, len(made.parts[part]) - 1))
         level, bits, label = made.parts[part][number]
@@ -236,9 +236,9 @@ def test_what_is_read_is_what_was_made(tmp_path_factory, source, made, data):
             return
         if source == "table of paths":
             (root / "first/files" / f"{part}{number}").write_bytes(picture(255 - level, bits))
-            assert pictures_identity([task]) != identity
+            assert task_identity(task) != identity
         else:
-            assert pictures_identity([task_of(root / "third", other, source, classes)]) != identity
+            assert task_identity(task_of(root / "third", other, source, classes)) != identity
 
 
 # The first N

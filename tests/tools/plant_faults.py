@@ -68,6 +68,23 @@ FAULTS = [
     ("taujp_core/invariance/training.py", "self.unseen.get(end, self.model.state_dict())", "self.model.state_dict()",
      "core/test_resumption.py -k 'any_sequence and game'"),
     ("taujp_core/invariance/objective.py", "    if low < 0 or high >= classes:", "    if False:", "core/test_invariance.py -k bad_input"),
+    ("taujp_core/training/finetune.py", "weight_decay=config.weight_decay", "weight_decay=2 * config.weight_decay", "house/test_golden.py -k two"),
+    ("taujp_core/training/finetune.py", "weight_decay=config.weight_decay",
+     "weight_decay=config.weight_decay, betas=(0.9, 0.998)", "house/test_golden.py -k two"),
+    ("taujp_core/datasets/pictures.py", "resized_crop(whole, *box,", "resized_crop(whole, box[0] + 1, *box[1:],", "house/test_golden.py -k decoding"),
+    ("taujp_core/optimisation.py", "start, indices = step * batch_size", "start, indices = (step + 1) * batch_size",
+     "house/test_golden.py -k batches"),
+    ("taujp_core/datasets/split.py", "(rank + 0.5)", "(rank + 0.4)", "house/test_golden.py -k 'splitting or folder'"),
+    ("taujp_core/mini/canvas.py", "PIXEL = 2.0 / SIZE", "PIXEL = 1.99 / SIZE", "house/test_golden.py -k four"),
+    ("analysis/merging/rivals/featcal.py", "2.0, 0.05, 1e-8", "2.0, 0.051, 1e-8", "house/test_golden.py -k FeatCal"),
+    ("analysis/merging/preconditioner.py", "DAMPING = 0.3 ", "DAMPING = 0.301 ", "house/test_golden.py -k merge"),
+    ("taujp_core/training/run_store.py", "**fields_of(config, \"suite\"),", "**{k: v for k, v in fields_of(config, \"suite\").items() if v},",
+     "core/test_identity.py -k 'configuration or default'"),
+    ("taujp_core/datasets/identity.py", "**fields_of(task),", "**fields_of(task, \"templates\"),", "core/test_identity.py -k 'task or races'"),
+    ("taujp_core/datasets/sources/rendered.py", "-{len(task.classes)}classes", "", "core/test_identity.py -k rendered"),
+    ("analysis/merging/merge.py", "\"application\": application(vectors[0].method),", "", "core/test_identity.py -k merges"),
+    ("analysis/merging/arena.py", "[task_identity(suite.task(task)) for task in sets]", "sets", "core/test_identity.py -k races"),
+    ("taujp_core/provenance.py", "\"analysis\", ", "", "core/test_provenance.py"),
 ]  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class Rival:
     merge: τ₁ … τ_T, and `Evidence` if it looks at images, to one τ, to be used with α = 1.
     images, class_names, labels: what it needs beside the vectors; nothing of them makes it data-free.
     applications: of which vectors it is defined.
+    version: raised when the same vectors and images give another merge.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Rival:
     class_names: bool = False
     labels: bool = False
     applications: tuple[str, ...] = APPLICATIONS
+    version: int = 1
 
     @property
     def data_free(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...checks import text
+from ...identity import fields_of
 from ...tasks import Listing, Place, Task
 from ..classes import check_spellings, listed, spelling
 from ..file_digest import files_digest
@@ -26,6 +27,7 @@ class ClassFolders:
     folders: tuple[str, ...] = ()
     key = "folder"
     own = True
+    version = 1
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "ClassFolders":
@@ -81,7 +83,7 @@ class ClassFolders:
 
     def identity(self, task: Task, place: Place) -> dict:
         paths = [path for part in place.parts for path in place.read(part)[0]]
-        return {"folders": self.folders, "files": files_digest(below_data(self.path), paths)}
+        return {**fields_of(self, "path"), "files": files_digest(below_data(self.path), paths)}
 
 
 def labelled(task: Task, images: Mapping[str, Sequence[Path]]) -> Listing:

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,6 +24,7 @@ from huggingface_hub.hf_api import RepoSibling
 
 from ...checks import options
 from ...files import read_json, write_json
+from ...identity import fields_of
 from ...locks import held
 from ...progress import Progress, quiet_downloads
 from ...tasks import Listing, Place, Task
@@ -56,6 +57,7 @@ class Hub:
     label: str = "label"
     key = "hub"
     own = True
+    version = 1
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Hub":
@@ -74,7 +76,7 @@ class Hub:
         raise FileNotFoundError(missing(task, self, "not"))
 
     def identity(self, task: Task, place: Place) -> dict:
-        return {**asdict(self), "commit": read_json(copy_folder(self, data_folder()) / RECORD)["commit"]}
+        return {**fields_of(self), "commit": read_json(copy_folder(self, data_folder()) / RECORD)["commit"]}
 
 
 def copy_folder(hub: Hub, root: Path) -> Path:

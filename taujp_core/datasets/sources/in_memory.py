@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ...identity import DIGITS, fields_of
 from ...progress import Progress
 from ...tasks import Listing, Place, Task
 from ..pictures import in_bytes
@@ -43,7 +44,9 @@ class InMemory:
 
     digest: str
     parts: dict[str, Listing] = field(compare=False, repr=False)
+    key = "memory"
     own = True
+    version = 1
 
     def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
         return task
@@ -52,7 +55,7 @@ class InMemory:
         return Place("memory", tuple(self.parts), self.parts.__getitem__)
 
     def identity(self, task: Task, place: Place) -> dict:
-        return {"digest": self.digest}
+        return fields_of(self, "parts")
 
 
 def in_memory(name: str, classes: int, parts: dict[str, object]) -> InMemory:
@@ -69,7 +72,7 @@ def in_memory(name: str, classes: int, parts: dict[str, object]) -> InMemory:
         read[part] = from_dataset(title, given, digest) if isinstance(given, Dataset) else tensors(title, given, digest)
         check_labels(title, read[part][1], classes)
         digest.update(f"{part} {list(read[part][1])}".encode())
-    return InMemory(digest.hexdigest()[:16], read)
+    return InMemory(digest.hexdigest()[:DIGITS], read)
 
 
 def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:

@@ -16,7 +16,7 @@ import csv
 import gzip
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import numpy as np
 import scipy.io
 
 from ...checks import text
+from ...identity import fields_of
 from ...optimisation import epoch_order
 from ...tasks import Listing, Place, Task
 from ..classes import class_labels
@@ -46,6 +47,7 @@ class Published:
     hub: Hub
     key = "published"
     own = False
+    version = 1
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Published":
@@ -58,20 +60,27 @@ class Published:
 
     def locate(self, task: Task) -> Place:
         """A folder wins over a copy from the hub. All parts are from the same place: those of two may overlap."""
-        root = data_folder()
-        for name, mark, reader in layouts(task):
-            folder = root / name
-            if (folder / mark).exists():
-                apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
-                return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
+        if found := layout(task):
+            folder, _, reader = found
+            apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
+            return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
         if place := hub.copy(task, self.hub):
             return Place(place.name, ("train", "test"), place.read)
         names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
         raise FileNotFoundError(hub.missing(task, self.hub, f"neither as {', '.join(names)} nor"))
 
-    def identity(self, task: Task, place: Place | None = None) -> dict:
-        """Without `validation`: the benchmark's copies are read without."""
-        return {key: value for key, value in asdict(self.hub).items() if key != "validation"}
+    def identity(self, task: Task, place: Place | None) -> dict:
+        """With what tells the layout of the folder, whose reader decides order and splits. Pictures that are not there
+        yet are taken for a copy from the hub, which a download brings."""
+        found = layout(task)
+        parts = place.parts if place else ("train", "test")
+        return {**fields_of(self), "layout": found[1] if found else "hub", "parts": parts}
+
+
+def layout(task: Task) -> tuple[Path, str, Reader] | None:
+    """The folder that is there, what tells that it is, and who reads it."""
+    folders = ((data_folder() / name, mark, reader) for name, mark, reader in layouts(task))
+    return next((found for found in folders if (found[0] / found[1]).exists()), None)
 
 
 def layouts(task: Task) -> list[tuple[str, str, Reader]]:

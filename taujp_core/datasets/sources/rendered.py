@@ -2,11 +2,10 @@
 
 The pictures of `mini`: scans that ship with the package, the same inverted, and tasks that are rendered.
 
-What is rendered is cached in TAUJP_CACHE (by default the user's cache folder) under a name that contains the digest
-of the code that renders it.
+What is rendered is cached in TAUJP_CACHE (by default the user's cache folder), under a name that has the version of
+the renderer.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ...cache import read_cached, write_cached
 from ...checks import one_of
+from ...identity import fields_of
 from ...mini import characters, shapes, signs, terrain, textures
 from ...mini.canvas import Random
 from ...models import ASSETS
@@ -38,6 +38,14 @@ RENDERERS: dict[str, Callable] = {
     "terrain": terrain.render,
     "shapes": shapes.render,
 }
+VERSIONS = {
+    "street": characters.VERSION,
+    "letters": characters.VERSION,
+    "textures": textures.VERSION,
+    "signs": signs.VERSION,
+    "terrain": terrain.VERSION,
+    "shapes": shapes.VERSION,
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Package:
     severity: int | float | None = None
     key = "package"
     own = False
+    version = 1  # of how scans are read, and of which pictures a renderer is asked for
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Package":
@@ -63,7 +72,7 @@ class Package:
         return Place("the package", ("train", "test"), lambda part: package_images(task, part), shuffled=True)
 
     def identity(self, task: Task, place: Place | None = None) -> dict:
-        return {"severity": self.severity}
+        return {**fields_of(self), "renderer": VERSIONS.get(self.data)}
 
 
 def check_package(data: object, severity: object) -> None:
@@ -81,7 +90,8 @@ def package_images(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], 
     if plain in SCANS:
         images, labels = load_scans(SCANS[plain], split)
         return (images if plain == data else 255 - images), labels
-    name = f"{data}-{split}-severity{severity}-{renderer_digest()}.safetensors"
+    version = f"{task.source.version}.{VERSIONS[data]}"
+    name = f"{data}-{split}-{len(task.classes)}classes-severity{severity}-version{version}.safetensors"
     if (tensors := read_cached(name)) is None:
         images, labels = render_task(task, split)
         tensors = {"images": images, "labels": labels}
@@ -116,12 +126,3 @@ def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Ten
         severity = torch.full((len(part),), task.source.severity, dtype=torch.float64)
         images.append(RENDERERS[task.source.data](Random(len(part), *seed, start), part, severity))
     return torch.cat(images), labels
-
-
-@cache
-def renderer_digest() -> str:
-    """Digest of the rendering code and the glyphs: what it covers changes, the cache is made anew."""
-    digest = hashlib.sha256((ASSETS / "glyphs.npz").read_bytes())
-    for name in ("canvas", "characters", "shapes", "signs", "terrain", "textures"):
-        digest.update((ASSETS.parent / f"{name}.py").read_bytes())
-    return digest.hexdigest()[:12]

