@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..cache import is_noted, note
-from ..progress import Progress
 from ..tasks import Place, Task
 from .folders import data_folder
 from .identity import own_identity
 from .image_files import PARTS
-from .pictures import CHUNK, Pictures, made_ahead
+from .load import SPLITS, encoded, held_out_test, load_split
+from .pictures import Pictures, in_chunks
 from .sources import Hub, InMemory
-from .split import SPLITS, held_out_test, pictures, split_of
+from .split import Split
 
 NAMED = 5  # pictures and classes that are named; all are counted
 COLUMNS = ("data set", "split", "images", "published", "classes", "empty", "unreadable", "in train", "found in")
@@ -62,13 +62,13 @@ def check_task(task: Task, suite: str) -> Finding:
         present = set(data.labels.tolist())
         empty = [name for label, name in enumerate(task.classes) if label not in present]
         unreadable, leaked = [], []
-        for index, digest in enumerate(digests(data)):
+        for index, digest in enumerate(digests(data.pictures)):
             if isinstance(digest, str):
                 unreadable.append(digest)
             elif part != "test":
-                known.setdefault(digest, data.name(index))
+                known.setdefault(digest, data.pictures.name(index))
             elif digest in known:
-                leaked.append(f"{data.name(index)} is {known[digest]}")
+                leaked.append(f"{data.pictures.name(index)} is {known[digest]}")
         if published not in (None, len(data)):
             finding.problems.append(f"{part} has {len(data)} images, published are {published}")
         for names, what in (
@@ -86,11 +86,11 @@ def check_task(task: Task, suite: str) -> Finding:
     return finding
 
 
-def checked_part(task: Task, place: Place, part: str) -> Pictures:
+def checked_part(task: Task, place: Place, part: str) -> Split:
     """What is published as this part; test images that are not published are those that are held out of train."""
     if "test" in place.parts or part == "val":
-        return pictures(task, place, part)
-    data = pictures(task, place, "train")
+        return encoded(task, part, place)
+    data = encoded(task, "train", place)
     train, test = held_out_test(task, len(data))
     return data.subset(test if part == "test" else train)
 
@@ -122,7 +122,7 @@ def check_own(task: Task) -> None:
         return
     place = task.locate()
     for split in SPLITS:
-        split_of(task, place, split)
+        load_split(task, split, place)
     if isinstance(task.source, InMemory):  # read through when it was given
         return
     what = json.dumps([place.name, own_identity(task, place)])
@@ -130,29 +130,21 @@ def check_own(task: Task) -> None:
     if is_noted(name):
         return
     for part in place.parts:
-        for found in digests(pictures(task, place, part)):
+        for found in digests(encoded(task, part, place).pictures):
             if isinstance(found, str):
                 raise ValueError(found)
     note(name, place.name)
 
 
-def digests(data: Pictures) -> Iterator[bytes | str]:
+def digests(pictures: Pictures) -> Iterator[bytes | str]:
     """Of each picture's pixels and size, in order; of one that cannot be decoded, the sentence that says so."""
-    starts = range(0, len(data), CHUNK)
-    progress = Progress(data.title, len(data))
-
-    def make(number: int) -> list[bytes | str]:
-        return [digest(data, index) for index in range(len(data))[starts[number] : starts[number] + CHUNK]]
-
-    for part in made_ahead(make, range(len(starts)), data):
+    for part in in_chunks(pictures, lambda rows: [digest(pictures, index) for index in rows]):
         yield from part
-        progress.advance(len(part))
-    progress.close()
 
 
-def digest(data: Pictures, index: int) -> bytes | str:
+def digest(pictures: Pictures, index: int) -> bytes | str:
     try:
-        picture = data.picture(index)
+        picture = pictures.picture(index)
     except ValueError as error:
         return str(error)
     return hashlib.blake2b(repr(picture.size).encode() + picture.tobytes(), digest_size=16).digest()

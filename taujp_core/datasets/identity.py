@@ -6,9 +6,9 @@ What decides which pictures a run sees, as plain data that a run's digest covers
 from collections.abc import Sequence
 
 from ..tasks import Place, Task
+from .load import validation_is_published
 from .sources.published import Published
 from .sources.rendered import Package, renderer_digest
-from .split import validation_is_published
 
 
 def pictures_identity(tasks: Sequence[Task]) -> list:

@@ -18,6 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..files import from_home
 from ..optimisation import epoch_order
 from .pictures import Pictures
+from .split import Split
 
 PARTS = ("train", "val", "test")
 PICTURE = "picture"
@@ -111,4 +112,4 @@ def load_images(folder: Path | str, size: int, most: int | None = None) -> UInt8
     if not paths:
         raise ValueError(f"{folder} has no pictures: accepted are files that end in {', '.join(EXTENSIONS)}")
     chosen = [paths[index] for index in epoch_order(len(paths), 0)[:most]]
-    return Pictures(str(folder), chosen, torch.zeros(len(chosen), dtype=torch.long), size).tensors[0]
+    return Split(Pictures(str(folder), chosen, size), torch.zeros(len(chosen), dtype=torch.long)).images

@@ -66,9 +66,12 @@ def test_without_test_images_a_fifth_is_held_out_once_and_said(root, capsys):
     write_suite(root, tasks={"pets": {"folder": str(root / "pets")}})
     pets = load_suite("mine").task("pets")
     assert sizes(pets) == (44, 4, 12)
-    seen = [{str(source) for source in load_split(pets, split).sources} for split in ("train", "validation", "test")]
+    seen = [
+        {str(source) for source in load_split(pets, split).pictures.sources}
+        for split in ("train", "validation", "test")
+    ]
     assert len(set.union(*seen)) == 60
-    assert seen[2] == {str(source) for source in load_split(load_suite("mine").task("pets"), "test").sources}
+    assert seen[2] == {str(source) for source in load_split(load_suite("mine").task("pets"), "test").pictures.sources}
     assert main(["check", "--suite", "mine"]) == 0
     said = capsys.readouterr().out
     assert "pets: no test images: a fifth of train is held out for testing, drawn with seed 2, always the same" in said
@@ -86,7 +89,9 @@ def test_class_names_are_those_of_the_folders_or_of_the_file(root, classes, name
     pets = load_suite("mine").task("pets")
     assert pets.classes == names
     test = load_split(pets, "test")
-    assert [test.labels[k].item() for k in np.argsort([source.parent.name for source in test.sources])] == labels
+    assert [
+        test.labels[k].item() for k in np.argsort([source.parent.name for source in test.pictures.sources])
+    ] == labels
 
 
 def test_steps_or_epochs(root):
@@ -195,7 +200,7 @@ def test_tensors_and_datasets_without_any_file(root):
         got, found = load_split(task, "test").tensors
         assert got.shape[1:] == (3, 32, 32) and len(got) == len(found)
     same = own_suite("mini", [own_task("small", CLASSES, train=(some_images(20, 32), labels))], suite.control)
-    assert isinstance(load_split(same.task("small"), "train"), TensorDataset)
+    assert isinstance(load_split(same.task("small"), "train").pictures, torch.Tensor)
     assert as_suite(suite) is suite
     assert run_config(suite, "pils", "linear").warmup_steps == 0  # of 2 steps
 

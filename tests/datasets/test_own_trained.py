@@ -71,7 +71,7 @@ def test_unlabelled_pictures_do_where_labels_are_not_needed(mine, mini, root, tm
     own, other = load_images(root / "pets", 32, most=4), load_images(root / "flowers", 32, most=4)
     reduced = reduce_tau_jp(run.vector, mini, own, [other], iterations=3)
     before, after = (
-        measure_products(mini, [vector], torch.utils.data.TensorDataset(other, torch.zeros(4, dtype=torch.long)))
+        measure_products(mini, [vector], torch.utils.data.Split(other, torch.zeros(4, dtype=torch.long)))
         for vector in (run.vector, reduced)
     )
     assert after.tau_jp().item() < before.tau_jp().item()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import replace_everywhere
 from foreign import FORMATS, finetuned
-from torch.utils.data import TensorDataset
 
 from taujp_core.checkpoints import load_checkpoint
 from taujp_core.datasets import load_split
@@ -50,11 +50,9 @@ def at_desk(desk, monkeypatch):
     """The pages measure whole validation and test splits: here the first 8 images of each."""
 
     def short(task, split):
-        images = load_split(task, split)
-        return images if split == "train" else TensorDataset(*images[:8])
+        return load_split(task, split).first(0 if split == "train" else 8)
 
-    for module in ("taujp_core.datasets", "taujp_core.training.finetune", "analysis.images"):
-        monkeypatch.setattr(f"{module}.load_split", short)
+    replace_everywhere(monkeypatch, load_split, short)
     monkeypatch.chdir(desk)
     return desk
 

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from ...progress import Progress
 from ...tasks import Listing, Place, Task
+from ..load import check_labels
 from ..pictures import in_bytes
-from ..split import check_labels
 
 IMAGE = "a PIL image or a tensor of bytes (uint8, 0 to 255) [3, h, w] or [1, h, w]"
 
