@@ -5,7 +5,7 @@ A task: a data set with the names and templates that make its head, and where it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,40 +19,56 @@ Listing = tuple[Sequence | Tensor, Sequence[int] | Tensor]  # sources of picture
 class Place:
     """Where a data set was found; `read(part)` gives the pictures of one of its `parts`, `train` among them.
 
-    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already.
+    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already;
+    `sound` ones have been read through.
     """
 
     name: str  # a folder, or a repository and its commit
     parts: tuple[str, ...]
     read: Callable[[str], Listing]
     shuffled: bool = False
+    sound: bool = False
     not_read: Callable[[], list[str]] = list  # sentences about what lies there and is passed over
 
 
-@runtime_checkable
-class Source(Protocol):
-    """Where a task's pictures are from. Each source is one file of `datasets/sources/`.
+class Source:
+    """Where a task's pictures are from. Each kind is one file of `datasets/sources/`, with a SOURCE if suite files name it.
 
     Two sources are equal if they give the same pictures. `own` ones are the user's: every picture is decoded before
-    anything is trained, and a run is bound to what they hold. Those that a suite file can name have its `key` there,
-    and `from_entry(what, entry)`, which raises ValueError or TypeError in a sentence that begins with `what`.
+    anything is trained, and a run is bound to what they hold. `mapped` ones take a mapping from the data's names of the
+    classes to the task's. `keys` are those of an entry of a suite file: the first
+    says that the pictures are from here; `from_entry` reads them all.
     """
 
-    own: ClassVar[bool]
+    keys: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = True
+    mapped: ClassVar[bool] = False
 
-    def with_classes(self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None) -> "Task":
-        """The task with these classes, or with those that the data name; ValueError where they do not fit."""
-        ...
+    @classmethod
+    def from_entry(cls, what: str, entry: Mapping) -> "Source":
+        """Raises ValueError or TypeError in a sentence that begins with `what`, or names it."""
+        raise NotImplementedError
+
+    def with_classes(
+        self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None
+    ) -> tuple["Task", Place | None]:
+        """The task with these classes, or with those that the data name (None); its place, if they were looked at.
+
+        Raises ValueError where classes do not fit, and where nothing names them, what `locate` does of data.
+        """
+        if classes is None:
+            raise ValueError(f"the task {task.name} is without classes")
+        return task, None
 
     def locate(self, task: "Task") -> Place:
         """Raises FileNotFoundError for data that are not there, in a sentence that tells how to get them, and ValueError
         for damaged files, and for folders or tables that do not have the task's classes.
         """
-        ...
+        raise NotImplementedError
 
     def identity(self, task: "Task", place: Place) -> dict:
         """JSON-able, and another one if the pictures are others."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

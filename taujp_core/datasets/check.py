@@ -13,7 +13,7 @@ from .identity import own_identity
 from .image_files import PARTS
 from .load import SPLITS, encoded, held_out_test, load_split
 from .pictures import Pictures, in_chunks
-from .sources import Hub, InMemory
+from .sources.hub import Hub
 from .split import Split
 
 NAMED = 5  # pictures and classes that are named; all are counted
@@ -109,10 +109,10 @@ def remarks(task: Task, place: Place) -> list[str]:
 
 def hub_of(task: Task) -> Hub | None:
     """The repository that the task can be downloaded from."""
-    return task.source if isinstance(task.source, Hub) else getattr(task.source, "hub", None)
+    return getattr(task.source, "hub", None)
 
 
-def check_own(task: Task) -> None:
+def check_own(task: Task, place: Place | None = None) -> None:
     """Raises ValueError for a split without images and for the first picture that cannot be decoded, by its name.
 
     Each picture is decoded, once for as long as the data stay what they are: a note in the cache folder says so. The
@@ -120,10 +120,10 @@ def check_own(task: Task) -> None:
     """
     if not task.source.own:
         return
-    place = task.locate()
+    place = place or task.locate()
     for split in SPLITS:
         load_split(task, split, place)
-    if isinstance(task.source, InMemory):  # read through when it was given
+    if place.sound:
         return
     what = json.dumps([place.name, own_identity(task, place)])
     name = f"decoded/{hashlib.sha256(what.encode()).hexdigest()[:16]}"

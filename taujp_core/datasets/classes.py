@@ -20,11 +20,11 @@ EUROSAT = (
 WORDNET = re.compile(r"n\d{8}")
 
 
-def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
+def class_labels(task: Task, names: Iterable[str], where: object = "") -> dict[str, int]:
     """Labels of a published data set by the name of a class or of its folder.
 
     A number is a label (`00012`), WordNet's identifiers are in their order, other names are those of the classes, of
-    which only letters and digits count. Raises ValueError for other names.
+    which only letters and digits count. Raises ValueError for other names, with `where` they stand.
     """
     names = sorted(set(names))
     if names and all(WORDNET.fullmatch(name) for name in names) and len(names) == len(task.classes):
@@ -34,7 +34,7 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
     unknown = [name for name, label in labels.items() if not 0 <= label < len(task.classes)]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} of {len(names)} names are not among the {len(task.classes)} classes of {task.name}: "
+            f"{where}: {len(unknown)} of {len(names)} names are not among the {len(task.classes)} classes of {task.name}: "
             f"{', '.join(unknown[:3])}{', …' if len(unknown) > 3 else ''}; classes are {', '.join(task.classes[:3])}, …"
         )
     return labels

@@ -14,7 +14,8 @@ from written import COMMIT, encoded, noise, small_task, write_class_folders, wri
 
 from taujp_core.datasets import load_split
 from taujp_core.datasets.load import find
-from taujp_core.datasets.sources import Published, hub
+from taujp_core.datasets.sources import hub
+from taujp_core.datasets.sources.published import Published
 from taujp_core.datasets.sources.tables import Encoded
 from taujp_core.files import read_json
 from taujp_core.tasks import Task
@@ -56,7 +57,7 @@ def test_hub_and_folders_give_the_same_tensors(root, tmp_path, monkeypatch):
     write_hub_copy(TASK, tmp_path / "other", splits, CLASSES)
     for split, (images, labels) in folders.items():
         data = load_split(TASK, split)
-        assert "someone/pets at 0123456789ab" in data.title
+        assert "someone/pets at 0123456789ab" in data.pictures.title
         assert torch.equal(data.tensors[0], images)
         assert torch.equal(data.tensors[1], labels)
         assert images.shape == ({"train": 27, "validation": 3, "test": 12}[split], 3, 16, 16)

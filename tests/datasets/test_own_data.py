@@ -16,7 +16,8 @@ from written import encoded, noise, small_task, write_class_folders, write_hub_c
 
 from taujp_core.datasets import load_images, load_split, pictures_identity
 from taujp_core.datasets.__main__ import main
-from taujp_core.datasets.sources import Hub, Published
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.sources.published import Published
 from taujp_core.suites import as_suite, load_suite, own_suite, own_task
 from taujp_core.tasks import Task
 from taujp_core.training.config import run_config

@@ -25,7 +25,8 @@ from taujp_core.datasets import load_images, load_split, pictures_identity
 from taujp_core.datasets.__main__ import main
 from taujp_core.datasets.load import find
 from taujp_core.datasets.pictures import Pictures, in_bytes
-from taujp_core.datasets.sources import Hub, hub
+from taujp_core.datasets.sources import hub
+from taujp_core.datasets.sources.hub import Hub
 from taujp_core.datasets.split import Split, fair_order
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite, own_suite, own_task

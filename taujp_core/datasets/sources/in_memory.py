@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ...progress import Progress
-from ...tasks import Listing, Place, Task
+from ...tasks import Listing, Place, Source, Task
 from ..load import check_labels
 from ..pictures import in_bytes
 
@@ -35,7 +35,7 @@ class Items(Sequence):
 
 
 @dataclass(frozen=True)
-class InMemory:
+class InMemory(Source):
     """Images and labels that were given in Python, by part (`train`, and `val` and `test` where they were given).
 
     Images are bytes [n, 3, h, w], or a sequence of PIL images and arrays. Two are equal if their digests are.
@@ -43,13 +43,9 @@ class InMemory:
 
     digest: str
     parts: dict[str, Listing] = field(compare=False, repr=False)
-    own = True
-
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
-        return task
 
     def locate(self, task: Task) -> Place:
-        return Place("memory", tuple(self.parts), self.parts.__getitem__)
+        return Place("memory", tuple(self.parts), self.parts.__getitem__, sound=True)
 
     def identity(self, task: Task, place: Place) -> dict:
         return {"digest": self.digest}

@@ -7,7 +7,7 @@ of the code that renders it.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,7 @@ from ...mini import characters, shapes, signs, terrain, textures
 from ...mini.canvas import Random
 from ...models import ASSETS
 from ...optimisation import epoch_order
-from ...tasks import Place, Task
+from ...tasks import Place, Source, Task
 
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
@@ -41,23 +41,18 @@ RENDERERS: dict[str, Callable] = {
 
 
 @dataclass(frozen=True)
-class Package:
+class Package(Source):
     """Pictures that ship with the package, or are rendered by it at a severity (how hard they are, 0 to 1)."""
 
     data: str
     severity: int | float | None = None
-    key = "package"
+    keys = ("package", "severity")
     own = False
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Package":
         check_package(entry["package"], entry.get("severity"))
         return cls(entry["package"], entry.get("severity"))
-
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
-        if classes is None:
-            raise ValueError(f"the task {task.name} is without classes")
-        return task
 
     def locate(self, task: Task) -> Place:
         return Place("the package", ("train", "test"), lambda part: package_images(task, part), shuffled=True)
@@ -125,3 +120,6 @@ def renderer_digest() -> str:
     for name in ("canvas", "characters", "shapes", "signs", "terrain", "textures"):
         digest.update((ASSETS.parent / f"{name}.py").read_bytes())
     return digest.hexdigest()[:12]
+
+
+SOURCE = Package
