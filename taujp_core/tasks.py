@@ -3,6 +3,7 @@
 A task: a data set with the names and templates that make its head, and where its pictures are from.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,23 +32,19 @@ class Place:
     not_read: Callable[[], list[str]] = list  # sentences about what lies there and is passed over
 
 
-class Source:
+class Source(ABC):
     """Where a task's pictures are from. Each kind is one file of `datasets/sources/`, with a SOURCE if suite files name it.
 
     Two sources are equal if they give the same pictures. `own` ones are the user's: every picture is decoded before
     anything is trained, and a run is bound to what they hold. `mapped` ones take a mapping from the data's names of the
     classes to the task's. `keys` are those of an entry of a suite file: the first
-    says that the pictures are from here; `from_entry` reads them all.
+    says that the pictures are from here. `from_entry(what, entry)`, a class method, reads them all; it raises ValueError
+    or TypeError in a sentence that names `what`.
     """
 
     keys: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[bool] = True
     mapped: ClassVar[bool] = False
-
-    @classmethod
-    def from_entry(cls, what: str, entry: Mapping) -> "Source":
-        """Raises ValueError or TypeError in a sentence that begins with `what`, or names it."""
-        raise NotImplementedError
 
     def with_classes(
         self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None
@@ -60,15 +57,15 @@ class Source:
             raise ValueError(f"the task {task.name} is without classes")
         return task, None
 
+    @abstractmethod
     def locate(self, task: "Task") -> Place:
         """Raises FileNotFoundError for data that are not there, in a sentence that tells how to get them, and ValueError
         for damaged files, and for folders or tables that do not have the task's classes.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def identity(self, task: "Task", place: Place) -> dict:
         """JSON-able, and another one if the pictures are others."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ FAULTS = [
     ("taujp_core/datasets/pictures.py", "(255 / (2**bits - 1))", "(255 / (2**16 - 1))", "datasets/test_what_is_read.py -k more_bits"),
     ("taujp_core/datasets/sources/tables.py", "paths | picture_files(folder, self.image)", "paths",
      "datasets/test_what_is_read.py -k 'table and paths'"),
-    ("taujp_core/datasets/sources/tables.py", "if text or len(unknown) < len(names):", "if text:",
+    ("taujp_core/datasets/classes.py", "if text or len(unknown) < len(names):", "if text:",
      "datasets/test_what_is_read.py -k by_number"),
     ("taujp_core/datasets/sources/tables.py", "return self.folder / picture", "return Path() / picture",
      "datasets/test_what_is_read.py -k tables_folder"),

@@ -37,15 +37,11 @@ def check_task(task: Task, suite: str) -> Finding:
     finding = Finding(task.name)
     try:
         place = task.locate()
-    except FileNotFoundError as error:
-        finding.missing = True
-        finding.rows.append((task.name, "", *["-"] * 6, "not found"))
-        get = f"not found: {command('download', suite, task.name)}" if hub_of(task) else str(error)
-        finding.problems.append(get)
-        return finding
-    except ValueError as error:
-        finding.rows.append((task.name, "", *["-"] * 6, "damaged"))
-        finding.problems.append(str(error))
+    except (FileNotFoundError, ValueError) as error:
+        finding.missing = isinstance(error, FileNotFoundError)
+        finding.rows.append((task.name, "", *["-"] * 6, "not found" if finding.missing else "damaged"))
+        had = finding.missing and hub_of(task)
+        finding.problems.append(f"not found: {command('download', suite, task.name)}" if had else str(error))
         return finding
     finding.remarks = remarks(task, place)
     known: dict[bytes, str] = {}
@@ -138,7 +134,7 @@ def check_own(task: Task, place: Place | None = None) -> None:
 
 def digests(pictures: Pictures) -> Iterator[bytes | str]:
     """Of each picture's pixels and size, in order; of one that cannot be decoded, the sentence that says so."""
-    for part in in_chunks(pictures, lambda rows: [digest(pictures, index) for index in rows]):
+    for _, part in in_chunks(pictures, lambda rows: [digest(pictures, index) for index in rows]):
         yield from part
 
 

@@ -72,6 +72,22 @@ def check_spellings(where: str, names: Sequence[str]) -> None:
         raise ValueError(f"{where} has the class {twice!r} twice")
 
 
+def own_order(task: Task, names: list[str], what: str, text: bool) -> list[int] | None:
+    """The task's label of each of the column's classes; None if they count as they are."""
+    ours = {spelling(name): label for label, name in enumerate(task.classes)}
+    unknown = [name for name in names if spelling(name) not in ours]
+    if not unknown:
+        return [ours[spelling(name)] for name in names]
+    if text or len(unknown) < len(names):
+        raise ValueError(
+            f"{what} has the class {unknown[0]!r}, which is not among the classes of {task.name} "
+            f"({listed(task.classes)}): name all its classes{'' if text else ', or none, and they count in its order'}"
+        )
+    if len(names) != len(task.classes):
+        raise ValueError(f"{what} has {len(names)} classes, {task.name} has {len(task.classes)}")
+    return None
+
+
 def published_order(task: Task, names: Sequence[str]) -> list[int] | None:
     """The label of each class that a copy of a published data set names, by its name; None if they count as they are.
 

@@ -112,14 +112,13 @@ def resized(picture: Image.Image, size: int) -> Image.Image:
     return transforms.center_crop(transforms.resize(picture, size, InterpolationMode.BICUBIC), size)
 
 
-def in_chunks(pictures: Pictures, make: Callable[[range], Batch]) -> Iterator[Batch]:
-    """make(rows) for all rows in order, CHUNK by CHUNK; what it makes has a length, the rows'."""
-    rows = range(len(pictures))
+def in_chunks(pictures: Pictures, make: Callable[[range], Batch]) -> Iterator[tuple[slice, Batch]]:
+    """Rows and make(rows), CHUNK by CHUNK, all in order; by worker processes."""
+    chunks = [range(len(pictures))[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
     progress = Progress(pictures.title, len(pictures))
-    starts = rows[::CHUNK]
-    for made in by_workers(lambda number: make(rows[starts[number] : starts[number] + CHUNK]), range(len(starts))):
-        yield made
-        progress.advance(len(made))
+    for rows, made in zip(chunks, by_workers(lambda k: make(chunks[k]), range(len(chunks))), strict=True):
+        yield slice(rows.start, rows.stop), made
+        progress.advance(len(rows))
     progress.close()
 
 

@@ -61,11 +61,9 @@ class Split:
         """All images and labels, in pieces: those in memory at once, others decoded ahead by all processors."""
         if isinstance(self.pictures, Tensor):
             yield self.pictures, self.labels
-            return
-        done = 0
-        for images in in_chunks(self.pictures, self.pictures.__getitem__):
-            yield images, self.labels[done : done + len(images)]
-            done += len(images)
+        else:
+            for rows, images in in_chunks(self.pictures, self.pictures.__getitem__):
+                yield images, self.labels[rows]
 
     @property
     def images(self) -> UInt8[Tensor, "n 3 s s"]:
@@ -73,10 +71,8 @@ class Split:
         if isinstance(self.pictures, Tensor):
             return self.pictures
         images = torch.empty(len(self), 3, self.pictures.size, self.pictures.size, dtype=torch.uint8)
-        done = 0
-        for part, _ in self.batches():
-            images[done : done + len(part)] = part
-            done += len(part)
+        for rows, part in in_chunks(self.pictures, self.pictures.__getitem__):
+            images[rows] = part
         return images
 
     @property

@@ -4,8 +4,7 @@ A task from what a suite file says about it, or from what Python gives.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import open_clip
 
@@ -18,9 +17,11 @@ LONGEST = 80  # bytes of a name: a file may be named after a suite, a task and a
 COUNTS = ("train_images", "test_images", "validation_images")
 
 
-def make_task(name: object, entry: object, image_size: int | None, complete: bool = True) -> tuple[Task, Place | None]:
-    """The task of an entry with `classes`, `templates`, COUNTS and the keys of one of SOURCES, which says where its
-    pictures are (`docs/own_data.md`); and the place of its pictures, if they were looked at.
+def make_task(
+    name: object, entry: object, image_size: int | None, complete: bool = True, source: Source | None = None
+) -> tuple[Task, Place | None]:
+    """The task of an entry with `classes`, `templates`, COUNTS and, without `source`, the keys of one of SOURCES, which
+    says where its pictures are (`docs/own_data.md`); and the place of its pictures, if they were looked at.
 
     Classes that the entry does not name are those of the data. If these are not there, that is an error, or, unless
     `complete`, the task has no classes yet. Raises ValueError or TypeError for what is not accepted in the entry,
@@ -30,12 +31,9 @@ def make_task(name: object, entry: object, image_size: int | None, complete: boo
     check_name("task", name)
     if not isinstance(entry, Mapping):
         raise TypeError(f"{what} must be a mapping with keys such as folder and classes, not {entry!r}")
-    check_keys(
-        what,
-        entry,
-        dict.fromkeys(("classes", "templates", *(key for source in SOURCES for key in source.keys), *COUNTS)),
-    )
-    source = source_of(what, entry)
+    keys = dict.fromkeys(key for known in SOURCES for key in known.keys)
+    check_keys(what, entry, ("classes", "templates", *keys, *COUNTS))
+    source = source or source_of(what, entry)
     classes = class_names(what, entry.get("classes"))
     if isinstance(classes, Mapping) and not source.mapped:
         raise ValueError(f"classes of {what} must be a list: only class folders take a mapping")
@@ -51,18 +49,6 @@ def make_task(name: object, entry: object, image_size: int | None, complete: boo
         if complete:
             raise
         return task, None
-
-
-def given_task(
-    name: str, source: Source, classes: Sequence[str], templates: Sequence[str] | None, image_size: int | None
-) -> Task:
-    """A task of pictures that Python gives."""
-    what = f"the task {name}"
-    check_name("task", name)
-    named = tuple(class_names(what, classes))
-    return Task(
-        name, named, template_list(what, list(TEMPLATES) if templates is None else templates), image_size, source
-    )
 
 
 def source_of(what: str, entry: Mapping) -> Source:
@@ -134,8 +120,3 @@ def template_list(what: str, entry: object) -> tuple[str, ...]:
 
 def shipped(name: str) -> object:
     return getattr(open_clip, name, None)
-
-
-def resized(task: Task, image_size: int) -> Task:
-    """The same pictures, for a model of another size."""
-    return replace(task, image_size=image_size)

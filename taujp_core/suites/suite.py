@@ -4,7 +4,7 @@ Suites: a model, its tasks, the control that negation must not hurt, and the rec
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import open_clip
 
@@ -15,7 +15,7 @@ from ..files import read_json
 from ..models import ASSETS
 from ..tasks import Task
 from . import files as suite_files
-from .entries import check_name, given_task, make_task, resized
+from .entries import check_name, make_task
 from .recipe import check_recipe
 
 __all__ = ["Suite", "Task", "as_suite", "load_suite", "own_suite", "own_task"]
@@ -102,9 +102,9 @@ def own_suite(
         if not isinstance(task, Task):
             raise TypeError(f"a task is made by own_task or is one of another suite, not {type(task).__name__}")
     size = model_size(model)
-    sized = [resized(task, size) for task in tasks]
+    sized = [replace(task, image_size=size) for task in tasks]
     recipe = full_recipe(model, recipe or {})
-    suite = checked(name, model, pretrained, sized, resized(control, size), recipe)
+    suite = checked(name, model, pretrained, sized, replace(control, image_size=size), recipe)
     for task in suite.datasets().values():
         check_own(task)
     return suite
@@ -135,7 +135,8 @@ def own_task(
     if source or "train" not in parts or classes is None:
         what = f"also {next(iter(source))}" if source else "no classes" if "train" in parts else "no train"
         raise ValueError(f"the task {name} is given pictures, but {what}: needed are train and classes")
-    return given_task(name, in_memory(name, len(classes), parts), list(classes), templates, None)
+    said["classes"] = list(classes)
+    return make_task(name, said, None, source=in_memory(name, len(classes), parts))[0]
 
 
 def full_recipe(model: str, own: Mapping) -> dict:

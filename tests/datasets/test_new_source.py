@@ -1,6 +1,5 @@
 """A new source of pictures is one file: what is written here into a package of sources trains, is measured and refused."""
 
-import importlib
 import sys
 
 import pytest
@@ -52,19 +51,22 @@ SOURCE = Stripes
 
 
 @pytest.fixture
-def stripes(tmp_path, monkeypatch):
-    """The package of sources with a folder more, in which that file lies."""
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more/stripes.py").write_text(STRIPES)
+def folder(tmp_path, monkeypatch):
+    """The package of sources has a folder more."""
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path / "more")])
     known = [*sources.SOURCES]
-    try:
-        sources.discover()
-        yield
-    finally:
-        sources.SOURCES[:] = known
-        sys.modules.pop(f"{sources.__name__}.stripes", None)
-        importlib.invalidate_caches()
+    (tmp_path / "more").mkdir()
+    yield tmp_path / "more"
+    sources.SOURCES[:] = known
+    for name in ("stripes", "taken"):
+        sys.modules.pop(f"{sources.__name__}.{name}", None)
+        vars(sources).pop(name, None)
+
+
+@pytest.fixture
+def stripes(folder):
+    (folder / "stripes.py").write_text(STRIPES)
+    sources.discover()
 
 
 def test_a_new_source_is_one_file(stripes, root, mini, tmp_path, capsys):  # noqa: F811
@@ -107,6 +109,7 @@ def test_what_is_wrong_with_it_is_said_like_of_any_other(stripes, root, capsys):
     assert "the file of stripes of lines does not exist" in capsys.readouterr().out
 
 
-def test_a_key_belongs_to_one_source():
-    with pytest.raises(ValueError, match="ClassFolders needs a key of its own for suite files"):
-        sources.register(sources.SOURCES[0])
+def test_a_key_belongs_to_one_source(folder):
+    (folder / "taken.py").write_text(STRIPES.replace('"stripes",', '"folder",'))
+    with pytest.raises(ValueError, match=r"Stripes needs a key of its own for suite files, not \('folder',\)"):
+        sources.discover()

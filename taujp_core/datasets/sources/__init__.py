@@ -8,19 +8,14 @@ from ...tasks import Source
 SOURCES: list[type[Source]] = []  # those that an entry of a suite file may name
 
 
-def register(source: type[Source]) -> None:
-    """Raises ValueError for a first key that another source has."""
-    if not source.keys or any(source.keys[0] == known.keys[0] for known in SOURCES):
-        raise ValueError(f"{source.__name__} needs a key of its own for suite files, not {source.keys}")
-    SOURCES.append(source)
-
-
 def discover() -> None:
-    """Of every file of this folder that has one, and is not known yet."""
+    """Of every file of this folder that has one. Raises ValueError for a first key that another source has."""
     for module in pkgutil.iter_modules(__path__):
         source = getattr(importlib.import_module(f"{__name__}.{module.name}"), "SOURCE", None)
         if source and source not in SOURCES:
-            register(source)
+            if not source.keys or any(source.keys[0] == known.keys[0] for known in SOURCES):
+                raise ValueError(f"{source.__name__} needs a key of its own for suite files, not {source.keys}")
+            SOURCES.append(source)
 
 
 discover()

@@ -71,7 +71,7 @@ class ClassFolders(Source):
             return [path for path, _ in pairs], [label for _, label in pairs]
 
         for found in parts.values():
-            for name in found.pictures.keys() - labels.keys():
+            for name in (name for name in found.pictures if name not in labels):
                 path, near = found.folder / name, spellings.get(spelling(name))
                 raise ValueError(
                     f"{path} is a second spelling of the class folder {near!r}: keep one"

@@ -68,18 +68,13 @@ class Hub(Source):
     def with_classes(self, task: Task, classes: Sequence[str] | None) -> tuple[Task, Place | None]:
         if classes is not None:
             return task, None
-        found = self.copied(task)
+        found = files(task, self)
         task = tables.named_by(task, table(self, "train", found["train"]), self.label, self.repo)
         return task, place(task, self, found)
 
     def locate(self, task: Task) -> Place:
         """The copy of the repository. Raises FileNotFoundError if it is not there."""
-        return place(task, self, self.copied(task))
-
-    def copied(self, task: Task) -> dict[str, list[str]]:
-        if found := files(self):
-            return found
-        raise FileNotFoundError(missing(task, self, "not"))
+        return place(task, self, files(task, self))
 
     def identity(self, task: Task, place: Place) -> dict:
         return {**asdict(self), "commit": read_json(copy_folder(self, data_folder()) / RECORD)["commit"]}
@@ -89,20 +84,16 @@ def copy_folder(hub: Hub, root: Path) -> Path:
     return root / "hub" / hub.repo / hub.revision.replace("/", "--")
 
 
-def missing(task: Task, hub: Hub, where: str) -> str:
+def files(task: Task, hub: Hub, where: str = "not") -> dict[str, list[str]]:
+    """The files of each part, in one walk. Raises FileNotFoundError unless the copy of the revision is complete."""
     root = data_folder()
-    return (
-        f"the data set {task.name} is not below {root}, {where} as {hub.repo} from the "
-        f"hub: get it by `python -m taujp_core.datasets download --suite NAME --tasks {task.name} --root {root}` "
-        "with the suite's name"
-    )
-
-
-def files(hub: Hub) -> dict[str, list[str]] | None:
-    """The files of each part, in one walk, if the copy of the suite's revision is complete."""
-    folder = copy_folder(hub, data_folder())
+    folder = copy_folder(hub, root)
     if not is_complete(folder):
-        return None
+        raise FileNotFoundError(
+            f"the data set {task.name} is not below {root}, {where} as {hub.repo} from the "
+            f"hub: get it by `python -m taujp_core.datasets download --suite NAME --tasks {task.name} --root {root}` "
+            "with the suite's name"
+        )
     paths = sorted(path for path in folder.rglob("*.*") if path.is_file())
     return {
         part: [str(path) for path in paths if is_of(path.relative_to(folder).as_posix(), hub, part)]

@@ -59,11 +59,9 @@ class Published(Source):
             if (folder / mark).exists():
                 apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
                 return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
-        if found := hub.files(self.hub):
-            place = hub.place(task, self.hub, found)
-            return Place(place.name, ("train", "test"), place.read)
         names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
-        raise FileNotFoundError(hub.missing(task, self.hub, f"neither as {', '.join(names)} nor"))
+        copy = hub.place(task, self.hub, hub.files(task, self.hub, f"neither as {', '.join(names)} nor"))
+        return Place(copy.name, ("train", "test"), copy.read)
 
     def identity(self, task: Task, place: Place | None = None) -> dict:
         """Without `validation`: the benchmark's copies are read without."""

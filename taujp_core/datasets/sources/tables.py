@@ -14,7 +14,7 @@ import pyarrow.compute
 from ...checks import options
 from ...progress import watched_terminal
 from ...tasks import Listing, Place, Source, Task
-from ..classes import check_spellings, listed, published_order, spelling
+from ..classes import check_spellings, own_order, published_order
 from ..file_digest import files_digest
 from ..folders import below_data, data_folder, existing
 from ..image_files import entries_below, part_of, parts_by_name
@@ -167,35 +167,15 @@ def ordered(task: Task, table: datasets.Dataset, column: str, labels: list, wher
     """Labels in the order of the task's classes: by name if the column names its classes as the task does, else by
     number, if none of its names is the task's. Raises ValueError, with the name, for a mixture of both.
     """
-    names = class_names(table, column)
+    names, text = class_names(table, column), is_text(table, column)
     if names is None:
         return labels
-    if not task.source.own:  # of the benchmark
-        order = published_order(task, names)
-    else:
-        order = own_order(task, names, f"{where}: {column!r}", is_text(table, column))
+    own = task.source.own  # or the benchmark's
+    order = own_order(task, names, f"{where}: {column!r}", text) if own else published_order(task, names)
     if order is None:
         return labels
-    if is_text(table, column):
-        by_name = dict(zip(names, order, strict=True))
-        return [by_name[label] for label in labels]
-    return [order[label] if 0 <= label < len(names) else label for label in labels]
-
-
-def own_order(task: Task, names: list[str], what: str, text: bool) -> list[int] | None:
-    """The task's label of each of the column's classes; None if they count as they are."""
-    ours = {spelling(name): label for label, name in enumerate(task.classes)}
-    unknown = [name for name in names if spelling(name) not in ours]
-    if not unknown:
-        return [ours[spelling(name)] for name in names]
-    if text or len(unknown) < len(names):
-        raise ValueError(
-            f"{what} has the class {unknown[0]!r}, which is not among the classes of {task.name} "
-            f"({listed(task.classes)}): name all its classes{'' if text else ', or none, and they count in its order'}"
-        )
-    if len(names) != len(task.classes):
-        raise ValueError(f"{what} has {len(names)} classes, {task.name} has {len(task.classes)}")
-    return None
+    by_label = dict(zip(names if text else range(len(names)), order, strict=True))
+    return [by_label.get(label, label) for label in labels]
 
 
 def is_text(table: datasets.Dataset, column: str) -> bool:
