@@ -19,7 +19,7 @@ from taujp_core.datasets import load_split
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHORTER = {"steps=50": "steps=2", "steps=20": "steps=2", "[:24]": "[:3]", "images=100": "images=3"}
+SHORTER = {"steps=50": "steps=2", "steps=20": "steps=2", "first(24)": "first(3)", "images=100": "images=3"}
 
 
 def python_of(page: str) -> str:

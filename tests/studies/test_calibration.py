@@ -237,7 +237,7 @@ def test_the_pages_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/calibration.md").read_text("utf-8"), re.DOTALL))
     call = 'merged, ["mnist", "signs"]'
-    for long, short in (("steps=50", "steps=2"), ("[:500]", "[:20]"), (call, f"{call}, images=20")):
+    for long, short in (("steps=50", "steps=2"), ("first(500)", "first(20)"), (call, f"{call}, images=20")):
         assert source.count(long) == 1
         source = source.replace(long, short)
     names: dict = {}
