@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
@@ -20,7 +21,6 @@ from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
 from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
-from .images import first_images
 from .products import edited_source, measure_products
 from .trainings import by_method_and_seed, penalised_and_rivals
 
@@ -60,7 +60,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
-        name: measure_products(clip, vectors, first_images(suite, name, "validation", images))
+        name: measure_products(clip, vectors, load_split(suite.task(name), "validation").first(images))
         for name in (*(task.name for task in tasks), suite.control.name)
     }
     tau_jp = [
@@ -83,7 +83,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
         if linearised:
             source = products[task.name]
         else:
-            source = edited_source(clip, vectors, first_images(suite, task.name, "validation", images))
+            source = edited_source(clip, vectors, load_split(task, "validation").first(images))
         add(task, "validation", scores(source, head, [own, *([alpha] * len(vectors) for alpha in COEFFICIENTS)]))
     if linearised:
         start = tuned_coefficient(pd.concat(curves))
@@ -91,7 +91,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         # Two or three directions answer all that is asked of test images.
         directions = [vectors[k], total(vectors), *([total(vectors, best)] if linearised else [])]
-        source = edited_source(clip, directions, first_images(suite, task.name, "test", images))
+        source = edited_source(clip, directions, load_split(task, "test").first(images))
         rest = [0.0] * (len(directions) - 2)
         found = scores(source, head, [[1.0, 0.0, *rest], *([0.0, alpha, *rest] for alpha in COEFFICIENTS)])
         add(task, "test", found)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.run_store import Run
 
 from .coefficients import scores
-from .images import first_images
 from .products import edited_source
 from .trainings import by_method_and_seed, penalised_and_rivals
 
@@ -67,10 +67,10 @@ def negate(
 
     def accuracies(split: str, coefficients: Sequence[Sequence[float]]) -> list[pd.DataFrame]:
         """target and control, a table a vector, at its coefficients; the control's images are read once for all."""
-        control = edited_source(clip, vectors, first_images(suite, suite.control.name, split, images))
+        control = edited_source(clip, vectors, load_split(suite.control, split).first(images))
         tables = []
         for k, (task, head, alphas) in enumerate(zip(tasks, heads, coefficients, strict=True)):
-            target = edited_source(clip, [vectors[k]], first_images(suite, task.name, split, images))
+            target = edited_source(clip, [vectors[k]], load_split(task, split).first(images))
             negated = [[-alpha * (t == k) for t in range(len(vectors))] for alpha in alphas]
             tables.append(
                 pd.DataFrame(

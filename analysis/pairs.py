@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import flat
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
 from .coefficients import scores
-from .images import first_images
 from .interference import exposure, interference
 from .products import forward_source, measure_products
 
@@ -42,7 +42,7 @@ def measure_source(
     for target in targets:
         task = suite.task(target.task)
         head = zero_shot_head(clip, task.classes, task.templates)
-        split = first_images(suite, target.task, "validation", images)
+        split = load_split(task, "validation").first(images).decoded()
         both = [target, *directions]
         products, forward = measure_products(clip, both, split), forward_source(clip, both, split)
         base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *point] for point in coefficients]
@@ -64,7 +64,7 @@ def own_effects(
     """own_accuracy and own_tau_jp of the source on its own task, by application."""
     task = suite.task(source)
     head = zero_shot_head(clip, task.classes, task.templates)
-    split = first_images(suite, source, "validation", images)
+    split = load_split(task, "validation").first(images).decoded()
     products, forward = measure_products(clip, directions, split), forward_source(clip, directions, split)
     tau_jp = exposure(products, head, coefficients)["tau_jp"]
     return {

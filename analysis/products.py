@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
 from taujp_core.checks import check_images
-from taujp_core.datasets.pictures import Pictures, in_order
+from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import check_finite, features
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import device_of
@@ -21,8 +20,6 @@ from taujp_core.products.jacobian import jacobian_products, product_norms
 from taujp_core.products.memory import memory_budget, to_device
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, check_theta0, edited
-
-from .images import first_images
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Forward:
         return features(self.clip.encoder, edited(self.clip.theta0, self.vectors, coefficients), self.images)
 
 
-def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products:
+def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> Products:
     """One pass over a data set with all vectors; pictures are decoded meanwhile.
 
     Raises ValueError for vectors of another θ₀, FloatingPointError for vectors with NaN, TypeError or ValueError unless
@@ -70,7 +67,7 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDat
     for vector in vectors:
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
     taus, parts, labels = [vector.tau for vector in vectors], [], []
-    for images, part_labels in in_order(split):
+    for images, part_labels in split.batches():
         check_images("images", images, clip.image_size)
         parts.append(jacobian_products(clip.encoder, clip.theta0, taus, images))
         labels.append(part_labels)
@@ -78,7 +75,7 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDat
     return Products(features, products, torch.cat(labels).to(features.device))
 
 
-def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Forward:
+def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> Forward:
     """Images stay on the CPU if they would take more than a quarter of a GPU's free memory.
 
     Raises ValueError for vectors of another θ₀, TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's
@@ -93,7 +90,7 @@ def forward_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDatas
     return Forward(clip, tuple(vectors), images, to_device(labels, device))
 
 
-def edited_source(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products | Forward:
+def edited_source(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> Products | Forward:
     """The models that these vectors make, applied as their methods apply them. Raises ValueError unless that is one way."""
     measure = measure_products if applied_alike(vectors) == "linearised" else forward_source
     return measure(clip, vectors, split)
@@ -104,5 +101,5 @@ def pair_sources(
 ) -> tuple[list[Products | Forward], list[Tensor]]:
     """For each vector's task: its first validation images with all vectors, as the method is applied, and its head."""
     tasks = [suite.task(vector.task) for vector in vectors]
-    sources = [edited_source(clip, vectors, first_images(suite, task.name, "validation", images)) for task in tasks]
+    sources = [edited_source(clip, vectors, load_split(task, "validation").first(images)) for task in tasks]
     return sources, [zero_shot_head(clip, task.classes, task.templates) for task in tasks]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from taujp_core.datasets import load_split
 from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
@@ -18,7 +19,6 @@ from taujp_core.task_vectors import TaskVector, total
 
 from .addition import tuned_coefficient
 from .coefficients import COEFFICIENTS, scores
-from .images import first_images, unlabelled
 from .interference import reduce_tau_jp
 from .products import forward_source, measure_products
 from .tau_jp import own_and_others, tau_jp_table
@@ -28,7 +28,9 @@ def reduce_all(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], solve_images: int, iterations: int
 ) -> tuple[list[TaskVector], float]:
     """Each vector reduced on the others' first training images, and the mean seconds that one took."""
-    images = {vector.task: unlabelled(suite, vector.task, solve_images) for vector in vectors}
+    images = {
+        vector.task: load_split(suite.task(vector.task), "train").first(solve_images).images for vector in vectors
+    }
     started, reduced = time.perf_counter(), []
     for vector in vectors:
         others = [images[task] for task in images if task != vector.task]
@@ -52,7 +54,7 @@ def addition_accuracies(
         """Of each vector's task: its name, the accuracy of the vector alone, and of the sum at each coefficient."""
         points = [[1.0, 0.0], *([0.0, alpha] for alpha in coefficients)]
         for vector, head in zip(vectors, heads, strict=True):
-            source = measure(clip, [vector, everything], first_images(suite, vector.task, split, images))
+            source = measure(clip, [vector, everything], load_split(suite.task(vector.task), split).first(images))
             alone, *curve = scores(source, head, points).accuracy
             yield vector.task, alone, curve
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
-from .images import first_images
 from .products import measure_products
 
 
@@ -29,7 +29,7 @@ def tau_jp_table(
     """
     columns = {}
     for name in suite.datasets() if data_sets is None else data_sets:
-        measured = measure_products(clip, vectors, first_images(suite, name, "validation", images))
+        measured = measure_products(clip, vectors, load_split(suite.task(name), "validation").first(images))
         columns[name] = measured.tau_jp().tolist()
     return pd.DataFrame(columns, index=pd.Index([vector.task for vector in vectors], name="vector"))
 

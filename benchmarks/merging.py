@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 from torch.func import functional_call
 
-from analysis.images import first_images, unlabelled
 from analysis.merging.kept_products import KeptProducts
 from analysis.merging.matching import Matching, held_out
 from analysis.merging.merge import HELD_MOST, HELD_OUT, ITERATIONS, line_search
@@ -30,6 +29,7 @@ from analysis.merging.preconditioner import Preconditioner, measure_precondition
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
 from analysis.trainings import train_all
+from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, load_clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of
@@ -96,11 +96,13 @@ def race(
 ) -> pd.DataFrame:
     """solver, seconds, solved, held, accuracy: a row whenever a solver is looked at."""
     experts = [vector.tau for vector in vectors]
-    solved, held = held_out([unlabelled(suite, v.task, images) for v in vectors], HELD_OUT, HELD_MOST)
+    solved, held = held_out(
+        [load_split(suite.task(v.task), "train").first(images).images for v in vectors], HELD_OUT, HELD_MOST
+    )
     training, judge = (Matching(clip, "encoder", experts, sets) for sets in (solved, held))
     tests = []
     for vector in vectors:
-        pictures, labels = first_images(suite, vector.task, "test", test_images).tensors
+        pictures, labels = load_split(suite.task(vector.task), "test").first(test_images).tensors
         tests.append((suite.task(vector.task), pictures, labels.to(device_of(clip.theta0))))
     start = actmat(experts)
     solvers = {

@@ -2,7 +2,7 @@
 
 A record has every field that decides, defaults written out, and the VERSION of whatever makes the result: a number that
 is raised by hand when the same record gives something else from then on. Digests of source text are in no record, so
-that a comment changes nothing; `tests/golden.py` finds a behaviour that changed under the same version.
+that a comment changes nothing; `tests/tools/golden.py` finds a behaviour that changed under the same version.
 """
 
 import hashlib

@@ -3,9 +3,10 @@
 A task: a data set with the names and templates that make its head, and where its pictures are from.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -19,45 +20,56 @@ Listing = tuple[Sequence | Tensor, Sequence[int] | Tensor]  # sources of picture
 class Place:
     """Where a data set was found; `read(part)` gives the pictures of one of its `parts`, `train` among them.
 
-    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already.
+    A part that is not there is made of train: see `load_split`. `shuffled` parts stand in random order already;
+    `sound` ones have been read through.
     """
 
     name: str  # a folder, or a repository and its commit
     parts: tuple[str, ...]
     read: Callable[[str], Listing]
     shuffled: bool = False
+    sound: bool = False
     not_read: Callable[[], list[str]] = list  # sentences about what lies there and is passed over
 
 
-@runtime_checkable
-class Source(Protocol):
-    """Where a task's pictures are from. Each source is one file of `datasets/sources/`.
+class Source(ABC):
+    """Where a task's pictures are from. Each kind is one file of `datasets/sources/`, with a SOURCE if suite files name it.
 
     Two sources are equal if they give the same pictures. `own` ones are the user's: every picture is decoded before
-    anything is trained, and a run is bound to what they hold. `version` is raised by hand when the source gives other
-    pictures of the same data, or the same ones in another order. Those that a suite file can name have its `key` there,
-    and `from_entry(what, entry)`, which raises ValueError or TypeError in a sentence that begins with `what`.
+    anything is trained, and a run is bound to what they hold. `mapped` ones take a mapping from the data's names of the
+    classes to the task's. `version` is raised by hand when the source gives other pictures of the same data, or the same
+    ones in another order. `keys` are those of an entry of a suite file: the first says that the pictures are from here.
+    `from_entry(what, entry)`, a class method, reads them all; it raises ValueError or TypeError in a sentence that names
+    `what`.
     """
 
-    key: ClassVar[str]
-    own: ClassVar[bool]
-    version: ClassVar[int]
+    keys: ClassVar[tuple[str, ...]] = ()
+    own: ClassVar[bool] = True
+    mapped: ClassVar[bool] = False
+    version: ClassVar[int] = 1
 
-    def with_classes(self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None) -> "Task":
-        """The task with these classes, or with those that the data name; ValueError where they do not fit."""
-        ...
+    def with_classes(
+        self, task: "Task", classes: Sequence[str] | Mapping[str, str] | None
+    ) -> tuple["Task", Place | None]:
+        """The task with these classes, or with those that the data name (None); its place, if they were looked at.
 
+        Raises ValueError where classes do not fit, and where nothing names them, what `locate` does of data.
+        """
+        if classes is None:
+            raise ValueError(f"the task {task.name} is without classes")
+        return task, None
+
+    @abstractmethod
     def locate(self, task: "Task") -> Place:
         """Raises FileNotFoundError for data that are not there, in a sentence that tells how to get them, and ValueError
         for damaged files, and for folders or tables that do not have the task's classes.
         """
-        ...
 
+    @abstractmethod
     def identity(self, task: "Task", place: Place | None) -> dict:
         """Plain data, others if the pictures are others: the source's fields, but for those that only say where these are.
         `place` is None for pictures of the benchmark that are not there yet.
         """
-        ...
 
 
 @dataclass(frozen=True)

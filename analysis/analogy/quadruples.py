@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 
 from taujp_core.checks import one_of
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.products.jacobian import product_norms
 from taujp_core.suites import Suite
@@ -25,7 +26,6 @@ from taujp_core.task_vectors import TaskVector, applied_alike
 from taujp_core.training.run_store import Run
 
 from ..coefficients import best_scalar, scores
-from ..images import first_images
 from ..products import edited_source, measure_products
 from ..trainings import by_method_and_seed
 
@@ -154,11 +154,11 @@ def measure_target(
     head = zero_shot_head(clip, task.classes, task.templates)
     names = tasks_of(quadruples, suite)
     ours = [vectors[name] for name in names]
-    on = first_images(suite, task.name, "validation", images)
+    on = load_split(task, "validation").first(images).decoded()
     products = measure_products(clip, ours, on)
     linearised = applied_alike(ours) == "linearised"
     validation = products if linearised else edited_source(clip, ours, on)
-    test = edited_source(clip, ours, first_images(suite, task.name, "test", images))
+    test = edited_source(clip, ours, load_split(task, "test").first(images))
     known: dict[tuple, float] = {}  # quadruples share models
 
     def accuracy(source: object, direction: np.ndarray, coefficient: float) -> float:

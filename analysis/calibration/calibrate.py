@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
-from ..images import first_images
 from ..metrics import fit_temperature, score
 from ..products import edited_source
 
@@ -37,7 +37,7 @@ def calibrate(
     for task in [suite.task(name) for name in tasks]:
         head, found = zero_shot_head(clip, task.classes, task.templates), {}
         for split in ("validation", "test"):
-            source = edited_source(clip, [merged], first_images(suite, task.name, split, images))
+            source = edited_source(clip, [merged], load_split(task, split).first(images))
             found[split] = logits(source.edited_features([coefficient]), head), source.labels
         temperature = fit_temperature(*found["validation"])
         answers, labels = found["test"]

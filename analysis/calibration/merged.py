@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
-from taujp_core.datasets.pictures import Pictures
+from taujp_core.datasets import Split, load_split
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.progress import Progress
 from taujp_core.suites import Suite
@@ -23,7 +22,6 @@ from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
 from ..addition import tuned_coefficient
-from ..images import first_images
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
 from ..trainings import by_method_and_seed
@@ -65,7 +63,7 @@ def measure_merge(
     merged = total(vectors)
     validation, test = (
         [
-            task_answers(clip, task, vector, merged, first_images(suite, task.name, split, images))
+            task_answers(clip, task, vector, merged, load_split(task, split).first(images))
             for task, vector in zip(tasks, vectors, strict=True)
         ]
         for split in ("validation", "test")
@@ -89,7 +87,7 @@ def measure_merge(
 
 
 def task_answers(
-    clip: Clip, task: Task, own: TaskVector, merged: TaskVector, split: TensorDataset | Pictures
+    clip: Clip, task: Task, own: TaskVector, merged: TaskVector, split: Split
 ) -> tuple[Tensor, dict[str | float, Tensor]]:
     """Labels [n], and logits [n, classes] by EXPERT and by the merged vector's coefficient."""
     source = edited_source(clip, [own, merged], split)

@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from taujp_core.datasets import load_split
 from taujp_core.models import Clip
 from taujp_core.parameters import Parameters, flat
 from taujp_core.suites import Suite
@@ -28,7 +29,6 @@ from taujp_core.training.config import RunConfig, run_config
 from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run, snapshot_file
 
-from ..images import unlabelled
 from ..interference import edit_direction, placebo_direction
 from ..pairs import measure_source
 from ..trainings import by_method_and_seed
@@ -77,7 +77,7 @@ def edits(
                 if other is run:
                     continue
                 s, t, u = (
-                    unlabelled(suite, name, solve_images) for name in (run.config.task, other.config.task, third(vectors, number, place, suite))
+                    load_split(suite.task(name), "train").first(solve_images).images for name in (run.config.task, other.config.task, third(vectors, number, place, suite))
                 )  # fmt: skip
                 edit = edit_direction(clip.encoder, clip.theta0, tau, t, s, 1.0, iterations=iterations)
                 placebo = placebo_direction(

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
+from taujp_core.datasets import load_split
 from taujp_core.methods import METHODS, application, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
@@ -19,7 +20,6 @@ from taujp_core.training.run_store import is_finished, run_folder
 
 from ..addition import tuned_coefficient
 from ..coefficients import COEFFICIENTS, per_task_coefficients, scores
-from ..images import first_images
 from ..products import measure_products
 from ..trainings import run_configs, train_all
 from .answers import Answers, project
@@ -79,7 +79,7 @@ def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int)
     """One pass of Jacobian products a task. `tuned` and `optimum` are chosen on the same validation images."""
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
-    sources = [measure_products(clip, vectors, first_images(suite, task.name, "validation", images)) for task in tasks]
+    sources = [measure_products(clip, vectors, load_split(task, "validation").first(images)) for task in tasks]
     curves = []
     for source, head, own in zip(sources, heads, np.eye(len(tasks)).tolist(), strict=True):
         alone, *curve = scores(source, head, [own, *([alpha] * len(tasks) for alpha in COEFFICIENTS)]).accuracy
@@ -98,7 +98,7 @@ def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int)
 def pictures(suite: Suite, answers: Sequence[Answers], images: int) -> dict[tuple[int, int], Tensor]:
     """Of each method those that are shown."""
     wanted = sorted({place for each in answers for place in shown_pictures(each)})
-    splits = {task: first_images(suite, answers[0].tasks[task], "validation", images) for task, _ in wanted}
+    splits = {task: load_split(suite.task(answers[0].tasks[task]), "validation").first(images) for task, _ in wanted}
     return {(task, image): splits[task][image : image + 1][0][0] for task, image in wanted}
 
 

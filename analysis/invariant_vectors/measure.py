@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
+from taujp_core.datasets import Split, load_split
 from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 
 from ..coefficients import scores
-from ..images import first_images
 from ..interference import interference
 from ..products import edited_source, measure_products
 from .coloured import FLIPPED, environment, tinted
@@ -50,15 +49,13 @@ class Measured:
     vectors: pd.DataFrame
 
 
-def pictures_of(
-    suite: Suite, name: str, split: str, count: int, agreements: Sequence[float]
-) -> dict[str, TensorDataset]:
+def pictures_of(suite: Suite, name: str, split: str, count: int, agreements: Sequence[float]) -> dict[str, Split]:
     """A coloured task's pictures: as in training (half of the images from each environment on), flipped, and grey.
 
     All with the same kind of noisy labels; the draws are not those of training.
     """
     task = suite.task(name)
-    images, labels = first_images(suite, name, split, count).tensors
+    images, labels = load_split(suite.task(name), split).first(count).tensors
     classes = len(task.classes)
     parts = torch.arange(len(labels)).chunk(len(agreements))
     seen = [
@@ -67,18 +64,18 @@ def pictures_of(
     ]
     flipped, noisy = environment(images, labels, classes, FLIPPED, (2,), shift=1)
     return {
-        "seen": TensorDataset(*(torch.cat(tensors) for tensors in zip(*seen, strict=True))),
-        "flipped": TensorDataset(flipped, noisy),
-        "grey": TensorDataset(images, noisy),
+        "seen": Split(*(torch.cat(tensors) for tensors in zip(*seen, strict=True))),
+        "flipped": Split(flipped, noisy),
+        "grey": Split(images, noisy),
     }
 
 
-def crossed(suite: Suite, name: str, split: str, count: int) -> dict[str, TensorDataset]:
+def crossed(suite: Suite, name: str, split: str, count: int) -> dict[str, Split]:
     """Another task's pictures, grey and in colours that say nothing of the class; true labels."""
-    images, labels = first_images(suite, name, split, count).tensors
+    images, labels = load_split(suite.task(name), split).first(count).tensors
     classes = len(suite.task(name).classes)
     shown = torch.randint(classes, (len(labels),), generator=torch.Generator().manual_seed(3))
-    return {"grey": TensorDataset(images, labels), "coloured": TensorDataset(tinted(images, shown, classes), labels)}
+    return {"grey": Split(images, labels), "coloured": Split(tinted(images, shown, classes), labels)}
 
 
 def measure(
@@ -104,7 +101,7 @@ def measure(
     return Measured(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 
-def with_controls(clip: Clip, suite: Suite, task: str, ours: Sequence[Trained], seen: TensorDataset) -> list[Variant]:
+def with_controls(clip: Clip, suite: Suite, task: str, ours: Sequence[Trained], seen: Split) -> list[Variant]:
     """Every vector at α = 1, and for each invariant one ERM at its norm and ERM stopped at its accuracy."""
     (erm,) = (one for one in ours if one.kind in ERM.values())
     invariant = [one for one in ours if one.kind == one.vector.method and one is not erm]
@@ -119,7 +116,7 @@ def with_controls(clip: Clip, suite: Suite, task: str, ours: Sequence[Trained], 
     return variants
 
 
-def accuracies(clip: Clip, suite: Suite, task: str, vectors: Sequence[TaskVector], split: TensorDataset) -> list[float]:
+def accuracies(clip: Clip, suite: Suite, task: str, vectors: Sequence[TaskVector], split: Split) -> list[float]:
     """Of each vector alone at α = 1."""
     source = edited_source(clip, vectors, split)
     return scores(source, head_of(clip, suite, task), torch.eye(len(vectors)).tolist()).accuracy.tolist()

@@ -29,7 +29,6 @@ from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.training.run_store import Run
 
 from ..coefficients import best_scalar, scores
-from ..images import first_images, unlabelled
 from ..products import edited_source
 from ..trainings import by_method_and_seed
 from .merge import ROUND_IMAGES, ROUNDS, merge
@@ -152,9 +151,14 @@ def merged_by(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> Tas
     """The one vector that this merge makes, for α = 1. Raises ValueError for an unknown name."""
     check_merges([name])
     clip, suite = setting.clip, setting.suite
-    images = {vector.task: unlabelled(suite, vector.task, setting.merge_images) for vector in vectors}
+    images = {
+        vector.task: load_split(suite.task(vector.task), "train").first(setting.merge_images).images
+        for vector in vectors
+    }
     if name in (OURS, OURS_WITH_CONTROL):
-        control = unlabelled(suite, suite.control.name, setting.merge_images) if name == OURS_WITH_CONTROL else None
+        control = (
+            load_split(suite.control, "train").first(setting.merge_images).images if name == OURS_WITH_CONTROL else None
+        )
         return merge(vectors, clip, images, control, rounds=setting.rounds).vector
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
@@ -200,7 +204,7 @@ def accuracies(setting: Setting, vector: TaskVector, task: str, split: str, poin
     one = setting.suite.task(task)
     head = zero_shot_head(setting.clip, one.classes, one.templates)
     count = setting.validation_images if split == "validation" else setting.test_images
-    source = edited_source(setting.clip, [vector], first_images(setting.suite, task, split, count))
+    source = edited_source(setting.clip, [vector], load_split(one, split).first(count))
     return scores(source, head, [[alpha] for alpha in points]).accuracy.tolist()
 
 

@@ -12,13 +12,12 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, check_finite, edited_features
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, check_theta0, total
-
-from ..images import first_images
 
 
 def disagreement(
@@ -82,7 +81,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}
     rows = {}
     for name in [*own, *([suite.control.name] if own else [])]:
-        images, labels = first_images(suite, name, "test", count).tensors
+        images, labels = load_split(suite.task(name), "test").first(count).tensors
         head = zero_shot_head(clip, suite.task(name).classes, suite.task(name).templates)
         taus = models | ({"expert": own[name]} if name in own else {})
         rows[name] = {

@@ -83,14 +83,16 @@ class Matching:
 
 
 def held_out(images: Sequence[Tensor], share: int, most: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Of each set the images to solve on, and every `share`-th one, held out, but no more than `most`.
+    """Of each set the images to solve on, and every `share`-th one, held out; of a large set fewer, no more than `most`.
 
-    Of fewer than `share` images none is held out, and they judge themselves.
+    They are spread over the whole set, so that of images in the order of their classes each class has its share. Of fewer
+    than `share` images none is held out, and they judge themselves.
     """
     solved, held = [], []
     for own in images:
+        every = max(share, len(own) // most)
         number = torch.arange(len(own))
-        out = (number % share == share - 1) & (number < share * most)
+        out = (number % every == every - 1) & (number < every * most)
         enough = bool(out.any())
         solved.append(own[~out] if enough else own)
         held.append(own[out] if enough else own)

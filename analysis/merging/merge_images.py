@@ -7,11 +7,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from taujp_core.checks import one_of
-from taujp_core.datasets import load_images
+from taujp_core.datasets import load_images, load_split
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
-
-from ..images import unlabelled
 
 CONTROL = "control"  # the folder of what must not be unlearnt
 
@@ -28,8 +26,8 @@ def pictures_of(
     if folder is None:
         for task in tasks:
             one_of("task without a folder of images", task, suite.tasks)
-        found = {task: unlabelled(suite, task, count) for task in tasks}
-        return found, unlabelled(suite, suite.control.name, count)
+        found = {task: load_split(suite.task(task), "train").first(count).images for task in tasks}
+        return found, load_split(suite.control, "train").first(count).images
     check_folders(folder, tasks)
     found = {task: load_images(folder / task, clip.image_size, count) for task in tasks}
     control = load_images(folder / CONTROL, clip.image_size, count) if (folder / CONTROL).is_dir() else None

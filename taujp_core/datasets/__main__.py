@@ -67,10 +67,11 @@ def download(suite: Suite, names: list[str]) -> int:
 def get(task: Task) -> str:
     """What became of it."""
     repository = hub_of(task)
-    if is_there(task):
+    try:
         return f"is there, {task.locate().name}"
-    if repository is None:
-        return f"is not there: {task.source.path} is to be laid below {data_folder()}"
+    except FileNotFoundError as error:
+        if repository is None:
+            return str(error)
     say(f"{task.name}: downloading {repository.repo}")
     return f"downloaded to {hub.download(task.name, repository, data_folder())}"
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from ..cache import is_noted, note
 from ..identity import digest as record_digest
-from ..progress import Progress
 from ..tasks import Place, Task
 from .folders import data_folder
 from .identity import source_identity
 from .image_files import PARTS
-from .pictures import CHUNK, Pictures, made_ahead
-from .sources import Hub, InMemory
-from .split import SPLITS, held_out_test, pictures, split_of
+from .load import SPLITS, encoded, held_out_test, load_split
+from .pictures import Pictures, in_chunks
+from .sources.hub import Hub
+from .split import Split
 
 NAMED = 5  # pictures and classes that are named; all are counted
 COLUMNS = ("data set", "split", "images", "published", "classes", "empty", "unreadable", "in train", "found in")
@@ -37,15 +37,11 @@ def check_task(task: Task, suite: str) -> Finding:
     finding = Finding(task.name)
     try:
         place = task.locate()
-    except FileNotFoundError as error:
-        finding.missing = True
-        finding.rows.append((task.name, "", *["-"] * 6, "not found"))
-        get = f"not found: {command('download', suite, task.name)}" if hub_of(task) else str(error)
-        finding.problems.append(get)
-        return finding
-    except ValueError as error:
-        finding.rows.append((task.name, "", *["-"] * 6, "damaged"))
-        finding.problems.append(str(error))
+    except (FileNotFoundError, ValueError) as error:
+        finding.missing = isinstance(error, FileNotFoundError)
+        finding.rows.append((task.name, "", *["-"] * 6, "not found" if finding.missing else "damaged"))
+        had = finding.missing and hub_of(task)
+        finding.problems.append(f"not found: {command('download', suite, task.name)}" if had else str(error))
         return finding
     finding.remarks = remarks(task, place)
     known: dict[bytes, str] = {}
@@ -62,13 +58,13 @@ def check_task(task: Task, suite: str) -> Finding:
         present = set(data.labels.tolist())
         empty = [name for label, name in enumerate(task.classes) if label not in present]
         unreadable, leaked = [], []
-        for index, digest in enumerate(digests(data)):
+        for index, digest in enumerate(digests(data.pictures)):
             if isinstance(digest, str):
                 unreadable.append(digest)
             elif part != "test":
-                known.setdefault(digest, data.name(index))
+                known.setdefault(digest, data.pictures.name(index))
             elif digest in known:
-                leaked.append(f"{data.name(index)} is {known[digest]}")
+                leaked.append(f"{data.pictures.name(index)} is {known[digest]}")
         if published not in (None, len(data)):
             finding.problems.append(f"{part} has {len(data)} images, published are {published}")
         for names, what in (
@@ -86,11 +82,11 @@ def check_task(task: Task, suite: str) -> Finding:
     return finding
 
 
-def checked_part(task: Task, place: Place, part: str) -> Pictures:
+def checked_part(task: Task, place: Place, part: str) -> Split:
     """What is published as this part; test images that are not published are those that are held out of train."""
     if "test" in place.parts or part == "val":
-        return pictures(task, place, part)
-    data = pictures(task, place, "train")
+        return encoded(task, part, place)
+    data = encoded(task, "train", place)
     train, test = held_out_test(task, len(data))
     return data.subset(test if part == "test" else train)
 
@@ -109,10 +105,10 @@ def remarks(task: Task, place: Place) -> list[str]:
 
 def hub_of(task: Task) -> Hub | None:
     """The repository that the task can be downloaded from."""
-    return task.source if isinstance(task.source, Hub) else getattr(task.source, "hub", None)
+    return getattr(task.source, "hub", None)
 
 
-def check_own(task: Task) -> None:
+def check_own(task: Task, place: Place | None = None) -> None:
     """Raises ValueError for a split without images and for the first picture that cannot be decoded, by its name.
 
     Each picture is decoded, once for as long as the data stay what they are: a note in the cache folder says so. The
@@ -120,38 +116,30 @@ def check_own(task: Task) -> None:
     """
     if not task.source.own:
         return
-    place = task.locate()
+    place = place or task.locate()
     for split in SPLITS:
-        split_of(task, place, split)
-    if isinstance(task.source, InMemory):  # read through when it was given
+        load_split(task, split, place)
+    if place.sound:
         return
     name = f"decoded/{record_digest([place.name, source_identity(task, place)])}"
     if is_noted(name):
         return
     for part in place.parts:
-        for found in digests(pictures(task, place, part)):
+        for found in digests(encoded(task, part, place).pictures):
             if isinstance(found, str):
                 raise ValueError(found)
     note(name, place.name)
 
 
-def digests(data: Pictures) -> Iterator[bytes | str]:
+def digests(pictures: Pictures) -> Iterator[bytes | str]:
     """Of each picture's pixels and size, in order; of one that cannot be decoded, the sentence that says so."""
-    starts = range(0, len(data), CHUNK)
-    progress = Progress(data.title, len(data))
-
-    def make(number: int) -> list[bytes | str]:
-        return [digest(data, index) for index in range(len(data))[starts[number] : starts[number] + CHUNK]]
-
-    for part in made_ahead(make, range(len(starts)), data):
+    for _, part in in_chunks(pictures, lambda rows: [digest(pictures, index) for index in rows]):
         yield from part
-        progress.advance(len(part))
-    progress.close()
 
 
-def digest(data: Pictures, index: int) -> bytes | str:
+def digest(pictures: Pictures, index: int) -> bytes | str:
     try:
-        picture = data.picture(index)
+        picture = pictures.picture(index)
     except ValueError as error:
         return str(error)
     return hashlib.blake2b(repr(picture.size).encode() + picture.tobytes(), digest_size=16).digest()

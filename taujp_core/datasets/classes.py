@@ -20,11 +20,11 @@ EUROSAT = (
 WORDNET = re.compile(r"n\d{8}")
 
 
-def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
+def class_labels(task: Task, names: Iterable[str], where: object = "") -> dict[str, int]:
     """Labels of a published data set by the name of a class or of its folder.
 
     A number is a label (`00012`), WordNet's identifiers are in their order, other names are those of the classes, of
-    which only letters and digits count. Raises ValueError for other names.
+    which only letters and digits count. Raises ValueError for other names, with `where` they stand.
     """
     names = sorted(set(names))
     if names and all(WORDNET.fullmatch(name) for name in names) and len(names) == len(task.classes):
@@ -34,7 +34,7 @@ def class_labels(task: Task, names: Iterable[str]) -> dict[str, int]:
     unknown = [name for name, label in labels.items() if not 0 <= label < len(task.classes)]
     if unknown:
         raise ValueError(
-            f"{len(unknown)} of {len(names)} names are not among the {len(task.classes)} classes of {task.name}: "
+            f"{where}: {len(unknown)} of {len(names)} names are not among the {len(task.classes)} classes of {task.name}: "
             f"{', '.join(unknown[:3])}{', …' if len(unknown) > 3 else ''}; classes are {', '.join(task.classes[:3])}, …"
         )
     return labels
@@ -70,6 +70,22 @@ def check_spellings(where: str, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
         raise ValueError(f"{where} has the class {twice!r} twice")
+
+
+def own_order(task: Task, names: list[str], what: str, text: bool) -> list[int] | None:
+    """The task's label of each of the column's classes; None if they count as they are."""
+    ours = {spelling(name): label for label, name in enumerate(task.classes)}
+    unknown = [name for name in names if spelling(name) not in ours]
+    if not unknown:
+        return [ours[spelling(name)] for name in names]
+    if text or len(unknown) < len(names):
+        raise ValueError(
+            f"{what} has the class {unknown[0]!r}, which is not among the classes of {task.name} "
+            f"({listed(task.classes)}): name all its classes{'' if text else ', or none, and they count in its order'}"
+        )
+    if len(names) != len(task.classes):
+        raise ValueError(f"{what} has {len(names)} classes, {task.name} has {len(task.classes)}")
+    return None
 
 
 def published_order(task: Task, names: Sequence[str]) -> list[int] | None:

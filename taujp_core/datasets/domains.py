@@ -17,8 +17,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
 from ..checks import one_of
+from .load import held_out
 from .sources.rendered import SCANS, load_scans
-from .split import held_out
 
 Labelled = tuple[Float[Tensor, "n channels h w"], Int[Tensor, "n"]]
 SIDE = 14  # pixels of a picture

@@ -1,4 +1,4 @@
-"""Below which folder do data sets lie?"""
+"""Below which folder do data sets lie, and is what should be there there?"""
 
 from pathlib import Path
 
@@ -14,3 +14,10 @@ def below_data(path: str) -> Path:
     """An absolute path as it is, `~` for the user's folder; a relative one starts at the data folder."""
     path = from_home(path, "a data set's path")
     return path if path.is_absolute() else data_folder() / path
+
+
+def existing(path: Path, said: str = "", hint: str = "") -> Path:
+    """The path itself. Raises FileNotFoundError if nothing is there: `said`, by default the path, does not exist, hint."""
+    if not path.exists():
+        raise FileNotFoundError(f"{said or path} does not exist{hint}")
+    return path

@@ -2,7 +2,7 @@
 
 from ..identity import fields_of, plain
 from ..tasks import Place, Task
-from . import pictures, split
+from . import load, pictures
 
 
 def task_identity(task: Task) -> dict:
@@ -17,11 +17,15 @@ def task_identity(task: Task) -> dict:
         if task.source.own:
             raise
         place = None
-    versions = {"decoding": pictures.VERSION, "split": split.VERSION}
+    versions = {"decoding": pictures.VERSION, "split": load.VERSION}
     return plain({**fields_of(task), "source": source_identity(task, place), "versions": versions})
 
 
 def source_identity(task: Task, place: Place | None) -> dict:
     """What changes if the pictures at this place do, or how they are read."""
     source = task.source
-    return {"kind": source.key, "version": source.version, **source.identity(task, place)}
+    return {
+        "kind": source.keys[0] if source.keys else "memory",
+        "version": source.version,
+        **source.identity(task, place),
+    }

@@ -8,6 +8,7 @@ taujp_core.datasets check` counts them.
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,10 +18,12 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..files import from_home
 from ..optimisation import epoch_order
+from .folders import existing
 from .pictures import Pictures
+from .split import Split
 
 PARTS = ("train", "val", "test")
-PICTURE = "picture"
+PICTURE, LOOSE = "picture", "picture beside"
 EXTENSIONS = (*IMG_EXTENSIONS, ".gif", ".jfif")
 PARTS_BY_NAME = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -50,22 +53,38 @@ def part_folders(folder: Path) -> dict[str, Path]:
     return {part: folder / name for part, name in parts_by_name(str(folder), names).items()}
 
 
-def class_images(folder: Path) -> dict[str, list[Path]]:
-    """Picture files by class folder, both sorted. Raises ValueError for a link to nowhere that is named as a picture."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {name: pictures_in(folder / name) for name in names}
+@dataclass(frozen=True)
+class Folders:
+    """What one walk finds in a folder of class folders.
+
+    pictures: files by class folder, both sorted; others: how many files are not read, by kind, pictures beside the
+    class folders among them.
+    """
+
+    folder: Path
+    pictures: dict[str, list[Path]]
+    others: Counter[str]
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files below this folder, sorted. Raises ValueError for a link to nowhere that is named as one."""
-    return [Path(entry.path) for entry in entries_below(folder) if kind_of(entry) == PICTURE]
+def class_folders(folder: Path) -> Folders:
+    """Raises ValueError for a link to nowhere that is named as a picture."""
+    found = Folders(folder, {}, Counter())
+    with os.scandir(folder) as entries:
+        entries = sorted(entries, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir() and not entry.name.startswith("."):
+            found.pictures[entry.name], others = walked(entry.path)
+            found.others.update(others)
+        else:
+            kind = kind_of(entry)
+            found.others[LOOSE if kind == PICTURE else kind] += 1
+    return found
 
 
-def not_read(folder: Path) -> str:
-    """How much below this folder is no picture that is read, by kind (`2 .txt, 1 hidden`); empty if there is nothing."""
-    kinds = Counter(kind_of(entry) for entry in entries_below(folder))
-    del kinds[PICTURE]
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+def walked(folder: Path | str) -> tuple[list[Path], Counter[str]]:
+    """The picture files below this folder, sorted, and how many others of each kind."""
+    kinds = [(entry.path, kind_of(entry)) for entry in entries_below(folder)]
+    return [Path(path) for path, kind in kinds if kind == PICTURE], Counter(k for _, k in kinds if k != PICTURE)
 
 
 def kind_of(entry: os.DirEntry) -> str:
@@ -103,12 +122,11 @@ def load_images(folder: Path | str, size: int, most: int | None = None) -> UInt8
     without pictures and for a picture that cannot be decoded, by its name.
     """
     folder = from_home(folder, "the folder of pictures")
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder {folder} does not exist")
+    existing(folder, f"the folder {folder}")
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1 image, not {most}")
-    paths = pictures_in(folder)
+    paths, _ = walked(folder)
     if not paths:
         raise ValueError(f"{folder} has no pictures: accepted are files that end in {', '.join(EXTENSIONS)}")
     chosen = [paths[index] for index in epoch_order(len(paths), 0)[:most]]
-    return Pictures(str(folder), chosen, torch.zeros(len(chosen), dtype=torch.long), size).tensors[0]
+    return Split(Pictures(str(folder), chosen, size), torch.zeros(len(chosen), dtype=torch.long)).images

@@ -1,9 +1,6 @@
-"""How do encoded pictures become batches in time?
+"""How does an encoded picture become bytes of the model's size, and a million of them in time?
 
-Pictures that are decoded when they are asked for, and batches of them made ahead by worker processes.
-
-A split is a `TensorDataset` of images that are in memory, or `Pictures`. Both know their length, give
-`split[indices]` (images as bytes [b, 3, s, s], labels [b]), and hold `split.tensors`, all of them.
+Pictures are decoded when they are asked for, and many of them ahead of time, by worker processes.
 """
 
 import io
@@ -14,11 +11,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from ..progress import Progress
@@ -32,41 +29,28 @@ BITS_PER_SAMPLE = 258  # TIFF's tag
 CHUNK = 512  # pictures that are decoded together where the order is that of the data set
 
 
-class Pictures(Dataset):
-    """Encoded pictures with labels [n]; as bytes [3, size, size] by CLIP's resizing and central crop.
+class Pictures(Sequence):
+    """Encoded pictures; `pictures[rows]` are bytes [b, 3, size, size] by CLIP's resizing and central crop.
 
     An item of `sources` is the path of an image file, its bytes, an array of bytes [h, w] or [h, w, 3], a PIL image, or
     a tensor of bytes [3, h, w].
     `title` says where they are from. A picture that cannot be decoded is a ValueError that names it.
     """
 
-    def __init__(self, title: str, sources: Sequence | Tensor, labels: Int[Tensor, "n"], size: int):
-        self.title, self.sources, self.labels, self.size = title, sources, labels, size
+    def __init__(self, title: str, sources: Sequence | Tensor, size: int):
+        self.title, self.sources, self.size = title, sources, size
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.sources)
 
-    def __getitem__(self, indices: Sequence[int] | slice) -> tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]:
-        if isinstance(indices, slice):
-            indices = range(len(self))[indices]
-        images = [transforms.pil_to_tensor(resized(self.picture(i), self.size)) for i in indices]
-        empty = torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
-        return torch.stack(images) if images else empty, self.labels[list(indices)]
+    def __getitem__(self, rows: Sequence[int] | slice) -> UInt8[Tensor, "b 3 s s"]:
+        rows = range(len(self))[rows] if isinstance(rows, slice) else rows
+        images = [transforms.pil_to_tensor(resized(self.picture(int(i)), self.size)) for i in rows]
+        return torch.stack(images) if images else torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
 
-    @property
-    def tensors(self) -> tuple[UInt8[Tensor, "n 3 s s"], Int[Tensor, "n"]]:
-        """All images and labels; every picture is decoded, by all processors."""
-        images = torch.empty(len(self), 3, self.size, self.size, dtype=torch.uint8)
-        done = 0
-        for part, _ in in_order(self):
-            images[done : done + len(part)] = part
-            done += len(part)
-        return images, self.labels
-
-    def subset(self, indices: Int[Tensor, "m"]) -> "Pictures":
+    def subset(self, rows: Sequence[int]) -> "Pictures":
         """Those pictures, in that order."""
-        sources = Chosen(self.sources, indices.tolist())
-        return Pictures(self.title, sources, self.labels[indices], self.size)
+        return Pictures(self.title, Chosen(self.sources, rows), self.size)
 
     def picture(self, index: int) -> Image.Image:
         """As RGB, in its own size."""
@@ -98,7 +82,7 @@ class Pictures(Dataset):
 class Chosen(Sequence):
     """Some items of a sequence that are looked up when they are asked for."""
 
-    def __init__(self, items: Sequence | Tensor, indices: list[int]):
+    def __init__(self, items: Sequence | Tensor, indices: Sequence[int]):
         self.items, self.indices = items, indices
 
     def __len__(self) -> int:
@@ -129,52 +113,26 @@ def resized(picture: Image.Image, size: int) -> Image.Image:
     return transforms.center_crop(transforms.resize(picture, size, InterpolationMode.BICUBIC), size)
 
 
-def training_batch(
-    split: Dataset, indices: Sequence[int], least_crop: float, seed: Sequence[int]
-) -> tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]:
-    """Images and labels; each image a random part of its picture, of at least the share `least_crop` of its area.
-
-    `least_crop` 1 leaves the pictures as they are. open_clip's transformation for training has 0.9.
-    """
-    if least_crop == 1:
-        return split[indices]
-    if isinstance(split, Pictures):
-        size, labels, picture = split.size, split.labels, split.picture
-    else:
-        images, labels = split.tensors
-        size, picture = images.shape[-1], lambda i: transforms.to_pil_image(images[i])
-    crops = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        for i in indices:
-            whole = picture(i)
-            box = RandomResizedCrop.get_params(whole, scale=[least_crop, 1.0], ratio=[3 / 4, 4 / 3])
-            crop = transforms.resized_crop(whole, *box, [size, size], InterpolationMode.BICUBIC)
-            crops.append(transforms.pil_to_tensor(crop))
-    return torch.stack(crops), labels[list(indices)]
-
-
-def in_order(split: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images and labels, in pieces: those in memory at once, others decoded ahead, CHUNK by CHUNK."""
-    if isinstance(split, TensorDataset):
-        yield split.tensors
-        return
-    starts = range(0, len(split), CHUNK)
-    progress = Progress(split.title, len(split))
-    for images, labels in made_ahead(lambda k: split[starts[k] : starts[k] + CHUNK], range(len(starts)), split):
-        yield images, labels
-        progress.advance(len(labels))
+def in_chunks(pictures: Pictures, make: Callable[[range], Batch]) -> Iterator[tuple[slice, Batch]]:
+    """Rows and make(rows), CHUNK by CHUNK, all in order; by worker processes."""
+    chunks = [range(len(pictures))[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    progress = Progress(pictures.title, len(pictures))
+    for rows, made in zip(chunks, by_workers(lambda k: make(chunks[k]), range(len(chunks))), strict=True):
+        yield slice(rows.start, rows.stop), made
+        progress.advance(len(rows))
     progress.close()
 
 
-def made_ahead(make: Callable[[int], Batch], numbers: Sequence[int], *splits: Dataset) -> Iterator[Batch]:
-    """make(number) for each number, in order; by worker processes if one of the splits has pictures to decode.
+def made_ahead(make: Callable[[int], Batch], numbers: Sequence[int], *splits: object) -> Iterator[Batch]:
+    """make(number) for each number, in order; by worker processes if one of the splits has pictures to decode."""
+    decoding = any(isinstance(split.pictures, Pictures) for split in splits)
+    return by_workers(make, numbers) if decoding else map(make, numbers)
 
-    A single number is one worker's work at most: it is made here.
-    """
-    decoding = any(isinstance(split, Pictures) for split in splits)
-    if not decoding or len(numbers) == 1:
-        yield from map(make, numbers)
+
+def by_workers(make: Callable[[int], Batch], numbers: Sequence[int]) -> Iterator[Batch]:
+    """A single number is one worker's work at most: it is made here."""
+    if len(numbers) == 1:
+        yield make(numbers[0])
         return
     loader = DataLoader(
         Made(make),

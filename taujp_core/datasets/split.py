@@ -1,63 +1,111 @@
-"""Which images and labels are a task's training, validation and test split?"""
+"""What is a split, and how does whoever takes some of it get a fair sample?"""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from jaxtyping import Int, UInt8
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import functional as transforms
 
-from ..checks import one_of
 from ..optimisation import epoch_order
-from ..tasks import Place, Task
-from .pictures import Pictures
+from .pictures import Pictures, in_chunks
 
-VERSION = 1  # of which picture is in which split, and at which place
-SPLITS = ("train", "validation", "test")
-VALIDATION_SHARE, VALIDATION_MOST = 0.1, 5000
-TEST_SHARE = 0.2
-VALIDATION_SEED, RESERVOIR_SEED, TEST_SEED, FAIR_SEED = 0, 1, 2, 3
+RESERVOIR_SEED, FAIR_SEED = 1, 3
 
 
-def load_split(task: Task, split: str) -> TensorDataset | Pictures:
-    """`split[indices]` gives images, uint8 [n, 3, s, s], and labels, int64 [n]; `split.tensors` all of them.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images with labels, `split[rows]` of them, and an order that is known or not.
 
-    Test and validation are the published ones where they are. Without test images a fifth of the training images is
-    the test split, drawn with seed 2; without validation images, of the training images that are left 10 %, at most
-    5000, drawn with seed 0; train is the rest. The first n of a split are a fair sample of it, whatever the order of
-    its source: drawn at random, or in `fair_order`. Raises FileNotFoundError that tells how to get a data set that is
-    not there, ValueError for too few images to draw from.
+    pictures: bytes [n, 3, s, s] in memory, or `Pictures`, which are decoded each time they are asked for;
+    labels: [n];
+    fair: they stand in random order or in `fair_order`, so that the first of them are a fair sample. Of any other order,
+    sorted by class for one, nothing is known. Raises ValueError for images and labels of different length.
     """
-    one_of("split", split, SPLITS)
-    return split_of(task, task.locate(), split)
+
+    pictures: UInt8[Tensor, "n 3 s s"] | Pictures
+    labels: Int[Tensor, "n"]
+    fair: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.pictures) != len(self.labels):
+            raise ValueError(f"a split has {len(self.pictures)} images and {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Sequence[int] | slice) -> tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]:
+        return self.pictures[rows], self.labels[rows if isinstance(rows, slice) else list(rows)]
+
+    def first(self, count: int) -> "Split":
+        """A fair sample of so many, always the same; all for 0. Each class has its share of it, whatever the order."""
+        if count == 0:
+            return self
+        ordered = self.in_fair_order()
+        return ordered.subset(range(len(self))[:count], fair=True)
+
+    def in_fair_order(self) -> "Split":
+        return self if self.fair else self.subset(fair_order(self.labels), fair=True)
+
+    def subset(self, rows: Sequence[int] | Int[Tensor, "m"], fair: bool = False) -> "Split":
+        """Those images and labels, in that order; `fair`, if it is a random one."""
+        rows = torch.as_tensor(rows, dtype=torch.long)
+        pictures = self.pictures
+        chosen = pictures.subset(rows.tolist()) if isinstance(pictures, Pictures) else pictures[rows]
+        return Split(chosen, self.labels[rows], fair)
+
+    def batches(self) -> Iterator[tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]]:
+        """All images and labels, in pieces: those in memory at once, others decoded ahead by all processors."""
+        if isinstance(self.pictures, Tensor):
+            yield self.pictures, self.labels
+        else:
+            for rows, images in in_chunks(self.pictures, self.pictures.__getitem__):
+                yield images, self.labels[rows]
+
+    @property
+    def images(self) -> UInt8[Tensor, "n 3 s s"]:
+        """All of them, decoded."""
+        if isinstance(self.pictures, Tensor):
+            return self.pictures
+        images = torch.empty(len(self), 3, self.pictures.size, self.pictures.size, dtype=torch.uint8)
+        for rows, part in in_chunks(self.pictures, self.pictures.__getitem__):
+            images[rows] = part
+        return images
+
+    @property
+    def tensors(self) -> tuple[UInt8[Tensor, "n 3 s s"], Int[Tensor, "n"]]:
+        return self.images, self.labels
+
+    def decoded(self) -> "Split":
+        """In memory, for whoever looks at the images more than once."""
+        return replace(self, pictures=self.images)
+
+    def training_batch(
+        self, rows: Sequence[int], least_crop: float, seed: Sequence[int]
+    ) -> tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]:
+        """Images and labels; each image a random part of its picture, of at least the share `least_crop` of its area.
+
+        `least_crop` 1 leaves the pictures as they are. open_clip's transformation for training has 0.9.
+        """
+        if least_crop == 1:
+            return self[rows]
+        whole, crops = self.pictures, []
+        lazy = isinstance(whole, Pictures)
+        size = whole.size if lazy else whole.shape[-1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+            for i in rows:
+                picture = whole.picture(i) if lazy else transforms.to_pil_image(whole[i])
+                box = RandomResizedCrop.get_params(picture, scale=[least_crop, 1.0], ratio=[3 / 4, 4 / 3])
+                crop = transforms.resized_crop(picture, *box, [size, size], InterpolationMode.BICUBIC)
+                crops.append(transforms.pil_to_tensor(crop))
+        return torch.stack(crops), self.labels[list(rows)]
 
 
-def split_of(task: Task, place: Place, split: str) -> TensorDataset | Pictures:
-    """The same of a data set whose place is known."""
-    published = {"train": "train", "validation": "val", "test": "test"}[split]
-    if published in place.parts and (split != "train" or {"val", "test"} <= set(place.parts)):
-        return fairly(images_of(task, place, published), place)
-    data = images_of(task, place, "train")
-    if "test" not in place.parts:
-        rest, test = held_out_test(task, len(data))
-        if split == "test":
-            return subset(data, test)
-        data = subset(data, rest)
-    if "val" in place.parts:
-        return data
-    train, validation = held_out(len(data))
-    check_enough(task, len(validation), len(data), "a tenth of them out for validation")
-    return subset(data, validation if split == "validation" else train)
-
-
-def fairly(data: TensorDataset | Pictures, place: Place) -> TensorDataset | Pictures:
-    """A published part in an order whose beginnings are fair samples."""
-    if place.shuffled:
-        return data
-    return subset(data, fair_order(data.labels if isinstance(data, Pictures) else data.tensors[1]))
-
-
-def fair_order(labels: Tensor) -> Tensor:
+def fair_order(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
     """Indices in an order of which the first n hold each class in its proportion, as nearly as whole images can.
 
     Of a class of m images, in random order (seed 3), number j stands where the share (j + ½)/m of all has passed.
@@ -72,109 +120,6 @@ def fair_order(labels: Tensor) -> Tensor:
     return order[share.argsort(stable=True)]
 
 
-def check_enough(task: Task, images: int, of: int, what: str) -> None:
-    if images == 0:
-        raise ValueError(f"{task.name} has {of} training images, too few to hold {what}")
-
-
-def subset(split: TensorDataset | Pictures, indices: Tensor) -> TensorDataset | Pictures:
-    """Those images and labels, in that order."""
-    return split.subset(indices) if isinstance(split, Pictures) else TensorDataset(*split[indices])
-
-
-def reservoir(split: TensorDataset | Pictures, images: int) -> TensorDataset | Pictures:
+def reservoir(split: Split, images: int) -> Split:
     """What is kept of a past task: at most so many of its images, drawn once and for all (with seed 1)."""
-    return subset(split, torch.from_numpy(epoch_order(len(split), RESERVOIR_SEED)[:images]))
-
-
-def held_out_test(task: Task, count: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the test images among `count` training images, where no test images are given."""
-    rest, test = drawn(count, int(TEST_SHARE * count), TEST_SEED)
-    check_enough(task, len(test), count, "a fifth of them out for testing")
-    return rest, test
-
-
-def held_out(count: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the validation images among `count` training images."""
-    return drawn(count, validation_images(count), VALIDATION_SEED)
-
-
-def drawn(count: int, held: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of those that stay and of the `held` ones."""
-    order = torch.from_numpy(epoch_order(count, seed))
-    return order[held:], order[:held]
-
-
-def validation_images(count: int) -> int:
-    return min(int(VALIDATION_SHARE * count), VALIDATION_MOST)
-
-
-def find(task: Task, part: str) -> TensorDataset | Pictures:
-    """A part of the data set as it was published: `train`, or `val` or `test` where they are.
-
-    Raises what `Source.locate` and `pictures` do.
-    """
-    return images_of(task, task.locate(), part)
-
-
-def images_of(task: Task, place: Place, part: str) -> TensorDataset | Pictures:
-    """The same of a place that is known: bytes of the task's size as they are, others to be decoded."""
-    data = pictures(task, place, part)
-    if isinstance(data.sources, Tensor) and data.sources.shape[-2:] == (task.image_size, task.image_size):
-        return TensorDataset(data.sources, data.labels)
-    return data
-
-
-def pictures(task: Task, place: Place, part: str) -> Pictures:
-    """Raises ValueError for a part without pictures, for labels that are not the task's, and for a task in no suite."""
-    if task.image_size is None:
-        raise ValueError(f"the task {task.name} is in no suite yet: own_suite decides the size of its pictures")
-    sources, labels = place.read(part)
-    title = f"{task.name} {part} in {place.name}"
-    check_labels(title, labels, len(task.classes))
-    return Pictures(title, sources, torch.as_tensor(labels), task.image_size)
-
-
-def check_labels(title: str, labels: Sequence[int] | Tensor, classes: int) -> None:
-    if not len(labels):
-        raise ValueError(f"{title} has no pictures")
-    values = torch.as_tensor(labels)
-    wrong = ((values < 0) | (values >= classes)).nonzero().flatten()
-    if len(wrong):
-        index = int(wrong[0])
-        raise ValueError(f"{title}: picture {index} has label {int(values[index])}, accepted are 0 to {classes - 1}")
-
-
-def validation_is_published(task: Task) -> bool:
-    """Whether the validation images are those that were published, of which nothing is trained on.
-
-    Copies from the hub are without them; a data set that is not there yet is taken to come with them.
-    """
-    if not task.validation_images:
-        return False
-    try:
-        return "val" in task.locate().parts
-    except FileNotFoundError:
-        return True
-
-
-def steps_of_epochs(epochs: int | float | Mapping[str, int | float], task: Task, batch_size: int) -> int:
-    """Steps of so many epochs over the task's training images: one number for every task, or one for each by name.
-
-    Each epoch counts its short last batch as a step, as the reference code does (Yoshida et al. 2025), though batches
-    here run over the ends of epochs. Images are the published count without those held out for validation, so that
-    the steps are known before a benchmark is downloaded; of other data sets they are counted. Raises ValueError for a
-    task that the epochs do not name, and for no positive number.
-    """
-    if isinstance(epochs, Mapping):
-        epochs = epochs[one_of("task of the recipe", task.name, epochs)]
-    if isinstance(epochs, bool) or not isinstance(epochs, int | float) or not 0 < epochs < math.inf:
-        raise ValueError(f"epochs of {task.name} must be a positive number, not {epochs!r}")
-    return max(1, round(epochs * math.ceil(training_images(task) / batch_size)))
-
-
-def training_images(task: Task) -> int:
-    """Without those for validation."""
-    if task.train_images is None:
-        return len(load_split(task, "train"))
-    return task.train_images - (0 if validation_is_published(task) else validation_images(task.train_images))
+    return split.subset(torch.from_numpy(epoch_order(len(split), RESERVOIR_SEED)[:images]), fair=True)

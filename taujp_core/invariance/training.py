@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..checks import one_of
 from ..datasets.domains import SIDE, Domains, Labelled
-from ..files import fingerprint
+from ..identity import fingerprint
 from ..training.loop import State, Training, train, write_state
 from ..training.state import Carried
 from . import find_objective

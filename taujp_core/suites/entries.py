@@ -4,24 +4,24 @@ A task from what a suite file says about it, or from what Python gives.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import open_clip
 
 from ..checks import check_keys
 from ..datasets.classes import check_spellings
-from ..datasets.sources import SOURCES, ClassFolders, InMemory
-from ..tasks import TEMPLATES, Source, Task
+from ..datasets.sources import SOURCES
+from ..tasks import TEMPLATES, Place, Source, Task
 
 LONGEST = 80  # bytes of a name: a file may be named after a suite, a task and a run, and file systems end at 255
 COUNTS = ("train_images", "test_images", "validation_images")
-KEYS = ("classes", "templates", "severity", *(source.key for source in SOURCES), *COUNTS)
 
 
-def make_task(name: object, entry: object, image_size: int | None, complete: bool = True) -> Task:
-    """The task of an entry whose keys are KEYS; exactly one of `folder`, `hub`, `dataset` and `package`, or `published`
-    beside its `hub`, says where its pictures are (`docs/own_data.md`).
+def make_task(
+    name: object, entry: object, image_size: int | None, complete: bool = True, source: Source | None = None
+) -> tuple[Task, Place | None]:
+    """The task of an entry with `classes`, `templates`, COUNTS and, without `source`, the keys of one of SOURCES, which
+    says where its pictures are (`docs/own_data.md`); and the place of its pictures, if they were looked at.
 
     Classes that the entry does not name are those of the data. If these are not there, that is an error, or, unless
     `complete`, the task has no classes yet. Raises ValueError or TypeError for what is not accepted in the entry,
@@ -31,9 +31,12 @@ def make_task(name: object, entry: object, image_size: int | None, complete: boo
     check_name("task", name)
     if not isinstance(entry, Mapping):
         raise TypeError(f"{what} must be a mapping with keys such as folder and classes, not {entry!r}")
-    check_keys(what, entry, KEYS)
-    source = source_of(what, entry)
+    keys = dict.fromkeys(key for known in SOURCES for key in known.keys)
+    check_keys(what, entry, ("classes", "templates", *keys, *COUNTS))
+    source = source or source_of(what, entry)
     classes = class_names(what, entry.get("classes"))
+    if isinstance(classes, Mapping) and not source.mapped:
+        raise ValueError(f"classes of {what} must be a list: only class folders take a mapping")
     templates = template_list(what, entry.get("templates", list(TEMPLATES)))
     for count in COUNTS:
         if entry.get(count) is not None:
@@ -41,40 +44,32 @@ def make_task(name: object, entry: object, image_size: int | None, complete: boo
     given = () if classes is None else tuple(classes.values()) if isinstance(classes, Mapping) else tuple(classes)
     task = Task(name, given, templates, image_size, source, **{count: entry.get(count) for count in COUNTS})
     try:
-        return with_classes(task, classes)
+        return source.with_classes(task, classes)
     except FileNotFoundError:
         if complete:
             raise
-        return task
-
-
-def given_task(
-    name: str, source: InMemory, classes: Sequence[str], templates: Sequence[str] | None, image_size: int | None
-) -> Task:
-    """A task of pictures that Python gives."""
-    what = f"the task {name}"
-    check_name("task", name)
-    named = tuple(class_names(what, classes))
-    return Task(
-        name, named, template_list(what, list(TEMPLATES) if templates is None else templates), image_size, source
-    )
-
-
-def with_classes(task: Task, classes: list[str] | Mapping[str, str] | None) -> Task:
-    """Classes from the data, where they are not given; a class folder is told to each."""
-    if isinstance(classes, Mapping) and not isinstance(task.source, ClassFolders):
-        raise ValueError(f"classes of the task {task.name} must be a list: only class folders take a mapping")
-    return task.source.with_classes(task, classes)
+        return task, None
 
 
 def source_of(what: str, entry: Mapping) -> Source:
-    named = [source.key for source in SOURCES if source.key in entry]
-    if len(named) != 1 and named != ["hub", "published"]:
-        said = f"has {' and '.join(named)}" if named else "does not say where its pictures are"
-        raise ValueError(f"{what} {said}: give one of folder, hub, dataset, or `from` a suite of the package")
-    if "severity" in entry and named != ["package"]:
-        raise ValueError(f"{what} has a severity, which only rendered pictures of the package have")
-    return next(source for source in SOURCES if source.key == named[-1]).from_entry(what, entry)
+    """The one whose first key the entry has; `hub` beside `published` is no second one, but a key of the first."""
+    said = [source for source in SOURCES if source.keys[0] in entry]
+    named = [source for source in said if not any(source.keys[0] in other.keys[1:] for other in said)]
+    if len(named) != 1:
+        found = (
+            f"has {' and '.join(source.keys[0] for source in named)}"
+            if named
+            else "does not say where its pictures are"
+        )
+        own = ", ".join(source.keys[0] for source in SOURCES if source.own)
+        raise ValueError(f"{what} {found}: give one of {own}, or `from` a suite of the package")
+    for other in SOURCES:
+        for key in other.keys:
+            if key in entry and key not in named[0].keys:
+                raise ValueError(
+                    f"{what} has the key {key!r}, which goes with {other.keys[0]}, not with {named[0].keys[0]}"
+                )
+    return named[0].from_entry(what, entry)
 
 
 def check_name(kind: str, name: object) -> None:
@@ -125,8 +120,3 @@ def template_list(what: str, entry: object) -> tuple[str, ...]:
 
 def shipped(name: str) -> object:
     return getattr(open_clip, name, None)
-
-
-def resized(task: Task, image_size: int) -> Task:
-    """The same pictures, for a model of another size."""
-    return replace(task, image_size=image_size)

@@ -4,7 +4,7 @@ Suites: a model, its tasks, the control that negation must not hurt, and the rec
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import open_clip
 
@@ -15,7 +15,7 @@ from ..files import read_json
 from ..models import ASSETS
 from ..tasks import Task
 from . import files as suite_files
-from .entries import check_name, given_task, make_task, resized
+from .entries import check_name, make_task
 from .recipe import check_recipe
 
 __all__ = ["Suite", "Task", "as_suite", "load_suite", "own_suite", "own_task"]
@@ -65,14 +65,17 @@ def load_suite(name: str, complete: bool = True) -> Suite:
             if key not in raw:
                 raise ValueError(f"{path} is without {key}: a suite has {', '.join(suite_files.NEEDED)}")
         size = model_size(raw["model"])
-        tasks = [make_task(task, entry, size, complete) for task, entry in raw["tasks"].items()]
-        controls = [make_task(task, entry, size, complete) for task, entry in raw["control"].items()]
+        tasks, controls, places = [], [], {}
+        for made, section in ((tasks, "tasks"), (controls, "control")):
+            for task, entry in raw[section].items():
+                found, places[task] = make_task(task, entry, size, complete)
+                made.append(found)
         if len(controls) != 1:
             raise ValueError(f"a suite has one control, not {', '.join(raw['control'])}")
         recipe = raw["recipe"] if "like" in raw else full_recipe(raw["model"], raw.get("recipe", {}))
         suite = checked(name, raw["model"], raw.get("pretrained"), tasks, controls[0], recipe)
         for task in suite.datasets().values() if complete else ():
-            check_own(task)
+            check_own(task, places[task.name])
     except (FileNotFoundError, TypeError, ValueError) as error:
         kind = next(kind for kind in (FileNotFoundError, TypeError, ValueError) if isinstance(error, kind))
         raise kind(str(error) if str(path) in str(error) else f"the suite {path}: {error}") from None
@@ -99,9 +102,9 @@ def own_suite(
         if not isinstance(task, Task):
             raise TypeError(f"a task is made by own_task or is one of another suite, not {type(task).__name__}")
     size = model_size(model)
-    sized = [resized(task, size) for task in tasks]
+    sized = [replace(task, image_size=size) for task in tasks]
     recipe = full_recipe(model, recipe or {})
-    suite = checked(name, model, pretrained, sized, resized(control, size), recipe)
+    suite = checked(name, model, pretrained, sized, replace(control, image_size=size), recipe)
     for task in suite.datasets().values():
         check_own(task)
     return suite
@@ -128,11 +131,12 @@ def own_task(
     parts = {part: data for part, data in (("train", train), ("val", val), ("test", test)) if data is not None}
     said = {key: value for key, value in (("classes", classes), ("templates", templates)) if value is not None}
     if not parts:
-        return make_task(name, {**said, **source}, None)
+        return make_task(name, {**said, **source}, None)[0]
     if source or "train" not in parts or classes is None:
         what = f"also {next(iter(source))}" if source else "no classes" if "train" in parts else "no train"
         raise ValueError(f"the task {name} is given pictures, but {what}: needed are train and classes")
-    return given_task(name, in_memory(name, len(classes), parts), list(classes), templates, None)
+    said["classes"] = list(classes)
+    return make_task(name, said, None, source=in_memory(name, len(classes), parts))[0]
 
 
 def full_recipe(model: str, own: Mapping) -> dict:

@@ -2,24 +2,22 @@
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from ..datasets import load_split, reservoir
-from ..datasets.pictures import training_batch
+from ..datasets import Split, load_split, reservoir
 from ..methods import Batch, find_method
 from ..optimisation import batch_indices
 from .config import RunConfig
 
 
 def step_batches(
-    config: RunConfig, train: Dataset, others: list[Dataset], step: int
+    config: RunConfig, train: Split, others: list[Split], step: int
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
     """What a step needs, by its number alone: images, labels, and images and labels of other data sets.
 
     Those are a batch of every other data set, or of one, in turn, as the method wants; a penalty has none before its start.
     """
     indices = batch_indices(len(train), config.batch_size, step, config.seed, 0)
-    images, labels = training_batch(train, indices, config.least_crop, (config.seed, 0, step))
+    images, labels = train.training_batch(indices, config.least_crop, (config.seed, 0, step))
     if not others or step < config.penalty_start:
         return images, labels, []
     if find_method(config.method).others == "in turn":
@@ -29,11 +27,11 @@ def step_batches(
     batches = []
     for k in chosen:
         indices = batch_indices(len(others[k]), config.penalty_batch_size, visit, config.seed, 1, k)
-        batches.append(training_batch(others[k], indices, config.least_crop, (config.seed, 1, k, visit)))
+        batches.append(others[k].training_batch(indices, config.least_crop, (config.seed, 1, k, visit)))
     return images, labels, batches
 
 
-def penalised_splits(config: RunConfig) -> list[Dataset]:
+def penalised_splits(config: RunConfig) -> list[Split]:
     """The data sets that the penalty sees; of tasks no more than the reservoir, of the control all."""
     splits = []
     for name in config.penalty_tasks:

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from conftest import random_images, random_like
-from torch.utils.data import TensorDataset
 
 from analysis.interference import reduce_tau_jp
 from analysis.merging.expectation import disagreement
@@ -11,6 +10,7 @@ from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
 from analysis.products import edited_source, forward_source, measure_products
 from taujp_core.checks import check_images
+from taujp_core.datasets import Split
 from taujp_core.evaluation import edited_features, features
 from taujp_core.task_vectors import TaskVector
 
@@ -27,7 +27,7 @@ WRONG = {
 
 
 def split_of(images):
-    return TensorDataset(images, torch.zeros(len(images), dtype=torch.long))
+    return Split(images, torch.zeros(len(images), dtype=torch.long))
 
 
 def vectors_of(clip, method="linear"):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from taujp_core.datasets import load_split
-from taujp_core.datasets.sources import Package, rendered
-from taujp_core.datasets.sources.rendered import RENDERERS, SCANS, package_images, render_task
+from taujp_core.datasets.sources import rendered
+from taujp_core.datasets.sources.rendered import RENDERERS, SCANS, Package, package_images, render_task
 from taujp_core.mini import characters, shapes, signs, terrain, textures
 from taujp_core.suites import load_suite
 from taujp_core.tasks import Task

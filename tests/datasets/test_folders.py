@@ -22,11 +22,10 @@ from written import (
     write_svhn,
 )
 
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.datasets.classes import class_labels
-from taujp_core.datasets.pictures import Pictures
+from taujp_core.datasets.load import find
 from taujp_core.datasets.sources import published
-from taujp_core.datasets.split import find
 
 DIGITS = [str(k) for k in range(10)]
 CARS = small_task("cars", "AM General Hummer SUV 2000", "Ram C/V Cargo Van Minivan 2012", "Acura RL Sedan 2012")
@@ -38,8 +37,8 @@ def root(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def names(pictures: Pictures) -> list[str]:
-    return [f"{source.parent.name}/{source.name}" for source in pictures.sources]
+def names(split: Split) -> list[str]:
+    return [f"{source.parent.name}/{source.name}" for source in split.pictures.sources]
 
 
 def size(task, split: str) -> int:
@@ -82,7 +81,7 @@ def test_gtsrb(root):
     assert train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert test.labels.tolist() == [1, 2, 0, 1, 2, 0]
     assert names(test)[:2] == ["Images/00000.ppm", "Images/00001.ppm"]
-    assert np.array_equal(np.asarray(test.picture(1)), np.asarray(noise(501)))
+    assert np.array_equal(np.asarray(test.pictures.picture(1)), np.asarray(noise(501)))
 
 
 @pytest.mark.parametrize("place", ["dtd/dtd", "dtd"])
@@ -128,7 +127,7 @@ def test_sun397_goes_by_its_lists_and_by_names(root, folder, lists):
     write_sun397(root / folder, ["/a/abbey", "/j/jail/indoor", "/j/jail_cell"], root / lists)
     task = small_task("sun397", "abbey", "jail cell", "jail indoor")
     assert find(task, "train").labels.tolist() == [0, 0, 2, 2, 1, 1]
-    assert {source.name for source in find(task, "test").sources} == {"sun_10.png", "sun_11.png"}
+    assert {source.name for source in find(task, "test").pictures.sources} == {"sun_10.png", "sun_11.png"}
     assert find(task, "test")[[0]][0].shape == (1, 3, 16, 16)
 
 
@@ -170,7 +169,7 @@ def test_a_published_validation_split_is_used_and_all_of_train_is_trained_on(roo
     task = small_task("eurosat", *(f"prompt {k}" for k in range(10)))
     splits = [load_split(task, split) for split in ("train", "validation", "test")]
     assert [len(split) for split in splits] == [30, 20, 10]
-    parts = [{source.parent.parent.name for source in split.sources} for split in splits]
+    parts = [{source.parent.parent.name for source in split.pictures.sources} for split in splits]
     assert parts == [{"train"}, {"val"}, {"test"}]
 
 
@@ -206,7 +205,7 @@ def test_torchvision_reads_the_same(root):
         ours = find(task, split)
         assert len(ours) == len(theirs)
         for index, (image, label) in enumerate(theirs):
-            assert np.array_equal(np.asarray(ours.picture(index)), np.asarray(image.convert("RGB")))
+            assert np.array_equal(np.asarray(ours.pictures.picture(index)), np.asarray(image.convert("RGB")))
             assert ours.labels[index] == label
 
 

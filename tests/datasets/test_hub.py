@@ -13,9 +13,10 @@ from fake_hub import FakeHub
 from written import COMMIT, encoded, noise, small_task, write_class_folders, write_hub_copy
 
 from taujp_core.datasets import load_split
-from taujp_core.datasets.sources import Published, hub
+from taujp_core.datasets.load import find
+from taujp_core.datasets.sources import hub
+from taujp_core.datasets.sources.published import Published
 from taujp_core.datasets.sources.tables import Encoded
-from taujp_core.datasets.split import find
 from taujp_core.files import read_json
 from taujp_core.tasks import Task
 
@@ -46,14 +47,17 @@ def test_hub_and_folders_give_the_same_tensors(root, tmp_path, monkeypatch):
     folders = {split: load_split(TASK, split).tensors for split in ("train", "validation", "test")}
     files = {split: find(TASK, split) for split in ("train", "test")}
     splits = {
-        split: [(source.read_bytes(), label) for source, label in zip(data.sources, data.labels.tolist(), strict=True)]
+        split: [
+            (source.read_bytes(), label)
+            for source, label in zip(data.pictures.sources, data.labels.tolist(), strict=True)
+        ]
         for split, data in files.items()
     }
     monkeypatch.setenv("TAUJP_DATA", str(tmp_path / "other"))
     write_hub_copy(TASK, tmp_path / "other", splits, CLASSES)
     for split, (images, labels) in folders.items():
         data = load_split(TASK, split)
-        assert "someone/pets at 0123456789ab" in data.title
+        assert "someone/pets at 0123456789ab" in data.pictures.title
         assert torch.equal(data.tensors[0], images)
         assert torch.equal(data.tensors[1], labels)
         assert images.shape == ({"train": 27, "validation": 3, "test": 12}[split], 3, 16, 16)
@@ -62,7 +66,7 @@ def test_hub_and_folders_give_the_same_tensors(root, tmp_path, monkeypatch):
 def test_sources_are_encoded_pictures_looked_up_when_asked_for(root):
     written = pairs(5)
     write_hub_copy(TASK, root, {"train": written, "test": pairs(3, 10)}, CLASSES)
-    sources = find(TASK, "train").sources
+    sources = find(TASK, "train").pictures.sources
     assert isinstance(sources, Encoded)
     assert [sources[k] for k in range(len(sources))] == [data for data, _ in written]
 
@@ -234,7 +238,7 @@ def test_without_a_network_one_sentence_says_what_is_needed(root, monkeypatch, c
 
 def test_tables_are_kept_below_the_data_folder(root):
     write_hub_copy(TASK, root, {"train": pairs(4)}, CLASSES)
-    table = find(TASK, "train").sources.table
+    table = find(TASK, "train").pictures.sources.table
     assert isinstance(table, datasets.Dataset)
     assert all(Path(file["filename"]).is_relative_to(root / "hub/cache") for file in table.cache_files)
     assert table.cache_files

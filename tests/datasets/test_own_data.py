@@ -16,7 +16,8 @@ from written import encoded, noise, small_task, write_class_folders, write_hub_c
 
 from taujp_core.datasets import load_images, load_split, task_identity
 from taujp_core.datasets.__main__ import main
-from taujp_core.datasets.sources import Hub, Published
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.sources.published import Published
 from taujp_core.suites import as_suite, load_suite, own_suite, own_task
 from taujp_core.tasks import Task
 from taujp_core.training.config import run_config
@@ -66,9 +67,12 @@ def test_without_test_images_a_fifth_is_held_out_once_and_said(root, capsys):
     write_suite(root, tasks={"pets": {"folder": str(root / "pets")}})
     pets = load_suite("mine").task("pets")
     assert sizes(pets) == (44, 4, 12)
-    seen = [{str(source) for source in load_split(pets, split).sources} for split in ("train", "validation", "test")]
+    seen = [
+        {str(source) for source in load_split(pets, split).pictures.sources}
+        for split in ("train", "validation", "test")
+    ]
     assert len(set.union(*seen)) == 60
-    assert seen[2] == {str(source) for source in load_split(load_suite("mine").task("pets"), "test").sources}
+    assert seen[2] == {str(source) for source in load_split(load_suite("mine").task("pets"), "test").pictures.sources}
     assert main(["check", "--suite", "mine"]) == 0
     said = capsys.readouterr().out
     assert "pets: no test images: a fifth of train is held out for testing, drawn with seed 2, always the same" in said
@@ -86,7 +90,9 @@ def test_class_names_are_those_of_the_folders_or_of_the_file(root, classes, name
     pets = load_suite("mine").task("pets")
     assert pets.classes == names
     test = load_split(pets, "test")
-    assert [test.labels[k].item() for k in np.argsort([source.parent.name for source in test.sources])] == labels
+    assert [
+        test.labels[k].item() for k in np.argsort([source.parent.name for source in test.pictures.sources])
+    ] == labels
 
 
 def test_steps_or_epochs(root):
@@ -195,7 +201,7 @@ def test_tensors_and_datasets_without_any_file(root):
         got, found = load_split(task, "test").tensors
         assert got.shape[1:] == (3, 32, 32) and len(got) == len(found)
     same = own_suite("mini", [own_task("small", CLASSES, train=(some_images(20, 32), labels))], suite.control)
-    assert isinstance(load_split(same.task("small"), "train"), TensorDataset)
+    assert isinstance(load_split(same.task("small"), "train").pictures, torch.Tensor)
     assert as_suite(suite) is suite
     assert run_config(suite, "pils", "linear").warmup_steps == 0  # of 2 steps
 

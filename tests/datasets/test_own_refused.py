@@ -69,7 +69,7 @@ def test_malformed_yaml(root, text, sentence):  # noqa: F811
         ({"tasks": {"pets": {"folder": "pets", "classes": ["Cat", "cat", "dog"]}}}, "`classes` of the task pets has two spellings of one class, 'Cat' and 'cat': keep one"),
         ({"tasks": {"pets": {"folder": "pets", "classes": ["cat", "dog", "eel"]}}}, "the class 'eel' of pets is without a folder: .*/pets/train/eel does not exist"),
         ({"tasks": {"pets": {"folder": "pets", "classes": ["cat"]}}}, "pets/train/dog is a folder without a class: pets has cat"),
-        ({"tasks": {"pets": {"folder": "pets", "severity": 1}}}, "the task pets has a severity, which only rendered pictures"),
+        ({"tasks": {"pets": {"folder": "pets", "severity": 1}}}, "the task pets has the key .severity., which goes with package, not with folder"),
         ({"tasks": {"pets": {"folder": "nowhere"}}}, "the folder .*/data/nowhere of pets does not exist"),
         ({"tasks": {"pets": {"dataset": "pets/train/cat"}}}, "cat is no folder that the library `datasets` reads: |the column 'label' of|has no column 'label'"),
         ({"tasks": {"pets": {"hub": {"revision": "main"}}}}, "hub of the task pets is without repo"),

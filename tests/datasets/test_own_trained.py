@@ -18,7 +18,7 @@ from analysis.products import measure_products
 from analysis.reduction import reduce_all
 from analysis.tau_jp import tau_jp_table
 from analysis.trainings import train_all
-from taujp_core.datasets import load_images
+from taujp_core.datasets import Split, load_images
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
@@ -71,7 +71,7 @@ def test_unlabelled_pictures_do_where_labels_are_not_needed(mine, mini, root, tm
     own, other = load_images(root / "pets", 32, most=4), load_images(root / "flowers", 32, most=4)
     reduced = reduce_tau_jp(run.vector, mini, own, [other], iterations=3)
     before, after = (
-        measure_products(mini, [vector], torch.utils.data.TensorDataset(other, torch.zeros(4, dtype=torch.long)))
+        measure_products(mini, [vector], Split(other, torch.zeros(4, dtype=torch.long)))
         for vector in (run.vector, reduced)
     )
     assert after.tau_jp().item() < before.tau_jp().item()

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 from written import encoded, noise, write_picture
 
-from taujp_core.datasets.pictures import Pictures, in_order, made_ahead, training_batch
-from taujp_core.datasets.split import held_out, validation_images
+from taujp_core.datasets import Split
+from taujp_core.datasets.load import held_out, validation_images
+from taujp_core.datasets.pictures import Pictures, made_ahead
 
 
 def photo(seed: int, height: int, width: int) -> Image.Image:
@@ -22,12 +23,12 @@ def photo(seed: int, height: int, width: int) -> Image.Image:
     return Image.fromarray((smooth + np.asarray(noise(seed, height, width)) // 8).clip(0, 255).astype(np.uint8))
 
 
-def pictures(sources: list, size: int = 16) -> Pictures:
-    return Pictures("a test", sources, torch.arange(len(sources)), size)
+def pictures(sources: list, size: int = 16) -> Split:
+    return Split(Pictures("a test", sources, size), torch.arange(len(sources)))
 
 
 @pytest.fixture
-def twenty() -> Pictures:
+def twenty() -> Split:
     return pictures([encoded(noise(k)) for k in range(20)])
 
 
@@ -86,11 +87,11 @@ def test_worker_processes_give_the_same(twenty, monkeypatch):
     monkeypatch.setattr("taujp_core.datasets.pictures.CHUNK", 6)
     images, labels = twenty.tensors
     assert torch.equal(images, twenty[:][0])
-    assert [len(part) for part, _ in in_order(twenty)] == [6, 6, 6, 2]
+    assert [len(part) for part, _ in twenty.batches()] == [6, 6, 6, 2]
     assert torch.equal(labels, torch.arange(20))
 
     def make(step: int) -> tuple[Tensor, Tensor]:
-        return training_batch(twenty, [step, step + 1], 0.5, (0, step))
+        return twenty.training_batch([step, step + 1], 0.5, (0, step))
 
     for step, (images, labels) in enumerate(made_ahead(make, range(9), twenty)):
         expected, expected_labels = make(step)
@@ -117,7 +118,7 @@ def test_an_error_in_a_worker_arrives_as_one_sentence(tmp_path, broken):
 
 def test_random_crops_depend_on_the_seed_alone(twenty):
     def crops(*seed: int) -> Tensor:
-        return training_batch(twenty, [4, 2, 4], 0.3, seed)[0]
+        return twenty.training_batch([4, 2, 4], 0.3, seed)[0]
 
     torch.manual_seed(1)
     first, state = crops(5, 6), torch.get_rng_state()
@@ -127,7 +128,7 @@ def test_random_crops_depend_on_the_seed_alone(twenty):
     assert not torch.equal(first[0], first[2]), "each picture of a batch has its own crop"
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state()), "the state of others is left alone"
-    assert torch.equal(training_batch(twenty, [4, 2], 1.0, (0,))[0], twenty[[4, 2]][0])
+    assert torch.equal(twenty.training_batch([4, 2], 1.0, (0,))[0], twenty[[4, 2]][0])
 
 
 def test_validation_is_a_tenth_at_most_5000_and_apart_from_train():
@@ -140,6 +141,6 @@ def test_validation_is_a_tenth_at_most_5000_and_apart_from_train():
 
 def test_names(tmp_path):
     split = pictures([tmp_path / "a.png", b""])
-    assert split.name(0) == str(tmp_path / "a.png")
-    assert split.name(1) == "picture 1 of a test"
-    assert isinstance(split.sources[0], Path)
+    assert split.pictures.name(0) == str(tmp_path / "a.png")
+    assert split.pictures.name(1) == "picture 1 of a test"
+    assert isinstance(split.pictures.sources[0], Path)

@@ -21,12 +21,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 from written import COMMIT, encoded, noise, write_class_folders, write_hub_copy, write_picture
 
-from analysis.images import first_images, unlabelled
 from taujp_core.datasets import load_images, load_split, task_identity
 from taujp_core.datasets.__main__ import main
+from taujp_core.datasets.load import find
 from taujp_core.datasets.pictures import Pictures, in_bytes
-from taujp_core.datasets.sources import Hub, hub
-from taujp_core.datasets.split import fair_order, find
+from taujp_core.datasets.sources import hub
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.split import Split, fair_order
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite, own_suite, own_task
 from taujp_core.tasks import Task
@@ -266,11 +267,11 @@ def test_whoever_takes_some_of_a_split_takes_a_fair_sample(tmp_path):
     task = own_task("sorted", [f"class {k}" for k in range(10)], train=(images, labels), val=(images, labels), test=(images, labels))  # fmt: skip
     suite = own_suite("mini", [task], CONTROL)
     for split in PARTS.values():
-        pictures, drawn = first_images(suite, "sorted", split, 20).tensors
+        pictures, drawn = load_split(suite.task("sorted"), split).first(20).tensors
         assert drawn.bincount().tolist() == [2] * 10
         assert torch.equal(pictures[:, 0, 0, 0].long(), drawn)
-        assert len(first_images(suite, "sorted", split, 0)) == 200
-    assert unlabelled(suite, "sorted", 30)[:, 0, 0, 0].bincount().tolist() == [3] * 10
+        assert len(load_split(suite.task("sorted"), split).first(0)) == 200
+    assert load_split(suite.task("sorted"), "train").first(30).images[:, 0, 0, 0].bincount().tolist() == [3] * 10
 
 
 def test_the_first_of_mini_are_those_that_its_results_are_of():
@@ -278,17 +279,17 @@ def test_the_first_of_mini_are_those_that_its_results_are_of():
     for name in ("mnist", "street"):
         for split in PARTS.values():
             whole = load_split(suite.task(name), split)
-            assert torch.equal(first_images(suite, name, split, 40).tensors[0], whole.tensors[0][:40])
+            assert torch.equal(whole.first(40).images, whole.tensors[0][:40])
         published = find(suite.task(name), "test")
         assert torch.equal(load_split(suite.task(name), "test").tensors[1], published.tensors[1])
 
 
 def test_a_picture_keeps_its_number_in_whatever_is_chosen_of_it():
-    pictures = Pictures("a table", [b"", b"", encoded(noise(2))], torch.arange(3), 16)
+    pictures = Split(Pictures("a table", [b"", b"", encoded(noise(2))], 16), torch.arange(3))
     part = pictures.subset(torch.tensor([2, 0])).subset(torch.tensor([1]))
     with pytest.raises(ValueError, match="picture 0 of a table cannot be decoded"):
         _ = part.tensors
-    assert part.name(0) == "picture 0 of a table"
+    assert part.pictures.name(0) == "picture 0 of a table"
 
 
 # More than 8 bits

@@ -12,7 +12,9 @@ import scipy.io
 import yaml
 from PIL import Image
 
-from taujp_core.datasets.sources import Hub, Published, hub
+from taujp_core.datasets.sources import hub
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.sources.published import Published
 from taujp_core.files import write_json
 from taujp_core.tasks import Task
 

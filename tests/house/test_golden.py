@@ -28,7 +28,7 @@ def test_a_change_is_answered_by_its_version_alone():
     assert "raise VERSION" in golden.complaint("two steps of linear", entry, golds, [2.0 + 1e-6, 1e-9])
     assert "taujp_core/methods/linear.py" in golden.complaint("two steps of linear", entry, golds, [2.0])
     raised = golden.replace(entry, versions={**entry.versions, "METHOD in taujp_core/methods/linear.py": 2})
-    assert "python tests/golden.py" in golden.complaint("two steps of linear", raised, golds, stored["result"])
+    assert "python tests/tools/golden.py" in golden.complaint("two steps of linear", raised, golds, stored["result"])
 
 
 def test_the_command_writes_what_is_new_and_refuses_what_changed(tmp_path, monkeypatch, capsys):

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import replace_everywhere
 from foreign import FORMATS, finetuned
-from torch.utils.data import TensorDataset
 
 from taujp_core.checkpoints import load_checkpoint
 from taujp_core.datasets import load_split
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SHORTER = {"steps=50": "steps=2", "steps=20": "steps=2", "[:24]": "[:3]", "images=100": "images=3"}
+SHORTER = {"steps=50": "steps=2", "steps=20": "steps=2", "first(24)": "first(3)", "images=100": "images=3"}
 
 
 def python_of(page: str) -> str:
@@ -50,12 +50,9 @@ def at_desk(desk, monkeypatch):
     """The pages measure whole validation and test splits: here the first 8 images of each."""
 
     def short(task, split):
-        images = load_split(task, split)
-        return images if split == "train" else TensorDataset(*images[:8])
+        return load_split(task, split).first(0 if split == "train" else 8)
 
-    core = ("datasets", "training.finetune", "training.validation")
-    for module in (*(f"taujp_core.{name}" for name in core), "analysis.images"):
-        monkeypatch.setattr(f"{module}.load_split", short)
+    replace_everywhere(monkeypatch, load_split, short)
     monkeypatch.chdir(desk)
     return desk
 

@@ -4,13 +4,12 @@ import pandas as pd
 import pytest
 import torch
 from conftest import random_images, random_like
-from torch.utils.data import TensorDataset
 
 import analysis.addition
 from analysis.addition import COEFFICIENTS, Addition, findings, measure_addition, summary_table, tuned_coefficient
 from analysis.notebook import conclusion
 from analysis.products import Products, forward_source, measure_products
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite
@@ -28,7 +27,7 @@ def vectors(clip, method="linear", tasks=("uci", "signs"), size=0.01):
 
 
 def small_split(count=40):
-    return TensorDataset(random_images(count), torch.arange(count) % 10)
+    return Split(random_images(count), torch.arange(count) % 10)
 
 
 def test_cached_products_give_the_linearised_models_features(mini64):

@@ -4,10 +4,10 @@ import pytest
 from conftest import random_like
 
 from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
-from analysis.images import first_images, unlabelled
 from analysis.interference import edit_direction
 from analysis.pairs import geometry
 from analysis.products import measure_products
+from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
@@ -38,7 +38,7 @@ def test_doses_and_shares_change_the_source_alone(tiny, tmp_path):
     from_table = points[(points.source == "uci") & (points.target == "mnist") & (points.application == "linearised")]
     for seed in (0, 1):
         ours = from_table[from_table.seed == seed]
-        split = first_images(SUITE, "mnist", "validation", IMAGES)
+        split = load_split(SUITE.task("mnist"), "validation").first(IMAGES)
         direct = measure_products(tiny, [untreated[3 * seed].vector, treated[3 * seed].vector], split).tau_jp().tolist()
         assert ours[ours.arm == "dose"].tau_jp.tolist() == pytest.approx(direct, rel=1e-4)
         scale = ours[ours.arm == "scale"].set_index("level").tau_jp
@@ -63,8 +63,8 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
     for arm in ("random", "third"):
         for dose in (1.0, -1.0):
             assert abs(means[arm, dose] - untreated) < moved / 3
-    vector, split = ours[0].vector, first_images(SUITE, "mnist", "validation", IMAGES)
-    own, other = (unlabelled(SUITE, task, 24) for task in ("uci", "mnist"))
+    vector, split = ours[0].vector, load_split(SUITE.task("mnist"), "validation").first(IMAGES)
+    own, other = (load_split(SUITE.task(task), "train").first(24).images for task in ("uci", "mnist"))
     step = edit_direction(tiny.encoder, tiny.theta0, vector.tau, other, own, 1.0, iterations=20)
     rows = points[(points.source == "uci") & (points.target == "mnist") & (points.application == "linearised")]
     for level, tau_jp in rows[rows.arm == "edit"].set_index("level").tau_jp.items():

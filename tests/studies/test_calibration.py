@@ -9,16 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from conftest import random_like
-from torch.utils.data import TensorDataset
 
 import analysis.calibration.merged
 from analysis.calibration import figures
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import conclusion, growth, measure_merge, over_coefficient, summary_table, survival
 from analysis.door import plans
-from analysis.images import first_images
 from analysis.metrics import fit_temperature, score
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.methods import find_method
 from taujp_core.models import logits, zero_shot_head
@@ -101,12 +99,12 @@ def test_temperatures_are_fitted_on_validation_to_the_expert_or_the_merged_model
 
 
 def test_temperatures_and_the_tuned_coefficient_see_no_test_image(tables, mini, monkeypatch):
-    def other_test_images(suite, task, split, count):
-        images, labels = first_images(suite, task, split, count).tensors
-        return TensorDataset(images.flip(0) if split == "test" else images, labels)
+    def other_test_images(task, split):
+        images, labels = load_split(task, split).first(IMAGES).tensors
+        return Split(images.flip(0) if split == "test" else images, labels, fair=True)
 
     monkeypatch.setattr(analysis.calibration.merged, "COEFFICIENTS", (0.0, 0.4, 1.0))
-    monkeypatch.setattr(analysis.calibration.merged, "first_images", other_test_images)
+    monkeypatch.setattr(analysis.calibration.merged, "load_split", other_test_images)
     moved = measure_merge(mini, SUITE, pair(mini, "linear"), IMAGES)[1]
     before = tables["linear"][1]
     pd.testing.assert_frame_equal(moved[["temperature", "coefficient"]], before[["temperature", "coefficient"]])
@@ -239,7 +237,7 @@ def test_the_pages_examples_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     source = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/calibration.md").read_text("utf-8"), re.DOTALL))
     call = 'merged, ["mnist", "signs"]'
-    for long, short in (("steps=50", "steps=2"), ("[:500]", "[:20]"), (call, f"{call}, images=20")):
+    for long, short in (("steps=50", "steps=2"), ("first(500)", "first(20)"), (call, f"{call}, images=20")):
         assert source.count(long) == 1
         source = source.replace(long, short)
     names: dict = {}

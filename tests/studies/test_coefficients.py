@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import random_images, random_like
-from torch.utils.data import TensorDataset
 
 from analysis.coefficients import (
     COEFFICIENTS,
@@ -16,7 +15,7 @@ from analysis.coefficients import (
     scores,
 )
 from analysis.products import Products, forward_source, measure_products, pair_sources
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.models import logits, zero_shot_head
 from taujp_core.suites import load_suite
@@ -39,7 +38,7 @@ def head(clip, task="uci"):
 def test_curves_from_products_are_those_of_the_linearised_model(mini64):
     """Equal predictions at each α, in float64, against evaluating f₀ + J(Σατ) anew."""
     pair, images = vectors(mini64), random_images(40)
-    ours = measure_products(mini64, pair, TensorDataset(images, torch.zeros(40, dtype=torch.long)))
+    ours = measure_products(mini64, pair, Split(images, torch.zeros(40, dtype=torch.long)))
     classes = head(mini64).double()
     for alpha in COEFFICIENTS[::3]:
         tau = {name: alpha * (pair[0].tau[name] + pair[1].tau[name]) for name in mini64.theta0}
@@ -50,7 +49,7 @@ def test_curves_from_products_are_those_of_the_linearised_model(mini64):
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_scores_are_accuracy_and_cross_entropy_at_each_point(method, mini64):
     """In float64, where no image sits on a boundary that rounding could move."""
-    pair, split = vectors(mini64, method), TensorDataset(*load_split(SUITE.task("uci"), "validation")[:50])
+    pair, split = vectors(mini64, method), load_split(SUITE.task("uci"), "validation").first(50)
     measure = forward_source if method == "standard" else measure_products
     points = [[0.0, 0.0], [1.0, -0.5]]
     found = scores(measure(mini64, pair, split), head(mini64), points)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import random_like
-from torch.utils.data import TensorDataset
 
 import analysis.continual.sequences
 import taujp_core.training.finetune as finetuning
@@ -154,7 +153,7 @@ def test_sequential_models_are_fine_tuned_one_from_the_other(mini, tmp_path, mon
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_the_matrix_is_that_of_the_edited_models(method, mini, monkeypatch):
-    few = {name: TensorDataset(*load_split(SUITE.task(name), "test")[:40]) for name in ("uci", "signs", "mnist")}
+    few = {name: load_split(SUITE.task(name), "test").first(40) for name in ("uci", "signs", "mnist")}
     monkeypatch.setattr(
         analysis.continual.sequences, "load_split", lambda task, split: few[task.name] if split == "test" else None
     )
@@ -180,7 +179,7 @@ def test_the_matrix_is_that_of_the_edited_models(method, mini, monkeypatch):
 
 
 def test_zero_shot_accuracy_does_not_depend_on_arrivals(mini64, monkeypatch):
-    few = {name: TensorDataset(*load_split(SUITE.task(name), "test")[:40]) for name in ("uci", "signs")}
+    few = {name: load_split(SUITE.task(name), "test").first(40) for name in ("uci", "signs")}
     monkeypatch.setattr(
         analysis.continual.sequences, "load_split", lambda task, split: few[task.name] if split == "test" else None
     )

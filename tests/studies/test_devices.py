@@ -12,7 +12,6 @@ from accelerator import DEVICE, Elsewhere, accelerator
 from conftest import random_images, random_like, tiny_clip
 from open_clip.transformer import VisionTransformer
 from torch.func import jvp, vmap
-from torch.utils.data import TensorDataset
 
 import analysis.addition
 import analysis.calibration.merged
@@ -156,7 +155,7 @@ def test_joint_training(method, clip, gpu, tmp_path):
 @pytest.mark.parametrize("method", ["sequential", "taujp-memory", "standard"])
 def test_continual(method, clip, tmp_path, monkeypatch):
     everything = analysis.continual.sequences.load_split
-    few = lambda task, split: TensorDataset(*everything(task, split)[:FEW])  # noqa: E731
+    few = lambda task, split: everything(task, split).first(FEW)  # noqa: E731
     configs = sequence_configs(SUITE, TASKS, method, 8, 0, **SHORT)
     runs = train_sequence(clip, method, configs, tmp_path)
     monkeypatch.setattr(analysis.continual.sequences, "load_split", few)

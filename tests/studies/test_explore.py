@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import random_like, tiny_clip
-from torch.utils.data import TensorDataset
 
 from analysis.coefficients import COEFFICIENTS, disentanglement_map, scores
 from analysis.explore.answers import CURVE, HIGHEST, LOWEST, MAP, Answers, Projected, project
@@ -40,7 +39,7 @@ def measured(mini):
     vectors = [
         TaskVector(random_like(mini.theta0, k, 0.02), mini.fingerprint, task, "linear") for k, task in enumerate(TASKS)
     ]
-    splits = [TensorDataset(*load_split(SUITE.task(task), "validation")[:IMAGES]) for task in TASKS]
+    splits = [load_split(SUITE.task(task), "validation").first(IMAGES) for task in TASKS]
     heads = [zero_shot_head(mini, SUITE.task(task).classes, SUITE.task(task).templates) for task in TASKS]
     return vectors, splits, heads, [measure_products(mini, vectors, split) for split in splits]
 

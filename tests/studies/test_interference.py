@@ -6,7 +6,6 @@ import pytest
 import torch
 from conftest import random_images, random_like
 from torch.func import functional_call, jacrev
-from torch.utils.data import TensorDataset
 
 from analysis.interference import (
     conjugate_gradients,
@@ -17,7 +16,7 @@ from analysis.interference import (
     reduce_tau_jp,
 )
 from analysis.products import forward_source, measure_products
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import accuracy, linearised_features
 from taujp_core.models import logits, zero_shot_head
 from taujp_core.parameters import flat, named
@@ -89,7 +88,7 @@ def head_and_split(clip, count=30):
     task = load_suite("mini").task("signs")
     head = zero_shot_head(clip, task.classes, task.templates)
     images = load_split(load_suite("mini").task("signs"), "validation")[:count][0]
-    return head, TensorDataset(images, torch.arange(count) % 18)
+    return head, Split(images, torch.arange(count) % 18)
 
 
 @pytest.mark.parametrize("application", ["linearised", "non-linear"])

@@ -6,7 +6,6 @@ import pytest
 import torch
 from conftest import random_images, random_like
 from foreign import FORMATS, finetuned
-from torch.utils.data import TensorDataset
 
 import taujp_core.training.finetune
 from analysis.figures import task_colours
@@ -41,7 +40,7 @@ def test_published_vectors_are_measured_on_every_data_set_and_merged(mini, tmp_p
     assert list(table.index) == ["mnist", "signs", "street"]
     assert list(table.columns) == list(suite.datasets())
 
-    split = TensorDataset(*load_split(suite.task("uci"), "validation")[:4])
+    split = load_split(suite.task("uci"), "validation").first(4)
     street = load_checkpoint(folder / "street.pt", mini)
     assert table.loc["street", "uci"] == pytest.approx(
         measure_products(mini, [street], split).tau_jp().item(), rel=1e-4

@@ -3,13 +3,8 @@
 import json
 
 import pytest
-import torch
-from conftest import random_like
+from conftest import random_like, replace_everywhere
 
-import analysis.continual.sequences
-import analysis.images
-import taujp_core.training.finetune
-import taujp_core.training.validation as validation
 from analysis import addition, figures, negation
 from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
@@ -20,7 +15,7 @@ from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
 from analysis.report import report_rows, shown
 from analysis.trainings import cost, run_table, train_all
-from taujp_core.datasets import load_split, subset
+from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 
@@ -35,8 +30,7 @@ def few_images(monkeypatch):
     """Every split is its first 12 images, and there are three coefficients."""
     for study in (addition, negation, analogy):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
-    for module in (analysis.continual.sequences, analysis.images, taujp_core.training.finetune, validation):
-        monkeypatch.setattr(module, "load_split", lambda task, split: subset(load_split(task, split), torch.arange(12)))
+    replace_everywhere(monkeypatch, load_split, lambda task, split: load_split(task, split).first(12))
 
 
 def trained(clip, tmp_path, tasks, methods, seeds=(0,), suite="mini"):

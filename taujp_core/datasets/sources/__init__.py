@@ -1,13 +1,21 @@
-"""Which sources of pictures are there? One file each; a new one is its file and its place in this list."""
+"""Which sources of pictures are there? One a file of this folder; a new one is a new file with a SOURCE."""
 
-from .class_folders import ClassFolders
-from .hub import Hub
-from .in_memory import InMemory
-from .published import Published
-from .rendered import Package
-from .tables import Table
+import importlib
+import pkgutil
 
-# As a suite file's entry may have them; what is published has a `hub` beside it.
-SOURCES = (ClassFolders, Hub, Table, Package, Published)
+from ...tasks import Source
 
-__all__ = ["SOURCES", "ClassFolders", "Hub", "InMemory", "Package", "Published", "Table"]
+SOURCES: list[type[Source]] = []  # those that an entry of a suite file may name
+
+
+def discover() -> None:
+    """Of every file of this folder that has one. Raises ValueError for a first key that another source has."""
+    for module in pkgutil.iter_modules(__path__):
+        source = getattr(importlib.import_module(f"{__name__}.{module.name}"), "SOURCE", None)
+        if source and source not in SOURCES:
+            if not source.keys or any(source.keys[0] == known.keys[0] for known in SOURCES):
+                raise ValueError(f"{source.__name__} needs a key of its own for suite files, not {source.keys}")
+            SOURCES.append(source)
+
+
+discover()

@@ -27,7 +27,7 @@ from ...files import read_json, write_json
 from ...identity import fields_of
 from ...locks import held
 from ...progress import Progress, quiet_downloads
-from ...tasks import Listing, Place, Task
+from ...tasks import Listing, Place, Source, Task
 from ..folders import data_folder
 from ..image_files import part_of
 from . import tables
@@ -41,7 +41,7 @@ PATTERNS = {"train": "train", "val": "validation", "test": "test"}  # parts, and
 
 
 @dataclass(frozen=True)
-class Hub:
+class Hub(Source):
     """A repository of the Hugging Face hub: parquet files with an image and a label column.
 
     `train`, `test` and `validation` are patterns of file names. A default that matches nothing is a split that the
@@ -55,25 +55,28 @@ class Hub:
     validation: str = "*validation*.parquet"
     image: str = "image"
     label: str = "label"
-    key = "hub"
-    own = True
+    keys = ("hub",)
     version = 1
+
+    @property
+    def hub(self) -> "Hub":
+        """The repository that can be downloaded: this one."""
+        return self
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Hub":
-        return cls(**options(f"hub of {what}", entry["hub"], cls, "repo"))
+        return cls(**options(f"hub of {what}", entry.get("hub"), cls, "repo"))
 
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> tuple[Task, Place | None]:
         if classes is not None:
-            return task
-        self.locate(task)
-        return tables.named_by(task, table(self, copy_folder(self, data_folder()), "train"), self.label, self.repo)
+            return task, None
+        found = files(task, self)
+        task = tables.named_by(task, table(self, "train", found["train"]), self.label, self.repo)
+        return task, place(task, self, found)
 
     def locate(self, task: Task) -> Place:
         """The copy of the repository. Raises FileNotFoundError if it is not there."""
-        if place := copy(task, self):
-            return place
-        raise FileNotFoundError(missing(task, self, "not"))
+        return place(task, self, files(task, self))
 
     def identity(self, task: Task, place: Place) -> dict:
         return {**fields_of(self), "commit": read_json(copy_folder(self, data_folder()) / RECORD)["commit"]}
@@ -83,30 +86,33 @@ def copy_folder(hub: Hub, root: Path) -> Path:
     return root / "hub" / hub.repo / hub.revision.replace("/", "--")
 
 
-def missing(task: Task, hub: Hub, where: str) -> str:
+def files(task: Task, hub: Hub, where: str = "not") -> dict[str, list[str]]:
+    """The files of each part, in one walk. Raises FileNotFoundError unless the copy of the revision is complete."""
     root = data_folder()
-    return (
-        f"the data set {task.name} is not below {root}, {where} as {hub.repo} from the "
-        f"hub: get it by `python -m taujp_core.datasets download --suite NAME --tasks {task.name} --root {root}` "
-        "with the suite's name"
-    )
-
-
-def copy(task: Task, hub: Hub) -> Place | None:
-    """The complete copy of the suite's revision, and how a part of it is read."""
-    folder = copy_folder(hub, data_folder())
-    if not (folder / RECORD).is_file():
-        return None
-    record = read_json(folder / RECORD)
-    if not record["complete"]:
-        return None
-    parts = tuple(part for part in PATTERNS if part == "train" or files(folder, hub, part))
-    return Place(f"{hub.repo} at {record['commit'][:12]}", parts, lambda part: read(task, hub, folder, part))
-
-
-def files(folder: Path, hub: Hub, part: str) -> list[str]:
+    folder = copy_folder(hub, root)
+    if not is_complete(folder):
+        raise FileNotFoundError(
+            f"the data set {task.name} is not below {root}, {where} as {hub.repo} from the "
+            f"hub: get it by `python -m taujp_core.datasets download --suite NAME --tasks {task.name} --root {root}` "
+            "with the suite's name"
+        )
     paths = sorted(path for path in folder.rglob("*.*") if path.is_file())
-    return [str(path) for path in paths if is_of(path.relative_to(folder).as_posix(), hub, part)]
+    return {
+        part: [str(path) for path in paths if is_of(path.relative_to(folder).as_posix(), hub, part)]
+        for part in PATTERNS
+    }
+
+
+def place(task: Task, hub: Hub, found: Mapping[str, list[str]]) -> Place:
+    folder = copy_folder(hub, data_folder())
+    parts = tuple(part for part in PATTERNS if part == "train" or found[part])
+
+    def read(part: str) -> Listing:
+        """Raises ValueError for a damaged file and for a missing column, FileNotFoundError for missing files."""
+        where = str(folder / pattern_of(hub, part))
+        return tables.read(task, table(hub, part, found[part]), where, folder, hub.image, hub.label)
+
+    return Place(f"{hub.repo} at {read_json(folder / RECORD)['commit'][:12]}", parts, read)
 
 
 def is_of(path: str, hub: Hub, part: str) -> bool:
@@ -127,15 +133,8 @@ def pattern_of(hub: Hub | type[Hub], part: str) -> str:
     return getattr(hub, PATTERNS[part])
 
 
-def read(task: Task, hub: Hub, folder: Path, part: str) -> Listing:
-    """Raises ValueError for a damaged file and for a missing column, FileNotFoundError for missing files."""
-    where = str(folder / pattern_of(hub, part))
-    return tables.read(task, table(hub, folder, part), where, folder, hub.image, hub.label)
-
-
-def table(hub: Hub, folder: Path, part: str) -> datasets.Dataset:
-    pattern = pattern_of(hub, part)
-    found = files(folder, hub, part)
+def table(hub: Hub, part: str, found: list[str]) -> datasets.Dataset:
+    folder, pattern = copy_folder(hub, data_folder()), pattern_of(hub, part)
     if not found:
         raise FileNotFoundError(f"{folder} has no file {pattern}: delete the folder and download it again")
     tables.quietly()
@@ -254,3 +253,6 @@ def explained(name: str, hub: Hub, endpoint: str) -> Iterator[None]:
             f"{name} needs {repo} from {endpoint}, which cannot be reached ({reason}): connect to the "
             "network, or lay the data set into a folder of a layout that docs/reproduce.md names"
         ) from None
+
+
+SOURCE = Hub

@@ -15,9 +15,9 @@ from torch.utils.data import Dataset
 
 from ...identity import DIGITS, fields_of
 from ...progress import Progress
-from ...tasks import Listing, Place, Task
+from ...tasks import Listing, Place, Source, Task
+from ..load import check_labels
 from ..pictures import in_bytes
-from ..split import check_labels
 
 IMAGE = "a PIL image or a tensor of bytes (uint8, 0 to 255) [3, h, w] or [1, h, w]"
 
@@ -36,7 +36,7 @@ class Items(Sequence):
 
 
 @dataclass(frozen=True)
-class InMemory:
+class InMemory(Source):
     """Images and labels that were given in Python, by part (`train`, and `val` and `test` where they were given).
 
     Images are bytes [n, 3, h, w], or a sequence of PIL images and arrays. Two are equal if their digests are.
@@ -44,15 +44,10 @@ class InMemory:
 
     digest: str
     parts: dict[str, Listing] = field(compare=False, repr=False)
-    key = "memory"
-    own = True
     version = 1
 
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
-        return task
-
     def locate(self, task: Task) -> Place:
-        return Place("memory", tuple(self.parts), self.parts.__getitem__)
+        return Place("memory", tuple(self.parts), self.parts.__getitem__, sound=True)
 
     def identity(self, task: Task, place: Place) -> dict:
         return fields_of(self, "parts")

@@ -15,7 +15,7 @@ opened. Class folders hold PART/CLASS/picture; what a part counts as:
 import csv
 import gzip
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,10 +26,10 @@ import scipy.io
 from ...checks import text
 from ...identity import fields_of
 from ...optimisation import epoch_order
-from ...tasks import Listing, Place, Task
+from ...tasks import Listing, Place, Source, Task
 from ..classes import class_labels
-from ..folders import data_folder
-from ..image_files import PARTS, class_images, part_folders
+from ..folders import data_folder, existing
+from ..image_files import PARTS, class_folders, part_folders
 from . import hub
 from .hub import Hub
 
@@ -40,12 +40,12 @@ VALIDATION = ("val", "resisc45-val.txt", "2750")  # what tells that a folder has
 
 
 @dataclass(frozen=True)
-class Published:
+class Published(Source):
     """A data set of the benchmark, in a folder of a layout that people have, or else as a copy from the hub."""
 
     data: str
     hub: Hub
-    key = "published"
+    keys = ("published", "hub")
     own = False
     version = 1
 
@@ -53,21 +53,15 @@ class Published:
     def from_entry(cls, what: str, entry: Mapping) -> "Published":
         return cls(text(f"published of {what}", entry["published"]), Hub.from_entry(what, entry))
 
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
-        if classes is None:
-            raise ValueError(f"the task {task.name} is without classes")
-        return task
-
     def locate(self, task: Task) -> Place:
         """A folder wins over a copy from the hub. All parts are from the same place: those of two may overlap."""
         if found := layout(task):
             folder, _, reader = found
             apart = reader in VALIDATION_APART and any((folder / sign).exists() for sign in VALIDATION)
             return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
-        if place := hub.copy(task, self.hub):
-            return Place(place.name, ("train", "test"), place.read)
         names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
-        raise FileNotFoundError(hub.missing(task, self.hub, f"neither as {', '.join(names)} nor"))
+        copy = hub.place(task, self.hub, hub.files(task, self.hub, f"neither as {', '.join(names)} nor"))
+        return Place(copy.name, ("train", "test"), copy.read)
 
     def identity(self, task: Task, place: Place | None) -> dict:
         """With what tells the layout of the folder, whose reader decides order and splits. Pictures that are not there
@@ -85,10 +79,11 @@ def layout(task: Task) -> tuple[Path, str, Reader] | None:
 
 def layouts(task: Task) -> list[tuple[str, str, Reader]]:
     """Folders that may hold the data set, what tells that they do, and who reads them; the best ones first."""
-    return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", class_folders)]
+    return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", two_parts)]
 
 
-def class_folders(task: Task, folder: Path, part: str) -> Listing:
+def two_parts(task: Task, folder: Path, part: str) -> Listing:
+    """Class folders whose `val` is of train, or the test split where there is no other."""
     parts = parts_of(folder)
     if part == "test":
         return from_parts(task, folder, parts, ["test"] if "test" in parts else ["val"])
@@ -101,12 +96,12 @@ def three_parts(task: Task, folder: Path, part: str) -> Listing:
 
 
 def parts_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    return {part: class_images(path) for part, path in part_folders(folder).items()}
+    return {part: class_folders(path).pictures for part, path in part_folders(folder).items()}
 
 
 def imagenet(task: Task, folder: Path, part: str) -> Listing:
     test = "val_in_folder" if (folder / "val_in_folder").is_dir() else "val"
-    parts = {part: class_images(folder / part) for part in ("train", test) if (folder / part).is_dir()}
+    parts = {part: class_folders(folder / part).pictures for part in ("train", test) if (folder / part).is_dir()}
     return from_parts(task, folder, parts, [test if part == "test" else "train"])
 
 
@@ -114,20 +109,13 @@ def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]]
     """Pictures of the chosen parts; the classes are those of all parts, one may be without pictures in this one."""
     for part in chosen:
         if part not in parts:
-            raise FileNotFoundError(f"{folder / part} does not exist: it should hold a folder for each class")
+            existing(folder / part, hint=": it should hold a folder for each class")
     names = {name for classes in parts.values() for name in classes}
     if len(names) != len(task.classes):
         raise ValueError(f"{folder} has {len(names)} class folders, {task.name} has {len(task.classes)} classes")
-    labels = labels_of(task, names, folder)
+    labels = class_labels(task, names, folder)
     pairs = [(path, labels[name]) for part in chosen for name, files in parts[part].items() for path in files]
     return unzip(pairs)
-
-
-def labels_of(task: Task, names: set[str], folder: Path) -> dict[str, int]:
-    try:
-        return class_labels(task, names)
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from None
 
 
 def unzip(pairs: list[tuple[Path, int]]) -> Listing:
@@ -136,12 +124,6 @@ def unzip(pairs: list[tuple[Path, int]]) -> Listing:
 
 def lines_of(path: Path) -> list[str]:
     return [line.strip() for line in existing(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def existing(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    return path
 
 
 def matlab(path: Path, *names: str) -> list[np.ndarray]:
@@ -167,7 +149,7 @@ def dtd(task: Task, folder: Path, part: str) -> Listing:
     """The published archive, partition 1: images/CLASS, labels/train1.txt, val1.txt, test1.txt."""
     lists = ["test1.txt"] if part == "test" else ["train1.txt", "val1.txt"]
     files = [folder / "images" / line for name in lists for line in lines_of(folder / "labels" / name)]
-    labels = labels_of(task, {file.parent.name for file in files}, folder)
+    labels = class_labels(task, {file.parent.name for file in files}, folder)
     return unzip([(file, labels[file.parent.name]) for file in files])
 
 
@@ -175,8 +157,8 @@ def eurosat(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: 2750/CLASS, without splits. Of each class HELD_OUT images are for testing, and as many for
     validation, drawn with seed 0 from the sorted names: 21600, 2700 and 2700 images as published, another choice.
     """
-    classes = class_images(folder / "2750")
-    labels = labels_of(task, set(classes), folder)
+    classes = class_folders(folder / "2750").pictures
+    labels = class_labels(task, classes, folder)
     pairs = []
     for name, files in classes.items():
         if len(files) <= 2 * HELD_OUT:
@@ -190,7 +172,8 @@ def eurosat(task: Task, folder: Path, part: str) -> Listing:
 def gtsrb(task: Task, folder: Path, part: str) -> Listing:
     """torchvision: GTSRB/Training/000NN/*.ppm; GTSRB/Final_Test/Images/*.ppm with labels in GT-final_test.csv."""
     if part == "train":
-        return from_parts(task, folder, {"GTSRB/Training": class_images(folder / "GTSRB/Training")}, ["GTSRB/Training"])
+        part = "GTSRB/Training"
+        return from_parts(task, folder, {part: class_folders(folder / part).pictures}, [part])
     path = existing(folder / "GT-final_test.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter=";", skipinitialspace=True))
@@ -228,8 +211,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 def resisc45(task: Task, folder: Path, part: str) -> Listing:
     """torchgeo: NWPU-RESISC45/CLASS/*.jpg and lists of file names, resisc45-train.txt, -val.txt, -test.txt."""
-    classes = class_images(folder / "NWPU-RESISC45")
-    labels = labels_of(task, set(classes), folder)
+    classes = class_folders(folder / "NWPU-RESISC45").pictures
+    labels = class_labels(task, classes, folder)
     places = {file.name: (file, labels[name]) for name, files in classes.items() for file in files}
     path = folder / f"resisc45-{part}.txt"
     names = lines_of(path)
@@ -250,7 +233,7 @@ def sun397(task: Task, folder: Path, part: str) -> Listing:
         )
     images = folder / "SUN397" if (folder / "SUN397").is_dir() else folder
     lines = [line.lstrip("/") for line in lines_of(path)]
-    labels = labels_of(task, {line.rpartition("/")[0] for line in lines}, path)
+    labels = class_labels(task, {line.rpartition("/")[0] for line in lines}, path)
     return unzip([(images / line, labels[line.rpartition("/")[0]]) for line in lines])
 
 
@@ -264,7 +247,7 @@ def svhn(task: Task, folder: Path, part: str) -> Listing:
 
 
 LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
-    "cars": [("stanford_cars", "devkit", cars), ("stanford_cars_folder_based", "train", class_folders)],
+    "cars": [("stanford_cars", "devkit", cars), ("stanford_cars_folder_based", "train", two_parts)],
     # Lists first: copies made of them by hand are where test images got into training folders.
     "dtd": [("dtd/dtd", "labels", dtd), ("dtd", "labels", dtd)],
     "eurosat": [
@@ -278,7 +261,7 @@ LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
     "sun397": [
         *(("SUN397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
         *(("sun397", mark, sun397) for mark in ("Training_01.txt", "Partitions")),
-        *((name, "train", class_folders) for name in ("sun397", "SUN397")),
+        *((name, "train", two_parts) for name in ("sun397", "SUN397")),
         ("SUN397", "ClassName.txt", sun397),
     ],
     "svhn": [("svhn", "train_32x32.mat", svhn), (".", "train_32x32.mat", svhn)],
@@ -287,3 +270,5 @@ LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
 
 # Readers that know a validation split.
 VALIDATION_APART = (three_parts, eurosat, resisc45)
+
+SOURCE = Published

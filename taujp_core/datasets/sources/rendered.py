@@ -6,7 +6,7 @@ What is rendered is cached in TAUJP_CACHE (by default the user's cache folder), 
 the renderer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +23,7 @@ from ...mini import characters, shapes, signs, terrain, textures
 from ...mini.canvas import Random
 from ...models import ASSETS
 from ...optimisation import epoch_order
-from ...tasks import Place, Task
+from ...tasks import Place, Source, Task
 
 RENDERED_TRAIN, RENDERED_TEST = 3000, 1000
 SEEDS = {"train": 0, "test": 2}  # part of the seed of a split's pictures
@@ -49,12 +49,12 @@ VERSIONS = {
 
 
 @dataclass(frozen=True)
-class Package:
+class Package(Source):
     """Pictures that ship with the package, or are rendered by it at a severity (how hard they are, 0 to 1)."""
 
     data: str
     severity: int | float | None = None
-    key = "package"
+    keys = ("package", "severity")
     own = False
     version = 1  # of how scans are read, and of which pictures a renderer is asked for
 
@@ -62,11 +62,6 @@ class Package:
     def from_entry(cls, what: str, entry: Mapping) -> "Package":
         check_package(entry["package"], entry.get("severity"))
         return cls(entry["package"], entry.get("severity"))
-
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
-        if classes is None:
-            raise ValueError(f"the task {task.name} is without classes")
-        return task
 
     def locate(self, task: Task) -> Place:
         return Place("the package", ("train", "test"), lambda part: package_images(task, part), shuffled=True)
@@ -126,3 +121,6 @@ def render_task(task: Task, split: str) -> tuple[UInt8[Tensor, "n 3 32 32"], Ten
         severity = torch.full((len(part),), task.source.severity, dtype=torch.float64)
         images.append(RENDERERS[task.source.data](Random(len(part), *seed, start), part, severity))
     return torch.cat(images), labels
+
+
+SOURCE = Package

@@ -14,10 +14,10 @@ import pyarrow.compute
 from ...checks import options
 from ...identity import fields_of
 from ...progress import watched_terminal
-from ...tasks import Listing, Place, Task
-from ..classes import check_spellings, listed, published_order, spelling
+from ...tasks import Listing, Place, Source, Task
+from ..classes import check_spellings, own_order, published_order
 from ..file_digest import files_digest
-from ..folders import below_data, data_folder
+from ..folders import below_data, data_folder, existing
 from ..image_files import entries_below, part_of, parts_by_name
 
 
@@ -39,35 +39,41 @@ class Encoded(Sequence):
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Source):
     """A local folder that the library `datasets` reads: save_to_disk's, parquet files, an image folder."""
 
     path: str
     image: str = "image"
     label: str = "label"
-    key = "dataset"
-    own = True
+    keys = ("dataset",)
     version = 1
 
     @classmethod
     def from_entry(cls, what: str, entry: Mapping) -> "Table":
         return cls(**options(f"dataset of {what}", entry["dataset"], cls, "path"))
 
-    def with_classes(self, task: Task, classes: Sequence[str] | None) -> Task:
+    def with_classes(self, task: Task, classes: Sequence[str] | None) -> tuple[Task, Place | None]:
         if classes is not None:
-            return task
+            return task, None
         folder = below_data(self.path)
-        return named_by(task, local_tables(folder)["train"], self.label, str(folder))
+        found = all_tables(folder)
+        task = named_by(task, parts_of(folder, found)["train"], self.label, str(folder))
+        return task, self.place(task, folder, found)
 
     def locate(self, task: Task) -> Place:
         """Raises FileNotFoundError without the folder, ValueError for one that `datasets` cannot read."""
         folder = below_data(self.path)
-        tables = local_tables(folder)
+        return self.place(task, folder, all_tables(folder))
+
+    def place(self, task: Task, folder: Path, found: Mapping[str, datasets.Dataset]) -> Place:
+        tables = parts_of(folder, found)
+        others = [name for name in found if part_of(name) is None]
+        said = [f"not read, for they are no parts: the tables {', '.join(others)} of {folder}"] if others else []
         return Place(
             str(folder),
             tuple(tables),
             lambda part: read(task, tables[part], f"{folder} ({part})", folder, self.image, self.label),
-            not_read=lambda: passed_over(folder),
+            not_read=lambda: said,
         )
 
     def identity(self, task: Task, place: Place) -> dict:
@@ -77,9 +83,8 @@ class Table:
         return {**fields_of(self, "path"), "files": files_digest(folder, paths | picture_files(folder, self.image))}
 
 
-def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
+def parts_of(folder: Path, found: Mapping[str, datasets.Dataset]) -> dict[str, datasets.Dataset]:
     """By part, whatever the table calls it (`part_of`). Raises ValueError for a folder without train, and with two."""
-    found = all_tables(folder)
     names = parts_by_name(str(folder), list(found))
     if "train" not in names:
         raise ValueError(f"{folder} has the splits {', '.join(found)}: one must be train")
@@ -88,8 +93,7 @@ def local_tables(folder: Path) -> dict[str, datasets.Dataset]:
 
 def all_tables(folder: Path) -> dict[str, datasets.Dataset]:
     """By their own names; a table that was saved alone is the training images."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the folder {folder} does not exist")
+    existing(folder, f"the folder {folder}")
     saved = any((folder / mark).is_file() for mark in ("state.json", "dataset_dict.json"))
     quietly()
     try:
@@ -103,15 +107,10 @@ def all_tables(folder: Path) -> dict[str, datasets.Dataset]:
     return {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
 
 
-def passed_over(folder: Path) -> list[str]:
-    others = [name for name in all_tables(folder) if part_of(name) is None]
-    return [f"not read, for they are no parts: the tables {', '.join(others)} of {folder}"] if others else []
-
-
 def picture_files(folder: Path, column: str) -> set[Path]:
     """The files that a table's image column names instead of holding them."""
     found: set[Path] = set()
-    for part, table in local_tables(folder).items():
+    for part, table in parts_of(folder, all_tables(folder)).items():
         table = decodable(table, column, f"{folder} ({part})").data.column(column)
         for chunk in table.chunks:
             paths = chunk.filter(pyarrow.compute.is_null(chunk.field("bytes"))).field("path").to_pylist()
@@ -166,35 +165,15 @@ def ordered(task: Task, table: datasets.Dataset, column: str, labels: list, wher
     """Labels in the order of the task's classes: by name if the column names its classes as the task does, else by
     number, if none of its names is the task's. Raises ValueError, with the name, for a mixture of both.
     """
-    names = class_names(table, column)
+    names, text = class_names(table, column), is_text(table, column)
     if names is None:
         return labels
-    if not task.source.own:  # of the benchmark
-        order = published_order(task, names)
-    else:
-        order = own_order(task, names, f"{where}: {column!r}", is_text(table, column))
+    own = task.source.own  # or the benchmark's
+    order = own_order(task, names, f"{where}: {column!r}", text) if own else published_order(task, names)
     if order is None:
         return labels
-    if is_text(table, column):
-        by_name = dict(zip(names, order, strict=True))
-        return [by_name[label] for label in labels]
-    return [order[label] if 0 <= label < len(names) else label for label in labels]
-
-
-def own_order(task: Task, names: list[str], what: str, text: bool) -> list[int] | None:
-    """The task's label of each of the column's classes; None if they count as they are."""
-    ours = {spelling(name): label for label, name in enumerate(task.classes)}
-    unknown = [name for name in names if spelling(name) not in ours]
-    if not unknown:
-        return [ours[spelling(name)] for name in names]
-    if text or len(unknown) < len(names):
-        raise ValueError(
-            f"{what} has the class {unknown[0]!r}, which is not among the classes of {task.name} "
-            f"({listed(task.classes)}): name all its classes{'' if text else ', or none, and they count in its order'}"
-        )
-    if len(names) != len(task.classes):
-        raise ValueError(f"{what} has {len(names)} classes, {task.name} has {len(task.classes)}")
-    return None
+    by_label = dict(zip(names if text else range(len(names)), order, strict=True))
+    return [by_label.get(label, label) for label in labels]
 
 
 def is_text(table: datasets.Dataset, column: str) -> bool:
@@ -221,3 +200,6 @@ def named_by(task: Task, table: datasets.Dataset, column: str, where: str) -> Ta
 
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+SOURCE = Table

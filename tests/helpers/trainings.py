@@ -13,7 +13,8 @@ from unittest.mock import patch
 import taujp_core.invariance.training as invariant
 import taujp_core.mini.pretrain as pretraining
 from taujp_core.datasets.domains import Domains, coloured
-from taujp_core.files import fingerprint, read_json, read_tensors
+from taujp_core.files import read_json, read_tensors
+from taujp_core.identity import fingerprint
 from taujp_core.invariance.irm_games import is_over
 from taujp_core.methods import METHODS
 from taujp_core.mini.pretrain import PretrainConfig, pretrain

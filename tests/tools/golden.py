@@ -1,6 +1,6 @@
 """What does each version compute? Small results of every producer, by which a change without a new version is found.
 
-    python tests/golden.py        write tests/golden.json: what is new, or has a new version
+    python tests/tools/golden.py        write tests/tools/golden.json: what is new, or has a new version
 
 An entry of the file holds the versions of all that makes the result, by the place where each is raised, and the result:
 a digest where bytes are the same on any machine, else numbers. These are computed in float64, where processors differ by
@@ -29,20 +29,28 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor
 
-from analysis import joint
 from analysis.merging import arena, merge
 from analysis.merging.rivals import RIVALS, Evidence, adamerging
 from taujp_core import models, optimisation
-from taujp_core.datasets import load_split, pictures, reservoir, split
-from taujp_core.datasets.sources import ClassFolders, Hub, InMemory, Package, Published, Table, hub, rendered
+from taujp_core.datasets import load, load_split, pictures, reservoir
+from taujp_core.datasets.sources import hub, rendered
+from taujp_core.datasets.sources.class_folders import ClassFolders
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.sources.in_memory import InMemory
+from taujp_core.datasets.sources.published import Published
+from taujp_core.datasets.sources.rendered import Package
+from taujp_core.datasets.sources.tables import Table
+from taujp_core.datasets.split import Split, fair_order
 from taujp_core.files import write_json
+from taujp_core.identity import fingerprint
 from taujp_core.methods import METHODS
 from taujp_core.mini.canvas import Random
-from taujp_core.models import Clip, ImageEncoder, fingerprint, load_clip, zero_shot_head
+from taujp_core.models import Clip, ImageEncoder, load_clip, zero_shot_head
 from taujp_core.optimisation import batch_indices
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 from taujp_core.task_vectors import TaskVector
 from taujp_core.tasks import Task
+from taujp_core.training import joint
 from taujp_core.training.config import RunConfig, run_config
 from taujp_core.training.finetune import finetune
 
@@ -156,8 +164,9 @@ def noted(asked: list) -> Callable:
 def splitting() -> str:
     labels = torch.from_numpy(np.random.RandomState(1).choice(4, 200, p=[0.5, 0.3, 0.15, 0.05]))
     task = Task("golden", tuple(CLASSES), ("{}",), 32, suite().task("first").source)
-    kept = reservoir(torch.utils.data.TensorDataset(labels, torch.arange(200)), 20).tensors[1]
-    return bytes_of(*split.held_out(200), *split.held_out_test(task, 200), split.fair_order(labels), kept)
+    numbers = torch.arange(200)
+    kept = reservoir(Split(some_images(200, 0), numbers, fair=True), 20).labels
+    return bytes_of(*load.held_out(200), *load.held_out_test(task, 200), fair_order(labels), kept)
 
 
 def decoding() -> str:
@@ -167,8 +176,8 @@ def decoding() -> str:
     sources = [
         encoded(Image.fromarray(array)) for array in (grey, colours, (grey >> 8).astype(np.uint8), colours[..., 0])
     ]
-    data = pictures.Pictures("golden", sources, torch.arange(4), 32)
-    return bytes_of(data.tensors[0], pictures.training_batch(data, [2, 0, 1, 1], 0.3, (1, 2))[0])
+    data = Split(pictures.Pictures("golden", sources, 32), torch.arange(4))
+    return bytes_of(data.tensors[0], data.training_batch([2, 0, 1, 1], 0.3, (1, 2))[0])
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -188,7 +197,7 @@ def reading(source: type) -> str:
     labels = {part: [number * 3 // count for number in range(count)] for part, count in rows.items()}
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, TAUJP_DATA=folder):
         task = WRITERS[source](Path(folder), images, labels)
-        splits = [load_split(task, name).tensors for name in split.SPLITS]
+        splits = [load_split(task, name).tensors for name in load.SPLITS]
     return bytes_of(*(tensor for both in splits for tensor in both))
 
 
@@ -320,17 +329,19 @@ def version_of(thing: object) -> dict[str, int]:
 
 
 def entries() -> dict[str, Entry]:
-    seen = version_of(pictures) | version_of(split)
+    seen = version_of(pictures) | version_of(load)
     found = {}
     for data, renderer in rendered.RENDERERS.items():
         place = {f"{renderer.__module__.replace('.', '/')}.py": rendered.VERSIONS[data]}
         found[f"four pictures of {data}"] = Entry(place, partial(four_pictures, data))
     found["pictures of the package"] = Entry(version_of(Package), package_pictures)
-    found["splitting"] = Entry(version_of(split), splitting)
+    found["splitting"] = Entry(version_of(load), splitting)
     found["decoding"] = Entry(version_of(pictures), decoding)
     found["batches"] = Entry(version_of(optimisation), batches)
     for source in WRITERS:
-        found[f"pictures from {source.key}"] = Entry(seen | version_of(source), partial(reading, source))
+        found[f"pictures from {source.keys[0] if source.keys else 'memory'}"] = Entry(
+            seen | version_of(source), partial(reading, source)
+        )
     found["zero-shot head"] = Entry(version_of(models), head)
     trained = seen | version_of(InMemory) | version_of(models) | version_of(optimisation)
     for name, method in METHODS.items():
