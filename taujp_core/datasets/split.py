@@ -37,7 +37,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, rows: Sequence[int] | slice) -> tuple[UInt8[Tensor, "b 3 s s"], Int[Tensor, "b"]]:
+    def __getitem__(self, rows: int | Sequence[int] | slice) -> tuple[UInt8[Tensor, "*b 3 s s"], Int[Tensor, "*b"]]:
+        if isinstance(rows, int):  # as torch's DataLoader asks
+            return self.pictures[[rows]][0], self.labels[rows]
         return self.pictures[rows], self.labels[rows if isinstance(rows, slice) else list(rows)]
 
     def first(self, count: int) -> "Split":

@@ -63,6 +63,9 @@ def test_what_is_chosen_is_what_is_given(labels, data):
     for images, found in (split[rows], lazy[rows]):
         assert images[:, 0, 0, 0].tolist() == rows and found.tolist() == [labels[k] for k in rows]
     assert torch.equal(split[:3][0], lazy[:3][0])
+    for one in (split, lazy):  # as any torch Dataset
+        assert torch.equal(one[len(labels) - 1][0], split.images[-1]) and one[0][1] == labels[0]
+        assert [int(label) for _, label in one] == labels
     assert torch.equal(torch.cat([images for images, _ in lazy.batches()]), split.images)
 
 

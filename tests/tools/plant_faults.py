@@ -59,7 +59,7 @@ FAULTS = [
     ("analysis/negation.py", "curve.control >= KEPT * before", "curve.control >= 0 * before", "studies/test_negation.py"),
     ("analysis/continual/sequences.py", "else order[: k + 1]", "else order[: k + 2]", "studies/test_continual.py -k 'leak or penalty or past'"),
     ("analysis/causal/arms.py", "(1.0, dose, 0.0, 0.0)", "(1.0, dose, 0.0, dose)", "studies/test_arms.py"),
-    ("analysis/analogy/quadruples.py", "\"test\", images)", "\"validation\", images)", "studies/test_analogy.py"),
+    ("analysis/analogy/quadruples.py", "load_split(task, \"test\")", "load_split(task, \"validation\")", "studies/test_analogy.py"),
     ("analysis/resampling.py", "of_task[source] * of_task[target] * of_seed[seed]", "of_task[source] * of_seed[seed]",
      "studies/test_causality.py"),
     ("analysis/door/parameters.py", "if element in elements[:place]:", "if False:", "notebooks/test_parameters.py -k twice"),

@@ -50,8 +50,6 @@ class ClassFolders(Source):
         else:
             folders = {spelling(folder): folder for folder in images}
             named = {folders.get(spelling(name), name): name for name in classes}
-        for folder in images.keys() - named.keys():
-            raise ValueError(f"{train / folder} is a folder without a class: {task.name} has {listed(named)}")
         for folder, name in named.items():
             if not images.get(folder):
                 what = "has no pictures" if folder in images else "does not exist"
