@@ -18,7 +18,7 @@ from torch import Tensor
 
 from taujp_core.datasets import load_split
 from taujp_core.files import from_home, is_there
-from taujp_core.methods import Batch, application, find_method
+from taujp_core.methods import Batch, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of, zeros_like
 from taujp_core.products.memory import to_device
@@ -63,7 +63,7 @@ def joint_vector(
     clip: Clip, suite: Suite | str, tasks: Sequence[str], method: str, seed: int, store: Path, **changes
 ) -> TaskVector:
     """Of a joint training whose model is applied as this method's vectors are; see `train_jointly` and `run_config`."""
-    plain = {"encoder": "standard", "linearised": "linear"}[application(method)]
+    plain = find_method(method).application.plain_method
     return train_jointly(run_configs(suite, tasks, [plain], [seed], **changes), store, clip)
 
 

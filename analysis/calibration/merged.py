@@ -9,7 +9,6 @@ on the task's validation images, to the answers of the `expert` or of the `merge
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from torch import Tensor
 from torch.utils.data import TensorDataset
@@ -22,7 +21,7 @@ from taujp_core.task_vectors import TaskVector, total
 from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
-from ..addition import tuned_coefficient
+from ..coefficients import normalised, tuned_coefficient
 from ..images import first_images
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
@@ -104,11 +103,10 @@ def task_answers(
 
 
 def validation_curve(labels: Tensor, answers: dict[str | float, Tensor]) -> pd.DataFrame:
-    """What `tuned_coefficient` reads: split, coefficient, accuracy, and normalised by the expert's."""
-    alone = accuracy(answers[EXPERT], labels)
-    curve = pd.DataFrame({"coefficient": COEFFICIENTS})
-    curve["accuracy"] = [accuracy(answers[alpha], labels) for alpha in COEFFICIENTS]
-    return curve.assign(split="validation", normalised=curve.accuracy / alone if alone else np.nan)
+    """What `tuned_coefficient` reads: coefficient, accuracy, and normalised by the expert's."""
+    accuracies = pd.Series([accuracy(answers[alpha], labels) for alpha in COEFFICIENTS])
+    share = normalised(accuracies, accuracy(answers[EXPERT], labels))
+    return pd.DataFrame({"coefficient": COEFFICIENTS, "accuracy": accuracies, "normalised": share})
 
 
 def over_coefficient(curves: pd.DataFrame, coefficients: Sequence[float] = (0.0, 0.5, 1.0)) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -93,14 +92,14 @@ def measure(
     uncoloured one."""
     groups: dict[tuple[str, str, int], list[Trained]] = {}
     for one in trained:
-        groups.setdefault((application(one.vector.method), one.task, one.seed), []).append(one)
+        groups.setdefault((one.vector.application.name, one.task, one.seed), []).append(one)
     tables = []
-    for (way, task, seed), ours in groups.items():
+    for (application, task, seed), ours in groups.items():
         seen = pictures_of(suite, task, "validation", images, agreements)["seen"]
         variants = with_controls(clip, suite, task, ours, seen)
-        others = [vector for vector in partners[way, seed] if vector.task != task]
+        others = [vector for vector in partners[application, seed] if vector.task != task]
         found = measure_group(clip, suite, task, variants, others, agreements, images)
-        tables.append([table.assign(application=way, task=task, seed=seed) for table in found])
+        tables.append([table.assign(application=application, task=task, seed=seed) for table in found])
     return Measured(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 

@@ -3,9 +3,14 @@
 The τJp penalty on one other data set a step, in turn (Yoshida et al. 2025): the objective of `taujp-strict`.
 """
 
+from ..applications import linearised
 from .method import Method, Parameter
 from .taujp_strict import gradient
 
 METHOD = Method(
-    "taujp-efficient", "linearised", gradient, others="in turn", parameters={"penalty_weight": Parameter(0.1)}
+    "taujp-efficient",
+    linearised.APPLICATION,
+    gradient,
+    others="in turn",
+    parameters={"penalty_weight": Parameter(0.1)},
 )

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..applications import Application, encoder
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
-from ..evaluation import accuracy, edited_features
+from ..evaluation import accuracy
 from ..files import Damaged, is_there, read_metadata, read_sealed, write_sealed
 from ..methods import Batch, Method, find_method
 from ..models import Clip, zero_shot_head
@@ -140,7 +141,7 @@ def begin(
     head = zero_shot_head(clip, task.classes, task.templates)
     others, validation = penalised_splits(config), load_split(task, "validation").tensors
     tau = zeros_like(clip.theta0)
-    zero_shot = validation_accuracy(clip, "encoder", tau, head, validation)
+    zero_shot = validation_accuracy(clip, encoder.APPLICATION, tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
     training = Training(
@@ -298,10 +299,10 @@ def validate(training: Training) -> None:
 
 
 def validation_accuracy(
-    clip: Clip, application: str, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
+    clip: Clip, application: Application, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
 ) -> float:
     images, labels = validation
-    return accuracy(edited_features(clip, application, tau, images), head, labels)
+    return accuracy(application.features(clip, tau, images), head, labels)
 
 
 def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:

@@ -13,8 +13,9 @@ from analysis.joint import joint_vector, train_jointly
 from analysis.merging.arena import OURS, Setting, accuracies
 from analysis.merging.ceiling import ceiling_table, measure_joint
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import cross_entropy, edited_features
+from taujp_core.evaluation import cross_entropy
 from taujp_core.files import read_json
+from taujp_core.methods import find_method
 from taujp_core.models import zero_shot_head
 from taujp_core.optimisation import cosine_lr
 from taujp_core.suites import load_suite
@@ -38,7 +39,7 @@ def same(one: TaskVector, other: TaskVector) -> bool:
 
 def loss(clip, method, tau, task, images, labels):
     one = SUITE.task(task)
-    features = edited_features(clip, {"standard": "encoder", "linear": "linearised"}[method], tau, images)
+    features = find_method(method).application.features(clip, tau, images)
     return cross_entropy(features, zero_shot_head(clip, one.classes, one.templates), labels)
 
 
