@@ -96,33 +96,33 @@ def edit_direction(
     theta0: Parameters,
     tau: Parameters,
     moved: Shaped[Tensor, "n ..."],
-    kept: Shaped[Tensor, "m ..."],
-    kept_weight: float = 1.0,
+    preserved: Shaped[Tensor, "m ..."],
+    preserved_weight: float = 1.0,
     damping: float = DAMPING,
     iterations: int = ITERATIONS,
 ) -> Parameters:
-    """δ that takes τ's effect on `moved` images away and leaves its effect on `kept` images.
+    """δ that takes τ's effect on `moved` images away and leaves its effect on `preserved` images.
 
     δ solves (G_m + μG_k + ρI)δ = −G_m τ, the minimum of mean_m ‖J(τ + δ)‖² + μ·mean_k ‖Jδ‖² + ρ‖δ‖², by
     conjugate gradients from zero: each iteration is one Gauss-Newton product an image, and fewer iterations mean
-    a smaller edit. μ is `kept_weight`; ρ is `damping`·τᵀG_mτ/‖τ‖². The system is linear in its right-hand side:
+    a smaller edit. μ is `preserved_weight`; ρ is `damping`·τᵀG_mτ/‖τ‖². The system is linear in its right-hand side:
     c·δ is the edit of dose c, that of −1 doubles the effect. Raises ValueError without images, for a negative or
     infinite μ or damping and for no iterations.
     """
-    for name, value in (("kept_weight", kept_weight), ("damping", damping)):
+    for name, value in (("preserved_weight", preserved_weight), ("damping", damping)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and not negative, not {value}")
     if iterations < 1:
         raise ValueError(f"conjugate gradients take at least one iteration, not {iterations}")
-    if not len(moved) or not len(kept):
-        raise ValueError(f"images to move and to keep are needed, not {len(moved)} and {len(kept)}")
+    if not len(moved) or not len(preserved):
+        raise ValueError(f"images to move and to preserve are needed, not {len(moved)} and {len(preserved)}")
     vector = flat(tau)
     right = -flat(gauss_newton_product(encoder, theta0, tau, moved))
     rho = -damping * float(vector @ right / (vector @ vector).clamp(min=torch.finfo(vector.dtype).tiny))
     images, weights = moved, right.new_full((len(moved),), 1 / len(moved))
-    if kept_weight:
-        images = torch.cat([moved, kept])
-        weights = torch.cat([weights, right.new_full((len(kept),), kept_weight / len(kept))])
+    if preserved_weight:
+        images = torch.cat([moved, preserved])
+        weights = torch.cat([weights, right.new_full((len(preserved),), preserved_weight / len(preserved))])
 
     progress = Progress("solving for less interference", iterations * len(images))
 

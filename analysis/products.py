@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from taujp_core.applications import Application, Source, linearised
-from taujp_core.applications.linearised import Products
+from taujp_core.applications import Application, Source
+from taujp_core.applications.linearised import LINEARISED, Products
 from taujp_core.datasets.pictures import Pictures
 from taujp_core.evaluation import check_finite
 from taujp_core.models import Clip, zero_shot_head
@@ -40,7 +40,7 @@ def edited_source(
 
 def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: TensorDataset | Pictures) -> Products:
     """f₀ and Jτₜ of a data set, whatever the vectors' methods. Raises what `edited_source` raises."""
-    return edited_source(clip, vectors, split, linearised.APPLICATION)
+    return edited_source(clip, vectors, split, LINEARISED)
 
 
 def pair_sources(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from taujp_core.applications import Application, linearised
+from taujp_core.applications import Application
+from taujp_core.applications.linearised import LINEARISED
 from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
@@ -75,7 +76,7 @@ def measure_reduction(
             tasks = [vector.task for vector in version]
             by_task = own_and_others(tau_jp_table(clip, suite, version, images, tasks), tasks)
             own = find_method(method).application
-            for application in dict.fromkeys((linearised.APPLICATION, own)):
+            for application in dict.fromkeys((LINEARISED, own)):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
                 tables.append(found.assign(vectors=name, application=application.name))
     return pd.concat(tables, ignore_index=True), float(torch.tensor(seconds).mean())

@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from taujp_core.applications import encoder
+from taujp_core.applications.encoder import ENCODER
 from taujp_core.checks import one_of
 from taujp_core.datasets import load_split
 from taujp_core.models import Clip, fingerprint, zero_shot_head
@@ -90,10 +90,10 @@ def sequence_configs(
     for k, task in enumerate(order):
         known = order if method == "taujp-joint" else order[: k + 1]
         known = [name for name in suite.tasks if name in known]
-        trained_by, kept = TRAINED_BY[method], reservoir if method == "taujp-memory" else 0
+        trained_by, images = TRAINED_BY[method], reservoir if method == "taujp-memory" else 0
         if method in PENALISED_METHODS and k == 0:
-            trained_by, kept = "taujp-efficient", 0
-        config = run_config(suite, task, trained_by, seed, known, penalty_reservoir=kept, **recipe)
+            trained_by, images = "taujp-efficient", 0
+        config = run_config(suite, task, trained_by, seed, known, penalty_reservoir=images, **recipe)
         future = [name for name in order[k + 1 :] if name in config.penalty_tasks]
         if future and method != "taujp-joint":
             raise ValueError(
@@ -146,7 +146,7 @@ def zero_shot_arrivals(clip: Clip, suite: Suite, orders: dict[int, list[str]]) -
     found = {}
     for name in next(iter(orders.values())):
         task = suite.task(name)
-        source = edited_source(clip, [], load_split(task, "test"), encoder.APPLICATION)
+        source = edited_source(clip, [], load_split(task, "test"), ENCODER)
         found[name] = scores(source, zero_shot_head(clip, task.classes, task.templates), [[]]).accuracy[0]
     return pd.DataFrame(
         {"method": "zero-shot", "order": number, "arrival": k, "position": j, "task": name, "accuracy": found[name]}

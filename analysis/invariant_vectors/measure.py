@@ -155,7 +155,7 @@ def measure_group(
             base, points = [0.0] * len(distinct) + own, [point(one, own) for one in variants]
             found = interference(edited_source(clip, vectors, split), head, base, points)
             by_vector = measure_products(clip, distinct, validation[name]).tau_jp().tolist()
-            tau_jp = [one.coefficient * by_vector[place(distinct, one.vector)] for one in variants]
+            tau_jp = [one.coefficient * by_vector[position(distinct, one.vector)] for one in variants]
             effects.append(found.assign(kind=kinds, other=partner.task, pictures=name, tau_jp=tau_jp))
     norms = [one.coefficient * one.vector.norm() for one in variants]
     seen = pictures_of(suite, task, "validation", images, agreements)["seen"]
@@ -169,7 +169,7 @@ def measure_group(
     )
 
 
-def place(vectors: Sequence[TaskVector], wanted: TaskVector) -> int:
+def position(vectors: Sequence[TaskVector], wanted: TaskVector) -> int:
     return next(k for k, vector in enumerate(vectors) if vector is wanted)
 
 

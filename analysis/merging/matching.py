@@ -75,8 +75,8 @@ class Matching:
         if max(map(len, self.images)) <= count:
             return self
         images = []
-        for place, own in enumerate(self.images):
-            indices = batch_indices(len(own), min(count, len(own)), number, place)
+        for k, own in enumerate(self.images):
+            indices = batch_indices(len(own), min(count, len(own)), number, k)
             images.append(own[torch.as_tensor(indices)])
         return Matching(self.clip, self.application, self.experts, images)
 

@@ -185,8 +185,8 @@ def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor
     check_theta0(vectors, clip.theta0, clip.fingerprint)
     applied_alike(vectors)
     names = [vector.task for vector in vectors]
-    for place, vector in enumerate(vectors):
-        if vector.task in names[:place]:
+    for k, vector in enumerate(vectors):
+        if vector.task in names[:k]:
             raise ValueError(f"a merge takes one vector a task, and {vector.task} has two")
         if vector.task not in images or not len(images[vector.task]):
             raise ValueError(f"a merge takes at least one image a task, and {vector.task} has none")

@@ -13,6 +13,7 @@ from ..models import Clip
 from ..parameters import Parameters
 
 Details = TypeVar("Details")
+Loss = Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]]
 
 
 class Source(Protocol):
@@ -49,11 +50,7 @@ class Application(ABC):
 
     @abstractmethod
     def gradient(
-        self,
-        clip: Clip,
-        tau: Parameters,
-        images: Shaped[Tensor, "n ..."],
-        loss: Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]],
+        self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."], loss: Loss
     ) -> tuple[Parameters, Details]:
         """Gradient with respect to τ of loss(features under τ), and what else `loss` returns. All images are one batch."""
 

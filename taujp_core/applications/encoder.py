@@ -1,6 +1,6 @@
 """What does a vector do in the encoder's weights? f(x; θ₀ + τ), the model that a merged checkpoint is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from ..models import Clip
 from ..parameters import Parameters, added, device_of, leaves, moved
 from ..products.jacobian import full_precision
 from ..products.memory import memory_budget, to_device
-from .application import Application, Details
+from .application import Application, Details, Loss
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,7 @@ class Encoder(Application):
         return features(clip.encoder, self.point(clip, tau), images)
 
     def gradient(
-        self,
-        clip: Clip,
-        tau: Parameters,
-        images: Shaped[Tensor, "n ..."],
-        loss: Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]],
+        self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."], loss: Loss
     ) -> tuple[Parameters, Details]:
         theta = leaves(self.point(clip, tau))
         with torch.enable_grad():
@@ -75,4 +71,4 @@ class Encoder(Application):
         return added(clip.theta0, tau)
 
 
-APPLICATION = Encoder()
+APPLICATION = ENCODER = Encoder()

@@ -1,6 +1,6 @@
 """What does a vector do to the model linearised at θ₀? f₀ + Jτ, at any coefficients from one pass."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from ..evaluation import linearised_features
 from ..models import Clip
 from ..parameters import Parameters
 from ..products.jacobian import jacobian_products, linearised_gradient, product_norms
-from .application import Application, Details
+from .application import Application, Details, Loss
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,7 @@ class Linearised(Application):
         return linearised_features(clip.encoder, clip.theta0, tau, images)
 
     def gradient(
-        self,
-        clip: Clip,
-        tau: Parameters,
-        images: Shaped[Tensor, "n ..."],
-        loss: Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]],
+        self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."], loss: Loss
     ) -> tuple[Parameters, Details]:
         return linearised_gradient(clip.encoder, clip.theta0, tau, images, lambda f0, products: loss(f0 + products))
 
@@ -73,4 +69,4 @@ class Linearised(Application):
         return clip.theta0
 
 
-APPLICATION = Linearised()
+APPLICATION = LINEARISED = Linearised()

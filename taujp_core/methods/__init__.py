@@ -18,13 +18,12 @@ METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> None:
-    """Raises ValueError for a name that is taken and for other images that nobody knows, TypeError for what is no
-    application."""
+    """Raises ValueError for a name that is taken, and for another application or other images than there are."""
     if method.name in METHODS:
         raise ValueError(f"there is a method {method.name} already")
     if not isinstance(method.application, Application):
-        accepted = ", ".join(f"applications.{name}.APPLICATION" for name in APPLICATIONS)
-        raise TypeError(f"the application of {method.name} must be an object as {accepted}, not {method.application!r}")
+        known = ", ".join(name.upper() for name in APPLICATIONS)
+        raise ValueError(f"the application of {method.name} must be an object like {known}, not {method.application!r}")
     one_of(f"kind of other images of {method.name}", method.others, OTHERS)
     METHODS[method.name] = method
 

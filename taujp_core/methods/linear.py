@@ -1,6 +1,6 @@
 """What is fine-tuning in the tangent space? CE(f₀ + Jτ) (Ortiz-Jimenez et al. 2023, eq. 4)."""
 
-from ..applications import linearised
+from ..applications.linearised import LINEARISED
 from .method import Method, of_the_task
 
-METHOD = Method("linear", linearised.APPLICATION, of_the_task(linearised.APPLICATION))
+METHOD = Method("linear", LINEARISED, of_the_task(LINEARISED))

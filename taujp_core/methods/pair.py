@@ -3,10 +3,10 @@
 PAIR (Chen et al. 2022), from `anneal_steps` on. The encoder itself is fine-tuned.
 """
 
-from ..applications import encoder
+from ..applications.encoder import ENCODER
 from ..invariance import pair
 from .over_environments import over_environments
 
 PARAMETERS = {"anneal_steps": 10}
 
-METHOD = over_environments("pair", encoder.APPLICATION, pair.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("pair", ENCODER, pair.OBJECTIVE, PARAMETERS)

@@ -1,6 +1,6 @@
 """What is ordinary fine-tuning? CE(f(x; θ₀ + τ)) (Ilharco et al. 2023)."""
 
-from ..applications import encoder
+from ..applications.encoder import ENCODER
 from .method import Method, of_the_task
 
-METHOD = Method("standard", encoder.APPLICATION, of_the_task(encoder.APPLICATION))
+METHOD = Method("standard", ENCODER, of_the_task(ENCODER))

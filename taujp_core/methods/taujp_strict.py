@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..applications import linearised
+from ..applications.linearised import LINEARISED
 from ..evaluation import cross_entropy
 from ..models import Clip
 from ..parameters import Parameters
@@ -44,10 +44,4 @@ def gradient(
     return found, loss, penalty
 
 
-METHOD = Method(
-    "taujp-strict",
-    linearised.APPLICATION,
-    gradient,
-    others="all",
-    parameters={"penalty_weight": Parameter(0.1)},
-)
+METHOD = Method("taujp-strict", LINEARISED, gradient, others="all", parameters={"penalty_weight": Parameter(0.1)})

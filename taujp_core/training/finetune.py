@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..applications import Application, encoder
+from ..applications import Application
+from ..applications.encoder import ENCODER
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
 from ..evaluation import accuracy
@@ -141,7 +142,7 @@ def begin(
     head = zero_shot_head(clip, task.classes, task.templates)
     others, validation = penalised_splits(config), load_split(task, "validation").tensors
     tau = zeros_like(clip.theta0)
-    zero_shot = validation_accuracy(clip, encoder.APPLICATION, tau, head, validation)
+    zero_shot = validation_accuracy(clip, ENCODER, tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
     training = Training(

@@ -175,7 +175,7 @@ def test_a_reduced_vector_has_lower_tau_jp_on_images_it_never_saw_and_its_own_ef
         ({"others": []}, ValueError, "at least one other are needed"),
         ({"own": random_images(1)[:0]}, ValueError, "no empty set"),
         ({"dose": float("nan")}, ValueError, "dose must be finite, not nan"),
-        ({"own_weight": -1.0}, ValueError, "kept_weight must be finite and not negative, not -1.0"),
+        ({"own_weight": -1.0}, ValueError, "preserved_weight must be finite and not negative, not -1.0"),
         ({"damping": float("inf")}, ValueError, "damping must be finite and not negative, not inf"),
         ({"iterations": 0}, ValueError, "at least one iteration, not 0"),
     ],
