@@ -15,6 +15,7 @@ from torch.utils.data import TensorDataset
 import taujp_core
 from analysis.addition import measure_addition, summary_table
 from analysis.joint import joint_vector
+from analysis.merging.matching import Matching
 from analysis.merging.output import merge_to
 from analysis.merging.rivals import Evidence, find_rival
 from analysis.negation import measure_negation
@@ -185,6 +186,17 @@ def test_a_third_application_trains_evaluates_and_adds(mean, mini, tmp_path):
     assert len(measure_negation(clip, suite, runs, images=5).test) == 6
     joint = joint_vector(clip, suite, ["uci", "signs"], "plain-mean", 0, tmp_path, **few)
     assert joint.method == "plain-mean" and not joint.is_zero()
+
+
+@pytest.mark.parametrize("name", ["encoder", "linearised", "mean"])
+def test_residuals_of_a_merge_are_what_the_features_lack(name, mean):
+    clip, application = foreign.tiny_clip(), find_application(name)
+    images = [random_images(4, k)[..., :8, :8] for k in (1, 2)]
+    experts, tau = [random_like(clip.theta0, k, 0.05) for k in (1, 2)], random_like(clip.theta0, 3, 0.05)
+    found = Matching(clip, application, experts, images).residuals(tau).residuals
+    pairs = zip(experts, images, strict=True)
+    lacking = [application.features(clip, e, own) - application.features(clip, tau, own) for e, own in pairs]
+    assert torch.allclose(found, torch.cat(lacking), atol=1e-5)
 
 
 def test_a_third_application_merges_and_is_no_checkpoint(mean, tmp_path):
