@@ -21,7 +21,7 @@ from taujp_core.training.run_store import Run
 from .coefficients import COEFFICIENTS, addition_curve, normalised, per_task_coefficients, scores, tuned_coefficient
 from .images import first_images
 from .products import edited_source, measure_products
-from .trainings import by_method_and_seed, penalised_and_rivals
+from .trainings import penalised_and_rivals, tables_of_models
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class Addition:
 
 def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Addition:
     """Measure the sum of each method's and seed's vectors, over COEFFICIENTS; on the first `images` of each split, all for 0."""
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = measure_sum(clip, suite, [run.vector for run in group], images)
-        tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Addition(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    return Addition(*tables_of_models(runs, lambda vectors: measure_sum(clip, suite, vectors, images)))
 
 
 def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 0) -> tuple[pd.DataFrame, ...]:

@@ -21,7 +21,7 @@ from taujp_core.training.run_store import Run
 from .coefficients import CONTROL_SHARE, scores, tuned_negation
 from .images import first_images
 from .products import edited_source
-from .trainings import by_method_and_seed, penalised_and_rivals
+from .trainings import penalised_and_rivals, tables_of_models
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
 # tuned τJp model forgets more than the one at α = 1.)
@@ -48,12 +48,7 @@ def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run], images: int 
     """
     if len(suite.control.classes) < 2:
         raise ValueError(f"the control {suite.control.name} has one class: every answer is right, whatever is unlearnt")
-    curves, tests = [], []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = negate(clip, suite, [run.vector for run in group], images)
-        for table, rows in zip((curves, tests), found, strict=True):
-            table.append(rows.assign(method=method, seed=seed))
-    return Negation(pd.concat(curves, ignore_index=True), pd.concat(tests, ignore_index=True))
+    return Negation(*tables_of_models(runs, lambda vectors: negate(clip, suite, vectors, images)))
 
 
 def negate(

@@ -26,7 +26,7 @@ from taujp_core.training.run_store import Run
 from ..coefficients import scores, tuned_coefficient
 from ..images import first_images
 from ..products import edited_source, measure_products
-from ..trainings import by_method_and_seed
+from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 # Coefficients of the vectors of other, source, source_other and target.
@@ -135,14 +135,16 @@ def measure_analogies(
 
     On the first `images` of each split, all for 0.
     """
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        vectors = {run.config.task: run.vector for run in group}
-        for target in dict.fromkeys(quadruple.target for quadruple in quadruples):
-            ours = [quadruple for quadruple in quadruples if quadruple.target == target]
-            found = measure_target(clip, suite, ours, vectors, images)
-            tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Analogies(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    by_target: dict[str, list[Quadruple]] = {}
+    for quadruple in quadruples:
+        by_target.setdefault(quadruple.target, []).append(quadruple)
+
+    def measure(vectors: list[TaskVector]) -> list[pd.DataFrame]:
+        by_task = {vector.task: vector for vector in vectors}
+        tables = [measure_target(clip, suite, ours, by_task, images) for ours in by_target.values()]
+        return [pd.concat(parts) for parts in zip(*tables, strict=True)]
+
+    return Analogies(*tables_of_models(runs, measure))
 
 
 def measure_target(

@@ -25,7 +25,7 @@ from ..coefficients import normalised, tuned_coefficient
 from ..images import first_images
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
-from ..trainings import by_method_and_seed
+from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 EXPERT, ONE_SHOT, TUNED = "expert", "one-shot", "tuned"  # models
@@ -49,11 +49,7 @@ class Calibration:
 
 def measure_calibration(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Calibration:
     """The models of each method and seed, on the first `images` of each task's validation and test split, all for 0."""
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = measure_merge(clip, suite, [run.vector for run in group], images)
-        tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Calibration(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    return Calibration(*tables_of_models(runs, lambda vectors: measure_merge(clip, suite, vectors, images)))
 
 
 def measure_merge(
