@@ -1,6 +1,6 @@
 """How good is one model that carries several vectors?
 
-Task addition: one model from several vectors, θ₀ + α·Σₜ τₜ, over the coefficient α.
+One model from several vectors, θ₀ + α·Σₜ τₜ, over the coefficient α.
 
 Protocol (Ilharco et al. 2023; Ortiz-Jimenez et al. 2023, sec. 5): one α for all vectors, chosen on the
 validation splits by the mean normalised accuracy; test accuracies are reported. Normalised accuracy divides
@@ -17,12 +17,18 @@ from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
-from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
-from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
+from .coefficients import (
+    COEFFICIENTS,
+    addition_curve,
+    normalised,
+    per_task_coefficients,
+    scores,
+    tuned_coefficient,
+)
 from .products import edited_source, measure_products
-from .trainings import by_method_and_seed, penalised_and_rivals
+from .trainings import penalised_and_rivals, tables_of_models
 
 
 @dataclass(frozen=True)
@@ -44,19 +50,15 @@ class Addition:
 
 def measure_addition(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Addition:
     """Measure the sum of each method's and seed's vectors, over COEFFICIENTS; on the first `images` of each split, all for 0."""
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = measure_sum(clip, suite, [run.vector for run in group], images)
-        tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Addition(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    return Addition(*tables_of_models(runs, lambda vectors: measure_sum(clip, suite, vectors, images)))
 
 
 def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int = 0) -> tuple[pd.DataFrame, ...]:
     """The four tables for vectors of one method, one a task.
 
-    They are applied to the encoder itself or to its linearisation, as their method is. τJp is measured at θ₀ for all.
+    They are applied as their method is. τJp is measured at θ₀ for all.
     """
-    linearised = applied_alike(vectors) == "linearised"
+    affine = applied_alike(vectors).affine
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
@@ -69,53 +71,35 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
         for vector, value in zip(vectors, measured.tau_jp().tolist(), strict=True)
     ]
 
-    curves, single, per_task = [], [], []
-
-    def add(task: Task, split: str, found: pd.DataFrame) -> None:
-        """found: scores of the task's own vector, then over COEFFICIENTS of the sum."""
-        alone, curve = found.accuracy[0], found.iloc[1:]
-        single.append({"task": task.name, "split": split, "accuracy": alone})
-        columns = {"task": task.name, "split": split, "coefficient": COEFFICIENTS}
-        curves.append(curve.assign(**columns, normalised=curve.accuracy / alone if alone else np.nan))
-
-    for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
-        own = [float(k == t) for t in range(len(vectors))]
-        if linearised:
-            source = products[task.name]
-        else:
+    curves, per_task = [], []
+    for task, head, own in zip(tasks, heads, np.eye(len(tasks)).tolist(), strict=True):
+        source = products[task.name]
+        if not affine:
             source = edited_source(clip, vectors, load_split(task, "validation").first(images))
-        add(task, "validation", scores(source, head, [own, *([alpha] * len(vectors) for alpha in COEFFICIENTS)]))
-    if linearised:
-        start = tuned_coefficient(pd.concat(curves))
-        best = per_task_coefficients([products[task.name] for task in tasks], heads, start).tolist()
+        curve = addition_curve(source, head, own, [1.0] * len(vectors), COEFFICIENTS)
+        curves.append(curve.assign(task=task.name, split="validation"))
+    if affine:
+        tuned = tuned_coefficient(pd.concat(curves))
+        best = per_task_coefficients([products[task.name] for task in tasks], heads, tuned).tolist()
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         # Two or three directions answer all that is asked of test images.
-        directions = [vectors[k], total(vectors), *([total(vectors, best)] if linearised else [])]
+        directions = [vectors[k], total(vectors), *([total(vectors, best)] if affine else [])]
+        expert, everything, *rest = np.eye(len(directions)).tolist()
         source = edited_source(clip, directions, load_split(task, "test").first(images))
-        rest = [0.0] * (len(directions) - 2)
-        found = scores(source, head, [[1.0, 0.0, *rest], *([0.0, alpha, *rest] for alpha in COEFFICIENTS)])
-        add(task, "test", found)
-        if linearised:
-            accuracy = scores(source, head, [[0.0, 0.0, 1.0]]).accuracy[0]
-            normalised = accuracy / found.accuracy[0] if found.accuracy[0] else np.nan
-            per_task.append({"task": task.name, "coefficient": best[k], "accuracy": accuracy, "normalised": normalised})
+        curve = addition_curve(source, head, expert, everything, COEFFICIENTS)
+        curves.append(curve.assign(task=task.name, split="test"))
+        if affine:
+            accuracy = scores(source, head, rest).accuracy[0]
+            share = normalised(accuracy, curve.single.iloc[0])
+            per_task.append({"task": task.name, "coefficient": best[k], "accuracy": accuracy, "normalised": share})
+    curves = pd.concat(curves)
     columns = {"task": str, "coefficient": float, "accuracy": float, "normalised": float}
     return (
-        pd.concat(curves),
-        pd.DataFrame(single),
+        curves.drop(columns="single"),
+        curves.drop_duplicates(["task", "split"])[["task", "split", "single"]].rename(columns={"single": "accuracy"}),
         pd.DataFrame(tau_jp),
         pd.DataFrame(per_task, columns=list(columns)).astype(columns),
     )
-
-
-def tuned_coefficient(curves: pd.DataFrame) -> float:
-    """The coefficient with the best mean normalised validation accuracy; of equals the largest.
-
-    curves: those of one method and seed. Where no single-task model is ever right, nothing can be normalised, and
-    the mean accuracy decides.
-    """
-    means = curves[curves.split == "validation"].groupby("coefficient")[["normalised", "accuracy"]].mean()
-    return best_scalar(means.accuracy if means.normalised.isna().all() else means.normalised)
 
 
 def summary_table(addition: Addition) -> pd.DataFrame:

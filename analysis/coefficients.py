@@ -1,9 +1,6 @@
 """What does an edited model do at any coefficient, and which coefficient is best?
 
-What edited models do at any coefficients, from what was measured once.
-
-A source is `Products` or `Forward` of `analysis.products`, over one data set with labels; it answers
-`edited_features(coefficients)` with one coefficient for each of its vectors.
+A source is one data set with labels under several vectors (`analysis.products`); coefficients are one for each vector.
 """
 
 from collections.abc import Sequence
@@ -15,41 +12,83 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from taujp_core.applications import Source
+from taujp_core.applications.linearised import Products
 from taujp_core.models import logits
 from taujp_core.progress import Progress
 
 from .metrics import score
-from .products import Forward, Products
 
 LARGEST = 100.0  # of a coefficient found by optimisation
 COEFFICIENTS = tuple(k / 20 for k in range(21))  # 0, 0.05, …, 1: Ilharco et al. 2023, Ortiz-Jimenez et al. 2023
+CONTROL_SHARE = 0.95  # of the pre-trained model's accuracy on the control, which a negated vector must leave
 
 
-def scores(
-    source: Products | Forward, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]
-) -> pd.DataFrame:
-    """accuracy, loss (mean cross-entropy in nats, which is the NLL), ece and ace at each of these points, a row each.
+def scores(source: Source, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]) -> pd.DataFrame:
+    """accuracy, loss (mean cross-entropy in nats, which is the NLL), ece and ace at each of these coefficients, a row each.
 
     See `analysis.metrics`. The calibration errors add less than a hundredth to an evaluation of the small CLIP.
     """
     rows, progress = [], Progress("edited models", len(coefficients) * len(source.labels))
-    for point in coefficients:
-        found = logits(source.edited_features(point), head)
+    for alphas in coefficients:
+        found = logits(source.edited_features(alphas), head)
         progress.advance(len(found))
         rows.append(score(found, source.labels))
     progress.close()
     return pd.DataFrame(rows)
 
 
-def predictions(
-    source: Products | Forward, head: Float[Tensor, "d classes"], coefficients: Sequence[float]
-) -> Int[Tensor, "n"]:
+def addition_curve(
+    source: Source,
+    head: Float[Tensor, "d classes"],
+    expert: Sequence[float],
+    direction: Sequence[float],
+    coefficients: Sequence[float],
+) -> pd.DataFrame:
+    """A row for each α of `coefficients`: the `scores` at α·direction, and beside them the expert's.
+
+    expert, direction: coefficients of the source's vectors that make the task's expert, and the sum. The columns:
+    coefficient, single (the expert's accuracy), accuracy, normalised (their ratio), loss, ece, ace.
+    """
+    found = scores(source, head, [expert, *([alpha * one for one in direction] for alpha in coefficients)])
+    curve = found.iloc[1:].assign(coefficient=coefficients, single=found.accuracy[0])
+    return curve.assign(normalised=normalised(curve.accuracy, found.accuracy[0]))
+
+
+def normalised(accuracy: pd.Series | float, single: float) -> pd.Series | float:
+    """An accuracy divided by that of the single-task model on the same images; NaN where that is never right."""
+    return accuracy / single if single else accuracy * np.nan
+
+
+def tuned_coefficient(curves: pd.DataFrame) -> float:
+    """The α with the best mean normalised accuracy; of equals the largest.
+
+    curves: coefficient, accuracy and, where there are experts, normalised: validation images of all tasks of one model.
+    Rows of the `split` test are never looked at. Where nothing can be normalised, the mean accuracy decides.
+    """
+    curves = curves[curves.split != "test"] if "split" in curves else curves
+    known = "normalised" in curves and curves.normalised.notna().any()
+    means = curves.groupby("coefficient")["normalised" if known else "accuracy"].mean()
+    return float(means[np.isclose(means, means.max(), rtol=0, atol=1e-12)].index.max())
+
+
+def tuned_negation(curve: pd.DataFrame) -> float:
+    """The α with the lowest accuracy on the target among those that keep CONTROL_SHARE of the control's at α = 0.
+
+    curve: coefficient, target, control: validation images of one vector. Of equals the smallest, which costs the control
+    least.
+    """
+    curve = curve.sort_values("coefficient")
+    (before,) = curve.control[curve.coefficient == 0]
+    allowed = curve[curve.control >= CONTROL_SHARE * before]
+    return float(allowed.coefficient[allowed.target.idxmin()])
+
+
+def predictions(source: Source, head: Float[Tensor, "d classes"], coefficients: Sequence[float]) -> Int[Tensor, "n"]:
     return logits(source.edited_features(coefficients), head).argmax(-1)
 
 
-def disentanglement_map(
-    sources: Sequence[Products | Forward], heads: Sequence[Tensor], alphas: Sequence[float]
-) -> pd.DataFrame:
+def disentanglement_map(sources: Sequence[Source], heads: Sequence[Tensor], alphas: Sequence[float]) -> pd.DataFrame:
     """The disentanglement error of two task vectors over (α₁, α₂) (Ortiz-Jimenez et al. 2023, eq. 5).
 
     ξ(α₁, α₂) = Σₜ share of task t's images whose prediction under θ₀ + α₁τ₁ + α₂τ₂ is not the one under
@@ -118,8 +157,3 @@ def per_task_coefficients(
 
     optimizer.step(objective)
     return alpha.detach() if alpha.abs().max() <= LARGEST else best
-
-
-def best_scalar(mean_accuracy: pd.Series) -> float:
-    """The coefficient (the index) with the largest value; of equals the largest coefficient."""
-    return float(mean_accuracy[np.isclose(mean_accuracy, mean_accuracy.max(), rtol=0, atol=1e-12)].index.max())

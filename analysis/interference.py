@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from taujp_core.applications import Source
+from taujp_core.applications.linearised import Products
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.models import Clip, logits
@@ -23,8 +25,6 @@ from taujp_core.parameters import Parameters, flat, named
 from taujp_core.products.jacobian import gauss_newton_product, linearised_gradient, product_norms, sum_over_chunks
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_theta0
-
-from .products import Forward, Products
 
 OUTCOMES = {
     "accuracy_loss": "loss of accuracy",
@@ -42,23 +42,22 @@ DAMPING = 0.01  # ρ in units of τᵀGτ/‖τ‖²
 
 
 def interference(
-    source: Products | Forward,
+    source: Source,
     head: Float[Tensor, "d classes"],
     base: Sequence[float],
-    points: Sequence[Sequence[float]],
+    coefficients: Sequence[Sequence[float]],
 ) -> pd.DataFrame:
-    """What changes for a task when a model moves from the coefficients `base` to each of `points`; a row each.
+    """What changes for a task when a model moves from the coefficients `base` to each of `coefficients`; a row each.
 
-    The source holds the task's images and labels. accuracy_loss: accuracy at base minus accuracy at the point
-    (−1 to 1); loss_change: mean cross-entropy at the point minus at base (nats); changed: share of images with
-    another prediction than at base (0 to 1). For base θ₀ + τ_t and points θ₀ + τ_t + τ_s this is the interference
-    of s on t (cf. Yoshida et al. 2025, sec. 3; the changed predictions are one task's share of ξ in
+    The source holds the task's images and labels. accuracy_loss: accuracy before the move minus after it
+    (−1 to 1); loss_change: mean cross-entropy after it minus before it (nats); changed: share of images with
+    another prediction (0 to 1). From θ₀ + τ_t to θ₀ + τ_t + τ_s this is the interference of s on t (cf. Yoshida et al. 2025, sec. 3; the changed predictions are one task's share of ξ in
     Ortiz-Jimenez et al. 2023, eq. 5).
     """
     before = logits(source.edited_features(base), head)
     rows = []
-    for point in points:
-        after = logits(source.edited_features(point), head)
+    for alphas in coefficients:
+        after = logits(source.edited_features(alphas), head)
         correct = [(found.argmax(-1) == source.labels).double().mean().item() for found in (before, after)]
         losses = [F.cross_entropy(found, source.labels).item() for found in (before, after)]
         rows.append(
@@ -72,9 +71,9 @@ def interference(
 
 
 def exposure(
-    products: Products, head: Float[Tensor, "d classes"], points: Sequence[Sequence[float]]
+    products: Products, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]
 ) -> dict[str, list[float]]:
-    """The candidates for the metric, for the vector Σₖ cₖτₖ at each of `points`, by name.
+    """The candidates for the metric, for the vector Σₖ cₖτₖ at each of `coefficients`, by name.
 
     tau_jp: mean ‖Jτ‖₂ of the encoder's output (Yoshida et al. 2025). logit_jp: the same for the cosine logits
     headᵀf/‖f‖, whose derivative along τ is headᵀ(I − uuᵀ)Jτ/‖f₀‖ with u = f₀/‖f₀‖. `_squared`: the mean of the
@@ -83,9 +82,8 @@ def exposure(
     lengths = torch.linalg.vector_norm(products.features, dim=-1, keepdim=True)
     u = products.features / lengths
     found: dict[str, list[float]] = {name: [] for name in METRICS}
-    for point in points:
-        coefficients = torch.as_tensor(point, dtype=u.dtype, device=u.device)
-        jtau = torch.einsum("t,tnd->nd", coefficients, products.products)
+    for alphas in coefficients:
+        jtau = products.product(alphas)
         tangent = (jtau - u * (u * jtau).sum(-1, keepdim=True)) / lengths @ head
         for name, norms in (("tau_jp", product_norms(jtau)), ("logit_jp", product_norms(tangent))):
             found[name].append(norms.mean().item())
@@ -98,33 +96,33 @@ def edit_direction(
     theta0: Parameters,
     tau: Parameters,
     moved: Shaped[Tensor, "n ..."],
-    kept: Shaped[Tensor, "m ..."],
-    kept_weight: float = 1.0,
+    preserved: Shaped[Tensor, "m ..."],
+    preserved_weight: float = 1.0,
     damping: float = DAMPING,
     iterations: int = ITERATIONS,
 ) -> Parameters:
-    """δ that takes τ's effect on `moved` images away and leaves its effect on `kept` images.
+    """δ that takes τ's effect on `moved` images away and leaves its effect on `preserved` images.
 
     δ solves (G_m + μG_k + ρI)δ = −G_m τ, the minimum of mean_m ‖J(τ + δ)‖² + μ·mean_k ‖Jδ‖² + ρ‖δ‖², by
     conjugate gradients from zero: each iteration is one Gauss-Newton product an image, and fewer iterations mean
-    a smaller edit. μ is `kept_weight`; ρ is `damping`·τᵀG_mτ/‖τ‖². The system is linear in its right-hand side:
+    a smaller edit. μ is `preserved_weight`; ρ is `damping`·τᵀG_mτ/‖τ‖². The system is linear in its right-hand side:
     c·δ is the edit of dose c, that of −1 doubles the effect. Raises ValueError without images, for a negative or
     infinite μ or damping and for no iterations.
     """
-    for name, value in (("kept_weight", kept_weight), ("damping", damping)):
+    for name, value in (("preserved_weight", preserved_weight), ("damping", damping)):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be finite and not negative, not {value}")
     if iterations < 1:
         raise ValueError(f"conjugate gradients take at least one iteration, not {iterations}")
-    if not len(moved) or not len(kept):
-        raise ValueError(f"images to move and to keep are needed, not {len(moved)} and {len(kept)}")
+    if not len(moved) or not len(preserved):
+        raise ValueError(f"images to move and to preserve are needed, not {len(moved)} and {len(preserved)}")
     vector = flat(tau)
     right = -flat(gauss_newton_product(encoder, theta0, tau, moved))
     rho = -damping * float(vector @ right / (vector @ vector).clamp(min=torch.finfo(vector.dtype).tiny))
     images, weights = moved, right.new_full((len(moved),), 1 / len(moved))
-    if kept_weight:
-        images = torch.cat([moved, kept])
-        weights = torch.cat([weights, right.new_full((len(kept),), kept_weight / len(kept))])
+    if preserved_weight:
+        images = torch.cat([moved, preserved])
+        weights = torch.cat([weights, right.new_full((len(preserved),), preserved_weight / len(preserved))])
 
     progress = Progress("solving for less interference", iterations * len(images))
 

@@ -28,7 +28,7 @@ Labels = Shaped[Tensor, "n"] | Shaped[np.ndarray, "n"]  # of whole numbers
 
 def score(logits: Answers, labels: Labels) -> dict[str, float]:
     """accuracy, loss (the NLL, from the logits, so that it is finite where a probability rounds to 0), ece and ace."""
-    logits, labels = checked_answers(logits, labels)
+    logits, labels = as_answers(logits, labels)
     probabilities = logits.softmax(-1)
     return {
         "accuracy": accuracy(logits, labels),
@@ -40,13 +40,13 @@ def score(logits: Answers, labels: Labels) -> dict[str, float]:
 
 def accuracy(answers: Answers, labels: Labels) -> float:
     """ACC: the share of images whose largest logit, or probability, is their label's."""
-    answers, labels = checked_answers(answers, labels)
+    answers, labels = as_answers(answers, labels)
     return (answers.argmax(-1) == labels).double().mean().item()
 
 
 def nll(probabilities: Answers, labels: Labels) -> float:
     """NLL: mean −log p_y in nats; infinite where a label's probability is 0. `score` has it from logits, as `loss`."""
-    probabilities, labels = checked_probabilities(probabilities, labels)
+    probabilities, labels = as_probabilities(probabilities, labels)
     return -probabilities.gather(1, labels[:, None]).double().log().mean().item()
 
 
@@ -62,7 +62,7 @@ def ece(probabilities: Answers, labels: Labels, bins: int = BINS) -> float:
     # 2 s, which only those wait who ask for it.
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    probabilities, labels = checked_probabilities(probabilities, labels, bins)
+    probabilities, labels = as_probabilities(probabilities, labels, bins)
     held = probabilities.float().clamp(0, BELOW_ONE)
     return multiclass_calibration_error(held, labels, held.shape[1], bins, "l1", validate_args=False).item()
 
@@ -79,7 +79,7 @@ def ace(probabilities: Answers, labels: Labels, ranges: int = BINS) -> float:
     code leaves out probabilities that are exactly 0; here they count, for the paper's ACE has no threshold.)
     Raises ValueError for ranges < 1, NaN, probabilities that do not sum to 1 and labels that are no classes.
     """
-    probabilities, labels = checked_probabilities(probabilities, labels, ranges)
+    probabilities, labels = as_probabilities(probabilities, labels, ranges)
     n, classes = probabilities.shape
     by_class = probabilities.T.contiguous()  # [k, n]
     ranks = [min(round(r * n / ranges), n - 1) for r in range(1, ranges)]
@@ -97,7 +97,7 @@ def reliability_table(probabilities: Answers, labels: Labels, bins: int = BINS) 
 
     Means of an empty bin are NaN. Raises what `ece` does.
     """
-    probabilities, labels = checked_probabilities(probabilities, labels, bins)
+    probabilities, labels = as_probabilities(probabilities, labels, bins)
     confidence, predicted = probabilities.float().clamp(0, BELOW_ONE).max(-1)
     place = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1).to(confidence), right=True) - 1
     found = pd.DataFrame(
@@ -118,7 +118,7 @@ def fit_temperature(logits: Answers, labels: Labels) -> float:
     logits, one the label's. Predictions do not change. Raises ValueError without images, for NaN and labels that are no
     classes.
     """
-    logits, labels = checked_answers(logits, labels)
+    logits, labels = as_answers(logits, labels)
     z = logits.double()
     z = z - z.gather(1, labels[:, None])
     if z.max() <= 0:
@@ -137,7 +137,7 @@ def fit_temperature(logits: Answers, labels: Labels) -> float:
     return scale / brentq(slope, 1 / LARGEST, sure, xtol=1e-300, rtol=1e-12)
 
 
-def checked_answers(answers: Answers, labels: Labels) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n"]]:
+def as_answers(answers: Answers, labels: Labels) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n"]]:
     """As tensors on one device, floats of at least 32 bits and int64.
 
     Raises ValueError or TypeError unless there is a row of finite numbers per image, and a class for each label.
@@ -163,13 +163,13 @@ def checked_answers(answers: Answers, labels: Labels) -> tuple[Float[Tensor, "n 
     return (answers.float() if answers.element_size() < 4 else answers), labels
 
 
-def checked_probabilities(
+def as_probabilities(
     probabilities: Answers, labels: Labels, bins: int = BINS
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n"]]:
-    """What `checked_answers` gives. Raises what it does, and ValueError for bins < 1 and unless rows sum to 1, none below 0."""
+    """What `as_answers` gives. Raises what it does, and ValueError for bins < 1 and unless rows sum to 1, none below 0."""
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise ValueError(f"the number of bins must be a whole number of at least 1, not {bins!r}")
-    found, labels = checked_answers(probabilities, labels)
+    found, labels = as_answers(probabilities, labels)
     # In half precision a row's sum is off by as much as its largest number is.
     far = max(SUM, torch.finfo(as_tensor("probabilities", probabilities).dtype).eps)
     least = found.min().item()
@@ -182,11 +182,11 @@ def checked_probabilities(
     return found, labels
 
 
-def as_tensor(title: str, given: object) -> Tensor:
+def as_tensor(title: str, values: object) -> Tensor:
     """Raises TypeError for what is neither a tensor nor an array of numbers."""
-    if isinstance(given, Tensor):
-        return given.detach()
-    if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiub" or given.itemsize > 8:
-        what = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else type(given).__name__
+    if isinstance(values, Tensor):
+        return values.detach()
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or values.itemsize > 8:
+        what = f"an array of {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
         raise TypeError(f"{title} must be a tensor or a NumPy array of numbers, not {what}")
-    return torch.from_numpy(given.astype(given.dtype.newbyteorder("="), order="C"))
+    return torch.from_numpy(values.astype(values.dtype.newbyteorder("="), order="C"))

@@ -1,6 +1,6 @@
 """How far can a task be unlearnt, and what does that cost?
 
-Task negation: a model that has unlearnt a task, θ₀ − α·τ, and what that costs on the control.
+A model that has unlearnt a task is θ₀ − α·τ; it should be as good as before on the control.
 
 Protocol (Ilharco et al. 2023, sec. 3; Ortiz-Jimenez et al. 2023, sec. 5): every vector is negated alone. Its tuned
 coefficient is the one with the lowest accuracy on the task among those that keep 95 % of the pre-trained model's
@@ -19,14 +19,13 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.run_store import Run
 
-from .coefficients import scores
+from .coefficients import CONTROL_SHARE, scores, tuned_negation
 from .products import edited_source
-from .trainings import by_method_and_seed, penalised_and_rivals
+from .trainings import penalised_and_rivals, tables_of_models
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
 # tuned τJp model forgets more than the one at α = 1.)
 COEFFICIENTS = tuple(k / 20 for k in range(41))
-KEPT = 0.95  # of the pre-trained model's accuracy on the control
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,14 @@ class Negation:
 
 
 def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Negation:
-    """Negate each run's vector, in the encoder itself or in its linearisation, as its method is applied.
+    """Negate each run's vector, applied as its method is.
 
     Measured on the first `images` of each split, on all for 0. Raises ValueError for a control of one class, on which every
     model is right.
     """
     if len(suite.control.classes) < 2:
         raise ValueError(f"the control {suite.control.name} has one class: every answer is right, whatever is unlearnt")
-    curves, tests = [], []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = negate(clip, suite, [run.vector for run in group], images)
-        for table, rows in zip((curves, tests), found, strict=True):
-            table.append(rows.assign(method=method, seed=seed))
-    return Negation(pd.concat(curves, ignore_index=True), pd.concat(tests, ignore_index=True))
+    return Negation(*tables_of_models(runs, lambda vectors: negate(clip, suite, vectors, images)))
 
 
 def negate(
@@ -85,19 +79,8 @@ def negate(
         return tables
 
     curves = accuracies("validation", [COEFFICIENTS] * len(vectors))
-    test = accuracies("test", [(0.0, 1.0, tuned_coefficient(curve)) for curve in curves])
+    test = accuracies("test", [(0.0, 1.0, tuned_negation(curve)) for curve in curves])
     return pd.concat(curves), pd.concat([table.assign(choice=["pre-trained", "one-shot", "tuned"]) for table in test])
-
-
-def tuned_coefficient(curve: pd.DataFrame) -> float:
-    """The coefficient with the lowest target accuracy among those that keep KEPT of the control's at α = 0.
-
-    curve: coefficient, target, control of one vector. Of equals the smallest, which costs the control least.
-    """
-    curve = curve.sort_values("coefficient")
-    (before,) = curve.control[curve.coefficient == 0]
-    kept = curve[curve.control >= KEPT * before]
-    return float(kept.coefficient[kept.target.idxmin()])
 
 
 def summary_table(negation: Negation) -> pd.DataFrame:
@@ -123,7 +106,7 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
         return {}
     ours = penalised.loc[penalised.tuned_target.idxmin()]
     return {
-        f"{KEPT:.0%} of the control's accuracy left at α = 1": bool(ours.one_shot_control >= KEPT * ours.pretrained_control),
+        f"{CONTROL_SHARE:.0%} of the control's accuracy left at α = 1": bool(ours.one_shot_control >= CONTROL_SHARE * ours.pretrained_control),
         "the highest control accuracy at α = 1": bool(ours.one_shot_control > rivals.one_shot_control.max()),
         "the lowest target accuracy at the tuned α": bool(ours.tuned_target < rivals.tuned_target.min()),
     }  # fmt: skip

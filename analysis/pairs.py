@@ -1,6 +1,6 @@
-"""What does one vector do to the task of another? A table with a row for each pair, point and application.
+"""What does one vector do to the task of another? A table with a row for each pair, treatment and application.
 
-source, target, application ("linearised": θ₀ + Jτ, "non-linear": the encoder itself)
+source, target, application (`linearised` or `encoder`)
 tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on the target's images, at θ₀ (`interference.exposure`)
 accuracy_loss, loss_change, changed                   on the target's images (`interference.interference`)
 norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from taujp_core.datasets import load_split
+from taujp_core.applications import Source, find_application
+from taujp_core.datasets import Split, load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import flat
 from taujp_core.suites import Suite
@@ -18,11 +19,11 @@ from taujp_core.task_vectors import TaskVector
 
 from .coefficients import scores
 from .interference import exposure, interference
-from .products import forward_source, measure_products
+from .products import edited_source
 
-APPLICATIONS = ("linearised", "non-linear")
+APPLICATIONS = ("linearised", "encoder")
 
-Point = tuple[dict, tuple[float, ...]]  # arm, level and step; coefficients of the directions
+Treatment = tuple[dict, tuple[float, ...]]  # arm, level and step; coefficients of the directions
 
 
 def measure_source(
@@ -31,29 +32,28 @@ def measure_source(
     source: str,
     targets: Sequence[TaskVector],
     directions: Sequence[TaskVector],
-    points: Sequence[Point],
+    treatments: Sequence[Treatment],
     images: int,
 ) -> pd.DataFrame:
-    """The table's rows for one source Σₖ cₖ·directionₖ at all points, on each target and by both applications."""
-    labels = pd.DataFrame([label for label, _ in points])
-    coefficients = [point for _, point in points]
+    """The table's rows for one source Σₖ cₖ·directionₖ at all treatments, on each target and by both applications."""
+    labels = pd.DataFrame([label for label, _ in treatments])
+    coefficients = [alphas for _, alphas in treatments]
     own = own_effects(clip, suite, source, directions, coefficients, images)
     tables = []
     for target in targets:
         task = suite.task(target.task)
         head = zero_shot_head(clip, task.classes, task.templates)
-        split = load_split(task, "validation").first(images).decoded()
-        both = [target, *directions]
-        products, forward = measure_products(clip, both, split), forward_source(clip, both, split)
-        base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *point] for point in coefficients]
+        split = load_split(suite.task(target.task), "validation").first(images)
+        measured = both_sources(clip, [target, *directions], split)
+        base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *alphas] for alphas in coefficients]
         shared = labels.assign(
             source=source,
             target=target.task,
-            **exposure(products, head, [[0.0, *point] for point in coefficients]),
+            **exposure(measured["linearised"], head, [[0.0, *alphas] for alphas in coefficients]),
             **geometry(target, directions, coefficients),
         )
-        for application, measured in (("linearised", products), ("non-linear", forward)):
-            found = interference(measured, head, base, edited)
+        for application, applied in measured.items():
+            found = interference(applied, head, base, edited)
             tables.append(pd.concat([shared.assign(application=application), found, own[application]], axis=1))
     return pd.concat(tables, ignore_index=True)
 
@@ -64,21 +64,26 @@ def own_effects(
     """own_accuracy and own_tau_jp of the source on its own task, by application."""
     task = suite.task(source)
     head = zero_shot_head(clip, task.classes, task.templates)
-    split = load_split(task, "validation").first(images).decoded()
-    products, forward = measure_products(clip, directions, split), forward_source(clip, directions, split)
-    tau_jp = exposure(products, head, coefficients)["tau_jp"]
+    split = load_split(suite.task(source), "validation").first(images)
+    measured = both_sources(clip, directions, split)
+    tau_jp = exposure(measured["linearised"], head, coefficients)["tau_jp"]
     return {
-        application: pd.DataFrame({"own_accuracy": scores(measured, head, coefficients).accuracy, "own_tau_jp": tau_jp})
-        for application, measured in (("linearised", products), ("non-linear", forward))
+        application: pd.DataFrame({"own_accuracy": scores(applied, head, coefficients).accuracy, "own_tau_jp": tau_jp})
+        for application, applied in measured.items()
     }
+
+
+def both_sources(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> dict[str, Source]:
+    """A data set under these vectors, by the name of the application, whatever their methods."""
+    return {name: edited_source(clip, vectors, split, find_application(name)) for name in APPLICATIONS}
 
 
 def geometry(target: TaskVector, directions: Sequence[TaskVector], coefficients: list) -> dict[str, list[float]]:
     """‖τ_s‖ and its cosine with τ_t."""
     own = flat(target.tau).double()
     found: dict[str, list[float]] = {"norm": [], "cosine": []}
-    for point in coefficients:
-        tau = sum(c * flat(vector.tau).double() for c, vector in zip(point, directions, strict=True))
+    for alphas in coefficients:
+        tau = sum(alpha * flat(vector.tau).double() for alpha, vector in zip(alphas, directions, strict=True))
         found["norm"].append(tau.norm().item())
         found["cosine"].append((tau @ own / (tau.norm() * own.norm())).item())
     return found

@@ -1,26 +1,23 @@
-"""What does lowering τJp without training buy?
-
-What `interference.reduce_tau_jp` buys for one-shot addition, against the vectors as they were trained.
-"""
+"""What does lowering τJp without training (`interference.reduce_tau_jp`) buy for one-shot addition?"""
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import torch
 
+from taujp_core.applications import Application
+from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load_split
 from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
 
-from .addition import tuned_coefficient
-from .coefficients import COEFFICIENTS, scores
+from .coefficients import COEFFICIENTS, addition_curve, tuned_coefficient
 from .interference import reduce_tau_jp
-from .products import forward_source, measure_products
+from .products import edited_source
 from .tau_jp import own_and_others, tau_jp_table
 
 
@@ -39,34 +36,29 @@ def reduce_all(
 
 
 def addition_accuracies(
-    clip: Clip, suite: Suite, vectors: Sequence[TaskVector], application: str, images: int
+    clip: Clip, suite: Suite, vectors: Sequence[TaskVector], application: Application, images: int
 ) -> pd.DataFrame:
     """task, single (own vector alone), one_shot (all at α = 1) and best (α tuned on validation): test accuracies.
 
-    The first `images` images of each split; application as in `arms`.
+    The first `images` images of each split. All are applied as `application` says, whatever method trained them:
+    published ones beside one's own.
     """
-    measure = measure_products if application == "linearised" else forward_source
-    # All are applied as `application` says, whatever method trained them: published ones beside one's own.
     everything = total([replace(vector, method=vectors[0].method) for vector in vectors])
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in (suite.task(v.task) for v in vectors)]
 
-    def accuracies(split: str, coefficients: Sequence[float]) -> Iterator[tuple[str, float, list[float]]]:
-        """Of each vector's task: its name, the accuracy of the vector alone, and of the sum at each coefficient."""
-        points = [[1.0, 0.0], *([0.0, alpha] for alpha in coefficients)]
+    def curves(split: str, coefficients: Sequence[float]) -> Iterator[pd.DataFrame]:
         for vector, head in zip(vectors, heads, strict=True):
-            source = measure(clip, [vector, everything], load_split(suite.task(vector.task), split).first(images))
-            alone, *curve = scores(source, head, points).accuracy
-            yield vector.task, alone, curve
+            data = load_split(suite.task(vector.task), split).first(images)
+            source = edited_source(clip, [vector, everything], data, application)
+            yield addition_curve(source, head, [1.0, 0.0], [0.0, 1.0], coefficients)
 
-    validation = []
-    for _, alone, curve in accuracies("validation", COEFFICIENTS):
-        frame = pd.DataFrame({"split": "validation", "coefficient": COEFFICIENTS, "accuracy": curve})
-        validation.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
-    alpha = tuned_coefficient(pd.concat(validation))
-    return pd.DataFrame(
-        {"task": task, "single": alone, "one_shot": one_shot, "best": best, "alpha": alpha}
-        for task, alone, (one_shot, best) in accuracies("test", (1.0, alpha))
-    )
+    alpha = tuned_coefficient(pd.concat(curves("validation", COEFFICIENTS)))
+    rows = []
+    for vector, curve in zip(vectors, curves("test", (1.0, alpha)), strict=True):
+        one_shot, best = curve.accuracy
+        single = curve.single.iloc[0]
+        rows.append({"task": vector.task, "single": single, "one_shot": one_shot, "best": best, "alpha": alpha})
+    return pd.DataFrame(rows)
 
 
 def measure_reduction(
@@ -85,11 +77,10 @@ def measure_reduction(
         for name, version in versions.items():
             tasks = [vector.task for vector in version]
             by_task = own_and_others(tau_jp_table(clip, suite, version, images, tasks), tasks)
-            for application in (
-                ("linearised", "non-linear") if find_method(method).application == "encoder" else ("linearised",)
-            ):
+            own = find_method(method).application
+            for application in dict.fromkeys((LINEARISED, own)):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
-                tables.append(found.assign(vectors=name, application=application))
+                tables.append(found.assign(vectors=name, application=application.name))
     return pd.concat(tables, ignore_index=True), float(torch.tensor(seconds).mean())
 
 

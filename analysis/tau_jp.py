@@ -1,7 +1,4 @@
-"""Who will interfere with whom, before anything is merged?
-
-τJp of many vectors on many data sets: who will interfere with whom, before anything is merged.
-"""
+"""Who will interfere with whom, before anything is merged? τJp of many vectors on many data sets."""
 
 from collections.abc import Sequence
 

@@ -3,7 +3,7 @@
 Many runs at once: train what is missing, load what is there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.suites import Suite, as_suite
+from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import RunConfig, run_config
 from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run
@@ -67,6 +68,17 @@ def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:
     for run in runs:
         groups.setdefault((run.config.method, run.config.seed), []).append(run)
     return groups
+
+
+def tables_of_models(
+    runs: Iterable[Run], measure: Callable[[list[TaskVector]], Iterable[pd.DataFrame]]
+) -> list[pd.DataFrame]:
+    """What `measure` says of the vectors of each method and seed, table by table, with a column for both."""
+    tables = [
+        [table.assign(method=method, seed=seed) for table in measure([run.vector for run in group])]
+        for (method, seed), group in by_method_and_seed(runs).items()
+    ]
+    return [pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)]
 
 
 def penalised_and_rivals(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -29,7 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
 from analysis.coefficients import COEFFICIENTS, predictions
-from analysis.products import Products
+from taujp_core.applications.linearised import Products
 from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
 from taujp_core.methods import METHODS, Batch

@@ -29,6 +29,7 @@ from analysis.merging.preconditioner import Preconditioner, measure_precondition
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
 from analysis.trainings import train_all
+from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, load_clip, zero_shot_head
@@ -99,7 +100,7 @@ def race(
     solved, held = held_out(
         [load_split(suite.task(v.task), "train").first(images).images for v in vectors], HELD_OUT, HELD_MOST
     )
-    training, judge = (Matching(clip, "encoder", experts, sets) for sets in (solved, held))
+    training, judge = (Matching(clip, find_application("encoder"), experts, sets) for sets in (solved, held))
     tests = []
     for vector in vectors:
         pictures, labels = load_split(suite.task(vector.task), "test").first(test_images).tensors
@@ -154,7 +155,7 @@ def cost(name: str, images: int, tasks: int, device: str) -> dict[str, float]:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    matching = Matching(clip, "encoder", [tau], [pictures])
+    matching = Matching(clip, find_application("encoder"), [tau], [pictures])
     matching.features(tau, pictures)
     timed("forward pass", lambda: matching.features(tau, pictures))
     products = timed("graphs", lambda: KeptProducts(clip.encoder, clip.theta0, pictures))

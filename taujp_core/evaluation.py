@@ -1,7 +1,4 @@
-"""What does an edited model answer?
-
-Its features, and their loss and accuracy.
-"""
+"""What does a model answer? Features of the encoder and of its linearisation, and their loss and accuracy."""
 
 from collections.abc import Sequence
 
@@ -11,9 +8,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from .checks import check_images
-from .models import Clip, logits
-from .parameters import Parameters, added, device_of
+from .models import logits
+from .parameters import Parameters, device_of
 from .products.jacobian import jacobian_products
 from .products.memory import to_device
 
@@ -36,19 +32,6 @@ def linearised_features(
     """f(x; θ₀) + J(x)·τ for all images."""
     primal, products = jacobian_products(encoder, theta0, [tau], images)
     return primal + products[0]
-
-
-def edited_features(
-    clip: Clip, application: str, tau: Parameters, images: Shaped[Tensor, "n ..."]
-) -> Float[Tensor, "n d"]:
-    """Features under τ: of the `encoder` itself at θ₀ + τ, or of the `linearised` one.
-
-    Raises TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's size.
-    """
-    check_images("images", images, clip.image_size)
-    if application == "linearised":
-        return linearised_features(clip.encoder, clip.theta0, tau, images)
-    return features(clip.encoder, added(clip.theta0, tau), images)
 
 
 def cross_entropy(

@@ -1,5 +1,7 @@
 """How does one calculate with parameters? Arithmetic of named tensors: θ₀, τ, gradients and directions."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +16,17 @@ def zeros_like(theta: Parameters) -> Parameters:
 def added(theta: Parameters, tau: Parameters) -> Parameters:
     """θ + τ, in the order of θ."""
     return {name: value + tau[name] for name, value in theta.items()}
+
+
+def moved(theta: Parameters, taus: Sequence[Parameters], coefficients: Sequence[float]) -> Parameters:
+    """θ + Σₜ αₜ·τₜ, in the order of θ. Raises ValueError unless there is a coefficient for each vector."""
+    if len(taus) != len(coefficients):
+        raise ValueError(f"there must be a coefficient for each vector, not {len(coefficients)} for {len(taus)}")
+    result = {name: value.clone() for name, value in theta.items()}
+    for tau, coefficient in zip(taus, coefficients, strict=True):
+        for name, value in result.items():
+            value.add_(tau[name], alpha=float(coefficient))
+    return result
 
 
 def leaves(theta: Parameters) -> Parameters:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from .applications import Application
 from .files import Damaged, read_tensors, write_tensors
 from .identity import fingerprint
-from .methods import application
+from .methods import find_method
 from .models import Clip
-from .parameters import Parameters, placed_like, zeros_like
+from .parameters import Parameters, moved, placed_like, zeros_like
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class TaskVector:
     theta0_fingerprint: str
     task: str
     method: str
+
+    @property
+    def application(self) -> Application:
+        """How the vector is applied: as its method says."""
+        return find_method(self.method).application
 
     def norm(self) -> float:
         """‖τ‖₂ over all parameters."""
@@ -87,18 +93,19 @@ def check_moves(vector: TaskVector) -> None:
         )
 
 
-def applied_alike(vectors: Sequence[TaskVector]) -> str:
-    """How these vectors are applied: `encoder` or `linearised`. Raises ValueError without vectors and unless it is one way."""
+def applied_alike(vectors: Sequence[TaskVector]) -> Application:
+    """How these vectors are applied. Raises ValueError without vectors and unless it is one way."""
     if not vectors:
         raise ValueError("at least one task vector is needed, and none is given")
-    first, how = vectors[0], [application(vector.method) for vector in vectors]
-    for vector, way in zip(vectors, how, strict=True):
-        if way != how[0]:
+    first = vectors[0]
+    for vector in vectors:
+        if vector.application is not first.application:
             raise ValueError(
                 f"vectors that are used together must have one application: the {first.method} vector of {first.task} is "
-                f"applied as {how[0]}, the {vector.method} vector of {vector.task} as {way}"
+                f"applied as {first.application.name}, the {vector.method} vector of {vector.task} as "
+                f"{vector.application.name}"
             )
-    return how[0]
+    return first.application
 
 
 def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = None) -> TaskVector:
@@ -118,11 +125,4 @@ def total(vectors: Sequence[TaskVector], coefficients: Sequence[float] | None = 
 
 def edited(theta0: Parameters, vectors: Sequence[TaskVector], coefficients: Sequence[float]) -> Parameters:
     """θ₀ + Σₜ αₜ·τₜ. Raises ValueError unless there is a coefficient for each vector."""
-    if len(vectors) != len(coefficients):
-        raise ValueError(f"there must be a coefficient for each vector, not {len(coefficients)} for {len(vectors)}")
-    theta = {}
-    for name, value in theta0.items():
-        theta[name] = value.clone()
-        for vector, coefficient in zip(vectors, coefficients, strict=True):
-            theta[name].add_(vector.tau[name], alpha=float(coefficient))
-    return theta
+    return moved(theta0, [vector.tau for vector in vectors], coefficients)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 
 from taujp_core.checks import one_of
@@ -25,9 +24,9 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
 from taujp_core.training.run_store import Run
 
-from ..coefficients import best_scalar, scores
+from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source, measure_products
-from ..trainings import by_method_and_seed
+from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 # Coefficients of the vectors of other, source, source_other and target.
@@ -115,12 +114,12 @@ def domain_quadruples(suite: Suite) -> list[Quadruple]:
         plain, domain = (plain, domain) if plain in suite.tasks else (name, "")
         domains.setdefault(domain, {})[plain] = name
     return [
-        Quadruple(there[task], there[other], here[task], here[other])
-        for there in domains.values()
-        for here in domains.values()
-        for task in there
-        for other in there
-        if there is not here and task != other and {task, other} <= here.keys()
+        Quadruple(target[task], target[other], source[task], source[other])
+        for target in domains.values()
+        for source in domains.values()
+        for task in target
+        for other in target
+        if target is not source and task != other and {task, other} <= source.keys()
     ]
 
 
@@ -132,18 +131,20 @@ def tasks_of(quadruples: Sequence[Quadruple], suite: Suite) -> list[str]:
 def measure_analogies(
     clip: Clip, suite: Suite, quadruples: Sequence[Quadruple], runs: Sequence[Run], images: int = 0
 ) -> Analogies:
-    """All quadruples with each method's and seed's vectors, in the encoder or linearised, as the method is applied.
+    """All quadruples with each method's and seed's vectors, as the method is applied.
 
     On the first `images` of each split, all for 0.
     """
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        vectors = {run.config.task: run.vector for run in group}
-        for target in dict.fromkeys(quadruple.target for quadruple in quadruples):
-            ours = [quadruple for quadruple in quadruples if quadruple.target == target]
-            found = measure_target(clip, suite, ours, vectors, images)
-            tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Analogies(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    by_target: dict[str, list[Quadruple]] = {}
+    for quadruple in quadruples:
+        by_target.setdefault(quadruple.target, []).append(quadruple)
+
+    def measure(vectors: list[TaskVector]) -> list[pd.DataFrame]:
+        by_task = {vector.task: vector for vector in vectors}
+        tables = [measure_target(clip, suite, ours, by_task, images) for ours in by_target.values()]
+        return [pd.concat(parts) for parts in zip(*tables, strict=True)]
+
+    return Analogies(*tables_of_models(runs, measure))
 
 
 def measure_target(
@@ -156,8 +157,7 @@ def measure_target(
     ours = [vectors[name] for name in names]
     on = load_split(task, "validation").first(images).decoded()
     products = measure_products(clip, ours, on)
-    linearised = applied_alike(ours) == "linearised"
-    validation = products if linearised else edited_source(clip, ours, on)
+    validation = products if applied_alike(ours).affine else edited_source(clip, ours, on)
     test = edited_source(clip, ours, load_split(task, "test").first(images))
     known: dict[tuple, float] = {}  # quadruples share models
 
@@ -170,25 +170,25 @@ def measure_target(
 
     curves, rows, tau_jp = [], [], []
     for quadruple in quadruples:
-        place = np.array([[float(name == member) for name in names] for member in quadruple.tasks()])
+        members = np.array([[float(name == member) for name in names] for member in quadruple.tasks()])
         zero_shot = {"quadruple": str(quadruple), "model": "zero-shot", "coefficient": 0.0}
         rows += [
-            {**zero_shot, "choice": choice, "accuracy": accuracy(test, 0 * place[0], 0.0)}
+            {**zero_shot, "choice": choice, "accuracy": accuracy(test, 0 * members[0], 0.0)}
             for choice in ("one-shot", "tuned")
         ]
         for model, coefficients in MODELS.items():
-            direction = np.array(coefficients) @ place
-            curve = pd.Series({alpha: accuracy(validation, direction, alpha) for alpha in COEFFICIENTS})
+            direction = np.array(coefficients) @ members
             where = {"quadruple": str(quadruple), "model": model}
-            curves += [{**where, "coefficient": alpha, "accuracy": value} for alpha, value in curve.items()]
-            for choice, alpha in (("one-shot", 1.0), ("tuned", best_scalar(curve))):
+            accuracies = [accuracy(validation, direction, alpha) for alpha in COEFFICIENTS]
+            curve = pd.DataFrame({**where, "coefficient": COEFFICIENTS, "accuracy": accuracies})
+            curves.append(curve)
+            for choice, alpha in (("one-shot", 1.0), ("tuned", tuned_coefficient(curve))):
                 found = accuracy(test, direction, alpha)
                 rows.append({**where, "choice": choice, "coefficient": alpha, "accuracy": found})
         for vector, coefficients in VECTORS.items():
-            direction = torch.as_tensor(np.array(coefficients) @ place).to(products.products)
-            norms = product_norms(torch.einsum("t,tnd->nd", direction, products.products))
+            norms = product_norms(products.product(np.array(coefficients) @ members))
             tau_jp.append({"quadruple": str(quadruple), "vector": vector, "tau_jp": norms.mean().item()})
-    return pd.DataFrame(curves), pd.DataFrame(rows), pd.DataFrame(tau_jp)
+    return pd.concat(curves), pd.DataFrame(rows), pd.DataFrame(tau_jp)
 
 
 def gains(analogies: Analogies) -> pd.DataFrame:

@@ -9,7 +9,6 @@ on the task's validation images, to the answers of the `expert` or of the `merge
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -21,10 +20,10 @@ from taujp_core.task_vectors import TaskVector, total
 from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
-from ..addition import tuned_coefficient
+from ..coefficients import normalised, tuned_coefficient
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
-from ..trainings import by_method_and_seed
+from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
 EXPERT, ONE_SHOT, TUNED = "expert", "one-shot", "tuned"  # models
@@ -48,11 +47,7 @@ class Calibration:
 
 def measure_calibration(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Calibration:
     """The models of each method and seed, on the first `images` of each task's validation and test split, all for 0."""
-    tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        found = measure_merge(clip, suite, [run.vector for run in group], images)
-        tables.append([table.assign(method=method, seed=seed) for table in found])
-    return Calibration(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
+    return Calibration(*tables_of_models(runs, lambda vectors: measure_merge(clip, suite, vectors, images)))
 
 
 def measure_merge(
@@ -102,11 +97,10 @@ def task_answers(
 
 
 def validation_curve(labels: Tensor, answers: dict[str | float, Tensor]) -> pd.DataFrame:
-    """What `tuned_coefficient` reads: split, coefficient, accuracy, and normalised by the expert's."""
-    alone = accuracy(answers[EXPERT], labels)
-    curve = pd.DataFrame({"coefficient": COEFFICIENTS})
-    curve["accuracy"] = [accuracy(answers[alpha], labels) for alpha in COEFFICIENTS]
-    return curve.assign(split="validation", normalised=curve.accuracy / alone if alone else np.nan)
+    """What `tuned_coefficient` reads: coefficient, accuracy, and normalised by the expert's."""
+    accuracies = pd.Series([accuracy(answers[alpha], labels) for alpha in COEFFICIENTS])
+    share = normalised(accuracies, accuracy(answers[EXPERT], labels))
+    return pd.DataFrame({"coefficient": COEFFICIENTS, "accuracy": accuracies, "normalised": share})
 
 
 def over_coefficient(curves: pd.DataFrame, coefficients: Sequence[float] = (0.0, 0.5, 1.0)) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Only the source is treated; the target's vector τ_t is the finished, untreated 
 all arms, so that what changes on t comes from τ_s. Every table has a row a point:
 
     arm, level (λ, dose, share or onset; the untreated level is in every arm), step (onset only, else -1)
-    method, seed, source, target, application ("linearised": θ₀ + Jτ, "non-linear": the encoder itself)
+    method, seed, source, target, application (`linearised` or `encoder`)
     tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on t's images, at θ₀ (`interference.exposure`)
     accuracy_loss, loss_change, changed                   on t's images (`interference.interference`)
     norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
@@ -49,8 +49,8 @@ def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run
         for k, run in enumerate(untreated):
             directions = [treated[weight][k].vector for weight in weights]
             points = [
-                ({"arm": "dose", "level": weight, "step": -1}, one_hot(place, len(weights)))
-                for place, weight in enumerate(weights)
+                ({"arm": "dose", "level": weight, "step": -1}, one_hot(column, len(weights)))
+                for column, weight in enumerate(weights)
             ]
             points += [
                 ({"arm": "scale", "level": share, "step": -1}, (share, *[0.0] * (len(weights) - 1))) for share in SHARES
@@ -71,17 +71,17 @@ def edits(
     """
     tables = []
     for (_, seed), vectors in by_method_and_seed(runs).items():
-        for number, run in enumerate(vectors):
+        for source, run in enumerate(vectors):
             tau, fingerprint, method = run.vector.tau, clip.fingerprint, run.config.method
-            for place, other in enumerate(vectors):
+            for target, other in enumerate(vectors):
                 if other is run:
                     continue
                 s, t, u = (
-                    load_split(suite.task(name), "train").first(solve_images).images for name in (run.config.task, other.config.task, third(vectors, number, place, suite))
+                    load_split(suite.task(name), "train").first(solve_images).images for name in (run.config.task, other.config.task, third(vectors, source, target, suite))
                 )  # fmt: skip
                 edit = edit_direction(clip.encoder, clip.theta0, tau, t, s, 1.0, iterations=iterations)
                 placebo = placebo_direction(
-                    clip.encoder, clip.theta0, torch.cat([s, t]), norm(edit), pair_seed(seed, number, place),
+                    clip.encoder, clip.theta0, torch.cat([s, t]), norm(edit), pair_seed(seed, source, target),
                     iterations=iterations,
                 )  # fmt: skip
                 # The mean over both kept sets halves each: a weight of 2 keeps each with weight 1.
@@ -173,13 +173,13 @@ def onset(
 def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str:
     """The next task after the target that is neither; the control where there are only two."""
     for step in range(1, len(vectors)):
-        if (place := (target + step) % len(vectors)) not in (source, target):
-            return vectors[place].config.task
+        if (other := (target + step) % len(vectors)) not in (source, target):
+            return vectors[other].config.task
     return suite.control.name
 
 
-def one_hot(place: int, count: int) -> tuple[float, ...]:
-    return tuple(float(k == place) for k in range(count))
+def one_hot(column: int, count: int) -> tuple[float, ...]:
+    return tuple(float(k == column) for k in range(count))
 
 
 def pair_seed(seed: int, source: int, target: int) -> int:

@@ -148,9 +148,7 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
         else:
             parts = {name: dose[dose.application == name] for name in APPLICATIONS}
         for name, rows in parts.items():
-            colour = {"linearised": METHOD_COLOURS["linear"], "non-linear": METHOD_COLOURS["standard"]}.get(
-                name, "black"
-            )
+            colour = {"linearised": METHOD_COLOURS["linear"], "encoder": METHOD_COLOURS["standard"]}.get(name, "black")
             seeds = rows.groupby(["level", "seed"])[column].mean().reset_index()
             mean = seeds.groupby("level")[column].mean()
             place = [weights.index(level) for level in seeds.level]

@@ -21,7 +21,7 @@ from ..resampling import FEWEST, cluster_bootstrap, rank_correlation
 PRIMARY = "accuracy_loss"  # the verdict's outcome, chosen before any number was seen
 SMALLEST = 0.1  # effects below this share of the untreated interference do not matter
 MOVED = 0.3  # log2: arms that moved τJp by less than this (a factor of 1.23) say nothing
-RIVALS = ("norm", "cosine", "own_tau_jp")
+CONTROL_PREDICTORS = ("norm", "cosine", "own_tau_jp")
 UNIT = ["method", "seed", "source", "target"]
 UNTREATED = {"dose": 0.0, "scale": 1.0, "edit": 0.0, "random": 0.0, "third": 0.0}
 ARMS = ("dose", "onset", "edit", "random", "third", "scale", "controls")
@@ -123,8 +123,8 @@ def correlations(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataF
     """Arm 6: τJp and its rivals as explanations of the outcome in the dose arm, alone and given the others."""
     dose = points[points.arm == "dose"]
     rows = []
-    for predictor in ("tau_jp", *RIVALS):
-        others = tuple(name for name in ("tau_jp", *RIVALS) if name != predictor)
+    for predictor in ("tau_jp", *CONTROL_PREDICTORS):
+        others = tuple(name for name in ("tau_jp", *CONTROL_PREDICTORS) if name != predictor)
         for kind, frame, given in (
             ("untreated pairs", dose[dose.level == 0.0], ()),
             ("all λ", dose, ()),
@@ -261,7 +261,7 @@ def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
     """τJp given its rivals over the dose arm, and against shuffled pairings of the untreated pairs."""
     dose = points[points.arm == "dose"]
     rho, p = shuffled_pairing(points, outcome, resamples)
-    estimate, low, high = rank_correlation(dose, "tau_jp", outcome, RIVALS, resamples)
+    estimate, low, high = rank_correlation(dose, "tau_jp", outcome, CONTROL_PREDICTORS, resamples)
     numbers = {"estimate": estimate, "low": low, "high": high, "smallest": SMALLEST, "n": len(dose)}
     word = "silent"
     if high < SMALLEST:

@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
+from taujp_core.applications.encoder import ENCODER
 from taujp_core.checks import one_of
 from taujp_core.datasets import load_split
 from taujp_core.models import Clip, fingerprint, zero_shot_head
@@ -36,7 +37,7 @@ from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run
 
 from ..coefficients import scores
-from ..products import edited_source, forward_source
+from ..products import edited_source
 
 TRAINED_BY = {
     "standard": "standard",
@@ -47,8 +48,8 @@ TRAINED_BY = {
     "taujp-memory": "taujp-efficient",
     "taujp-joint": "taujp-efficient",
 }
-OURS = ("taujp-strict", "taujp-efficient", "taujp-memory")
-RIVALS = ("standard", "linear", "sequential")
+PENALISED_METHODS = ("taujp-strict", "taujp-efficient", "taujp-memory")
+PLAIN_METHODS = ("standard", "linear", "sequential")
 
 
 def arrival_orders(tasks: Sequence[str], count: int) -> list[list[str]]:
@@ -89,10 +90,10 @@ def sequence_configs(
     for k, task in enumerate(order):
         known = order if method == "taujp-joint" else order[: k + 1]
         known = [name for name in suite.tasks if name in known]
-        trained_by, kept = TRAINED_BY[method], reservoir if method == "taujp-memory" else 0
-        if method in OURS and k == 0:
-            trained_by, kept = "taujp-efficient", 0
-        config = run_config(suite, task, trained_by, seed, known, penalty_reservoir=kept, **recipe)
+        trained_by, images = TRAINED_BY[method], reservoir if method == "taujp-memory" else 0
+        if method in PENALISED_METHODS and k == 0:
+            trained_by, images = "taujp-efficient", 0
+        config = run_config(suite, task, trained_by, seed, known, penalty_reservoir=images, **recipe)
         future = [name for name in order[k + 1 :] if name in config.penalty_tasks]
         if future and method != "taujp-joint":
             raise ValueError(
@@ -145,7 +146,7 @@ def zero_shot_arrivals(clip: Clip, suite: Suite, orders: dict[int, list[str]]) -
     found = {}
     for name in next(iter(orders.values())):
         task = suite.task(name)
-        source = forward_source(clip, [], load_split(task, "test"))
+        source = edited_source(clip, [], load_split(task, "test"), ENCODER)
         found[name] = scores(source, zero_shot_head(clip, task.classes, task.templates), [[]]).accuracy[0]
     return pd.DataFrame(
         {"method": "zero-shot", "order": number, "arrival": k, "position": j, "task": name, "accuracy": found[name]}
@@ -209,10 +210,10 @@ def summary_table(arrivals: pd.DataFrame) -> pd.DataFrame:
 def findings(summary: pd.DataFrame) -> dict[str, bool]:
     """What is expected of the best method that has the penalty and knows no future, against means over orders.
 
-    Nothing without one of OURS and one of RIVALS.
+    Nothing without one of PENALISED_METHODS and one of PLAIN_METHODS.
     """
     means = summary.groupby("method")[["average_accuracy", "forgetting"]].mean()
-    ours, rivals = means[means.index.isin(OURS)], means[means.index.isin(RIVALS)]
+    ours, rivals = (means[means.index.isin(names)] for names in (PENALISED_METHODS, PLAIN_METHODS))
     if ours.empty or rivals.empty:
         return {}
     best = ours.loc[ours.average_accuracy.idxmax()]

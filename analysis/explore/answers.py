@@ -85,17 +85,17 @@ class Answers:
 
     def pair_error(self, pair: Sequence[str], first: float, second: float) -> float:
         """ξ(α₁, α₂) of two tasks' vectors, the others at 0 (Ortiz-Jimenez et al. 2023, eq. 5; see `disentanglement_map`)."""
-        places = [self.tasks.index(task) for task in pair]
+        columns = [self.tasks.index(task) for task in pair]
 
         def point(*alphas: float) -> list[float]:
             coefficients = [0.0] * len(self.tasks)
-            for place, alpha in zip(places, alphas, strict=True):
-                coefficients[place] = alpha
+            for column, alpha in zip(columns, alphas, strict=True):
+                coefficients[column] = alpha
             return coefficients
 
         both, error = point(first, second), 0.0
-        for place, own in zip(places, (point(first, 0.0), point(0.0, second)), strict=True):
-            images = self.images[place]
+        for column, own in zip(columns, (point(first, 0.0), point(0.0, second)), strict=True):
+            images = self.images[column]
             error += (images.predictions(both) != images.predictions(own)).double().mean().item()
         return error
 

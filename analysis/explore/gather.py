@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from taujp_core.datasets import load_split
-from taujp_core.methods import METHODS, application, find_method
+from taujp_core.methods import METHODS, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -18,8 +18,7 @@ from taujp_core.tasks import Task
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import is_finished, run_folder
 
-from ..addition import tuned_coefficient
-from ..coefficients import COEFFICIENTS, per_task_coefficients, scores
+from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
 from ..products import measure_products
 from ..trainings import run_configs, train_all
 from .answers import Answers, project
@@ -80,11 +79,11 @@ def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int)
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     sources = [measure_products(clip, vectors, load_split(task, "validation").first(images)) for task in tasks]
-    curves = []
-    for source, head, own in zip(sources, heads, np.eye(len(tasks)).tolist(), strict=True):
-        alone, *curve = scores(source, head, [own, *([alpha] * len(tasks) for alpha in COEFFICIENTS)]).accuracy
-        frame = pd.DataFrame({"split": "validation", "coefficient": COEFFICIENTS, "accuracy": curve})
-        curves.append(frame.assign(normalised=frame.accuracy / alone if alone else np.nan))
+    experts = np.eye(len(tasks)).tolist()
+    curves = [
+        addition_curve(source, head, expert, [1.0] * len(tasks), COEFFICIENTS)
+        for source, head, expert in zip(sources, heads, experts, strict=True)
+    ]
     tuned = tuned_coefficient(pd.concat(curves))
     return Answers(
         vectors[0].method,
@@ -97,7 +96,7 @@ def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int)
 
 def pictures(suite: Suite, answers: Sequence[Answers], images: int) -> dict[tuple[int, int], Tensor]:
     """Of each method those that are shown."""
-    wanted = sorted({place for each in answers for place in shown_pictures(each)})
+    wanted = sorted({shown for each in answers for shown in shown_pictures(each)})
     splits = {task: load_split(suite.task(answers[0].tasks[task]), "validation").first(images) for task, _ in wanted}
     return {(task, image): splits[task][image : image + 1][0][0] for task, image in wanted}
 
@@ -122,12 +121,12 @@ def conclusion(summary: pd.DataFrame) -> str:
 
 def check_linearised(methods: Sequence[str]) -> None:
     """Raises ValueError for a method whose models have no products that answer all coefficients."""
-    linearised = [name for name, method in METHODS.items() if method.application == "linearised"]
+    affine = [name for name, method in METHODS.items() if method.application.affine]
     for method in methods:
-        if application(method) != "linearised":
+        if not find_method(method).application.affine:
             raise ValueError(
                 f"{method} vectors change the encoder itself, whose products do not answer for other coefficients: "
-                f"accepted are {', '.join(linearised)}"
+                f"accepted are {', '.join(affine)}"
             )
 
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from taujp_core.datasets import Split, load_split
-from taujp_core.methods import application
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -90,14 +89,14 @@ def measure(
     uncoloured one."""
     groups: dict[tuple[str, str, int], list[Trained]] = {}
     for one in trained:
-        groups.setdefault((application(one.vector.method), one.task, one.seed), []).append(one)
+        groups.setdefault((one.vector.application.name, one.task, one.seed), []).append(one)
     tables = []
-    for (way, task, seed), ours in groups.items():
+    for (application, task, seed), ours in groups.items():
         seen = pictures_of(suite, task, "validation", images, agreements)["seen"]
         variants = with_controls(clip, suite, task, ours, seen)
-        others = [vector for vector in partners[way, seed] if vector.task != task]
+        others = [vector for vector in partners[application, seed] if vector.task != task]
         found = measure_group(clip, suite, task, variants, others, agreements, images)
-        tables.append([table.assign(application=way, task=task, seed=seed) for table in found])
+        tables.append([table.assign(application=application, task=task, seed=seed) for table in found])
     return Measured(*(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)))
 
 
@@ -153,7 +152,7 @@ def measure_group(
             base, points = [0.0] * len(distinct) + own, [point(one, own) for one in variants]
             found = interference(edited_source(clip, vectors, split), head, base, points)
             by_vector = measure_products(clip, distinct, validation[name]).tau_jp().tolist()
-            tau_jp = [one.coefficient * by_vector[place(distinct, one.vector)] for one in variants]
+            tau_jp = [one.coefficient * by_vector[position(distinct, one.vector)] for one in variants]
             effects.append(found.assign(kind=kinds, other=partner.task, pictures=name, tau_jp=tau_jp))
     norms = [one.coefficient * one.vector.norm() for one in variants]
     seen = pictures_of(suite, task, "validation", images, agreements)["seen"]
@@ -167,7 +166,7 @@ def measure_group(
     )
 
 
-def place(vectors: Sequence[TaskVector], wanted: TaskVector) -> int:
+def position(vectors: Sequence[TaskVector], wanted: TaskVector) -> int:
     return next(k for k, vector in enumerate(vectors) if vector is wanted)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taujp_core.methods import application
+from taujp_core.applications import APPLICATIONS
+from taujp_core.checks import one_of
+from taujp_core.methods import find_method
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
@@ -17,8 +19,9 @@ from taujp_core.training.config import RunConfig, run_config
 from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import snapshot_file
 
-ERM = {"encoder": "erm", "linearised": "erm-linear"}
-PARTNER = {"encoder": "standard", "linearised": "linear"}  # which trains the other tasks' vectors
+ERM = {method.application.name: method.name for method in map(find_method, ("erm", "erm-linear"))}
+# By application, which trains the other tasks' vectors.
+PARTNER = {name: application.plain_method for name, application in APPLICATIONS.items()}
 PENALISED = "taujp-efficient"
 STOPS = 6  # snapshots of an ERM training, of which one is its vector stopped early
 
@@ -44,7 +47,9 @@ def plan(
     **changes,
 ) -> dict[tuple[str, str, int], RunConfig]:
     """Configurations by kind, task and seed; suite: `coloured_suite`. A step has as many images for every kind."""
-    applications = list(dict.fromkeys(application(method) for method in methods))
+    firsts: dict[str, str] = {}  # the first method of each application
+    for method in methods:
+        firsts.setdefault(one_of("application in this study", find_method(method).application.name, ERM), method)
     configs = {}
     for task in tasks:
         for seed in seeds:
@@ -53,17 +58,17 @@ def plan(
                 names = [f"{task}{at}-{e}" for e in range(environments)]
                 configs[kind, task, seed] = run_config(suite, names[0], method, seed, names, **changes)
 
-            for way in applications:
-                over(ERM[way], ERM[way], "")
-                over(ERM[way], f"oracle, {way}", "-grey")
+            for application in firsts:
+                over(ERM[application], ERM[application], "")
+                over(ERM[application], f"oracle, {application}", "-grey")
             for method in methods:
                 over(method, method, "")
-            for way in applications:
-                first = next(method for method in methods if application(method) == way)
+            for first in firsts.values():
                 over(first, f"{first}, shuffled", "-shuffled")
-            if "linearised" in applications:
+            penalised = find_method(PENALISED).application.name
+            if penalised in firsts:
                 pooled = {name: value for name, value in changes.items() if name != "penalty_weight"}
-                pooled |= {"batch_size": environments * configs[ERM["linearised"], task, seed].batch_size}
+                pooled |= {"batch_size": environments * configs[ERM[penalised], task, seed].batch_size}
                 configs["erm-linear + τJp", task, seed] = run_config(
                     suite,
                     f"{task}-pooled",

@@ -21,14 +21,14 @@ from taujp_core.checks import one_of
 from taujp_core.datasets import load_split, task_identity
 from taujp_core.files import read_json, write_json
 from taujp_core.identity import digest, fields_of
-from taujp_core.methods import application
+from taujp_core.methods import find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.training.run_store import Run
 
-from ..coefficients import best_scalar, scores
+from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source
 from ..trainings import by_method_and_seed
 from .merge import ROUND_IMAGES, ROUNDS, merge
@@ -93,7 +93,7 @@ def check_merges(names: Sequence[str]) -> None:
 
 def is_defined(name: str, method: str) -> bool:
     """Whether a merge takes vectors of this method, as they are applied."""
-    return name not in RIVALS or application(method) in find_rival(name).applications
+    return name not in RIVALS or find_rival(name).is_defined(find_method(method).application)
 
 
 def compete(setting: Setting, runs: Sequence[Run], names: Sequence[str], once: Sequence[str], folder: Path) -> Arena:
@@ -142,7 +142,7 @@ def identity(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> str:
             "alphas": ALPHAS,
             "model": [suite.model, suite.pretrained, setting.clip.fingerprint],
             "suite": [suite.name, [task_identity(suite.task(task)) for task in sets]],
-            "vectors": [[vector.task, application(vector.method), vector.digest()] for vector in vectors],
+            "vectors": [[vector.task, vector.application.name, vector.digest()] for vector in vectors],
         }
     )
 
@@ -199,27 +199,32 @@ def measured(compute: Callable[..., Result], *arguments: object) -> tuple[Result
     return result, seconds, (peak - before) / 2**20
 
 
-def accuracies(setting: Setting, vector: TaskVector, task: str, split: str, points: Sequence[float]) -> list[float]:
+def accuracies(
+    setting: Setting, vector: TaskVector, task: str, split: str, coefficients: Sequence[float]
+) -> list[float]:
     """On one data set, at each of these coefficients of one vector."""
     one = setting.suite.task(task)
     head = zero_shot_head(setting.clip, one.classes, one.templates)
     count = setting.validation_images if split == "validation" else setting.test_images
-    source = edited_source(setting.clip, [vector], load_split(one, split).first(count))
-    return scores(source, head, [[alpha] for alpha in points]).accuracy.tolist()
+    source = edited_source(setting.clip, [vector], load_split(setting.suite.task(task), split).first(count))
+    return scores(source, head, [[alpha] for alpha in coefficients]).accuracy.tolist()
 
 
 def measure_merge(setting: Setting, merged: TaskVector, vectors: Sequence[TaskVector]) -> pd.DataFrame:
     """choice, coefficient, task, accuracy: at α = 1 and at the tuned α, on the tasks and on the control."""
     tasks = [vector.task for vector in vectors]
-    curves = [accuracies(setting, merged, task, "validation", ALPHAS) for task in tasks]
-    points = (1.0, best_scalar(pd.DataFrame(curves, columns=list(ALPHAS)).mean()))
+    curves = [
+        pd.DataFrame({"coefficient": ALPHAS, "accuracy": accuracies(setting, merged, task, "validation", ALPHAS)})
+        for task in tasks
+    ]
+    coefficients = (1.0, tuned_coefficient(pd.concat(curves)))
     tables = [
         pd.DataFrame(
             {
                 "choice": ["one-shot", "tuned"],
-                "coefficient": points,
+                "coefficient": coefficients,
                 "task": task,
-                "accuracy": accuracies(setting, merged, task, "test", points),
+                "accuracy": accuracies(setting, merged, task, "test", coefficients),
             }
         )
         for task in [*tasks, setting.suite.control.name]

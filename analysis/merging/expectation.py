@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import accuracy, check_finite, edited_features
+from taujp_core.evaluation import accuracy, check_finite
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.suites import Suite
@@ -36,7 +36,7 @@ def disagreement(
     check_theta0([*vectors, *([merged] if merged else [])], clip.theta0, clip.fingerprint)
     for vector in vectors:
         check_moves(vector)
-    how = applied_alike(vectors)
+    application = applied_alike(vectors)
     zero = zeros_like(clip.theta0)
     models: dict[str, Parameters] = {"pre-trained": zero, "sum": total(vectors).like(clip.theta0).tau}
     if merged:
@@ -44,8 +44,8 @@ def disagreement(
     rows = []
     for vector in vectors:
         own, head = images[vector.task], heads.get(vector.task)
-        expert = edited_features(clip, how, vector.like(clip.theta0).tau, own)
-        found = {name: edited_features(clip, how, tau, own) for name, tau in models.items()}
+        expert = application.features(clip, vector.like(clip.theta0).tau, own)
+        found = {name: application.features(clip, tau, own) for name, tau in models.items()}
         for name, feature in {"expert": expert, **found}.items():
             check_finite(f"the {name} model's feature of an image of {vector.task}", [feature])
         size = (found["pre-trained"] - expert).square().sum(-1).mean()
@@ -75,7 +75,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
 
     A row each; pre-trained, sum, merged, and expert, which the control has none of.
     """
-    how = applied_alike(vectors)
+    application = applied_alike(vectors)
     zero = zeros_like(clip.theta0)
     models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}
@@ -85,7 +85,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
         head = zero_shot_head(clip, suite.task(name).classes, suite.task(name).templates)
         taus = models | ({"expert": own[name]} if name in own else {})
         rows[name] = {
-            model: accuracy(edited_features(clip, how, tau, images), head, labels) for model, tau in taus.items()
+            model: accuracy(application.features(clip, tau, images), head, labels) for model, tau in taus.items()
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 

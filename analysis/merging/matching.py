@@ -1,8 +1,8 @@
 """How far is one model from each expert, on that expert's own images?
 
 Set t holds unlabelled images D_t and an expert τ_t; the control's expert is the pre-trained model, τ = 0. The distance
-of τ on a set is mean over x in D_t of ‖f(x; θ₀ + τ) − f(x; θ₀ + τ_t)‖² for the encoder itself, and of ‖J(x)(τ − τ_t)‖²
-for its linearisation at θ₀. The objective is the distances' sum, with weight 1 for each.
+of τ on a set is mean over x in D_t of ‖f(x; τ) − f(x; τ_t)‖², f(x; τ) the features under τ as the vectors are applied:
+for the linearised model that is ‖J(x)(τ − τ_t)‖². The objective is the distances' sum, with weight 1 for each.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from taujp_core.evaluation import features
+from taujp_core.applications import Application
 from taujp_core.models import Clip
 from taujp_core.optimisation import batch_indices
-from taujp_core.parameters import Parameters, added
+from taujp_core.parameters import Parameters
 from taujp_core.products.jacobian import jacobian_products
 
 from .kept_products import KeptProducts
@@ -25,16 +25,16 @@ from .solve import Residuals
 
 @dataclass(frozen=True)
 class Matching:
-    """Sets of images with an expert each. application: `encoder` or `linearised`, as the vectors are applied."""
+    """Sets of images with an expert each; application: that of the vectors."""
 
     clip: Clip
-    application: str
+    application: Application
     experts: list[Parameters]
     images: list[UInt8[Tensor, "_ 3 h w"]]
 
     @cached_property
     def targets(self) -> list[Float[Tensor, "_ d"]]:
-        """Each expert's features on its images; of a linearised one Jτ_t, for f₀ is the same for all."""
+        """Each expert's features on its images; of affine ones Jτ_t, for f₀ is the same for all."""
         return [self.features(tau, images) for tau, images in zip(self.experts, self.images, strict=True)]
 
     @cached_property
@@ -44,12 +44,9 @@ class Matching:
         return torch.cat([like.new_full((len(images),), 1 / len(images)) for images in self.images])
 
     def features(self, tau: Parameters, images: Tensor) -> Float[Tensor, "n d"]:
-        if self.application == "linearised":
+        if self.application.affine:
             return jacobian_products(self.clip.encoder, self.clip.theta0, [tau], images)[1][0]
-        return features(self.clip.encoder, self.theta(tau), images)
-
-    def theta(self, tau: Parameters) -> Parameters:
-        return added(self.clip.theta0, tau)
+        return self.application.features(self.clip, tau, images)
 
     def distances(self, tau: Parameters) -> Float[Tensor, "sets"]:
         """Mean squared distance of the features from the expert's, for each set."""
@@ -61,11 +58,13 @@ class Matching:
         return self.distances(tau).sum().item()
 
     def residuals(self, tau: Parameters) -> Residuals:
-        """What is left to change, linearised at θ₀ + τ, or at θ₀ for the linearisation."""
-        linearised = self.application == "linearised"
-        at = self.clip.theta0 if linearised else self.theta(tau)
-        products = KeptProducts(self.clip.encoder, at, torch.cat(self.images))
-        found = products.forward(tau) if linearised else products.features
+        """What is left to change, linearised where the encoder computes."""
+        images = torch.cat(self.images)
+        products = KeptProducts(self.clip.encoder, self.application.point(self.clip, tau), images)
+        if self.application.affine:
+            found = products.forward(tau)
+        else:
+            found = products.features if self.application.in_weights else self.features(tau, images)
         return Residuals(products, torch.cat(self.targets) - found, self.weights)
 
     def part(self, number: int, count: int) -> "Matching":
@@ -76,8 +75,8 @@ class Matching:
         if max(map(len, self.images)) <= count:
             return self
         images = []
-        for place, own in enumerate(self.images):
-            indices = batch_indices(len(own), min(count, len(own)), number, place)
+        for k, own in enumerate(self.images):
+            indices = batch_indices(len(own), min(count, len(own)), number, k)
             images.append(own[torch.as_tensor(indices)])
         return Matching(self.clip, self.application, self.experts, images)
 

@@ -18,11 +18,10 @@ from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
 from taujp_core.files import write_tensors
 from taujp_core.identity import digest, fingerprint
-from taujp_core.methods import application
 from taujp_core.models import Clip
 from taujp_core.parameters import Parameters, zeros_like
 from taujp_core.progress import Progress
-from taujp_core.task_vectors import TaskVector, check_moves, check_theta0, total
+from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, check_theta0, total
 from taujp_core.training.state import read_state, state_digest
 
 from .matching import Matching, held_out
@@ -86,8 +85,8 @@ def merge(
     if control is not None:
         sets, experts, names = [*sets, control], [*experts, zero], [*names, "control"]
     solved, held = held_out(sets, HELD_OUT, HELD_MOST)
-    how = application(vectors[0].method)
-    training, judge = Matching(clip, how, experts, solved), Matching(clip, how, experts, held)
+    application = vectors[0].application
+    training, judge = (Matching(clip, application, experts, part) for part in (solved, held))
     this = identity(vectors, clip, images, control, rounds, round_images)
     going = resumed(state, this, clip.theta0) if state and state.exists() else started(vectors, judge, round_images)
     progress = Progress("merging", rounds, going.rounds, unit="round")
@@ -184,15 +183,11 @@ def check(vectors: Sequence[TaskVector], clip: Clip, images: Mapping[str, Tensor
     if len(vectors) < 2:
         raise ValueError(f"a merge takes at least two vectors, not {len(vectors)}")
     check_theta0(vectors, clip.theta0, clip.fingerprint)
+    applied_alike(vectors)
     names = [vector.task for vector in vectors]
-    for place, vector in enumerate(vectors):
-        if vector.task in names[:place]:
+    for k, vector in enumerate(vectors):
+        if vector.task in names[:k]:
             raise ValueError(f"a merge takes one vector a task, and {vector.task} has two")
-        if application(vector.method) != application(vectors[0].method):
-            raise ValueError(
-                f"a merge takes vectors that are applied alike: {vectors[0].method} vectors in the "
-                f"{application(vectors[0].method)}, {vector.method} ones in the {application(vector.method)}"
-            )
         if vector.task not in images or not len(images[vector.task]):
             raise ValueError(f"a merge takes at least one image a task, and {vector.task} has none")
         check_images(f"images of {vector.task}", images[vector.task], clip.image_size)
@@ -217,7 +212,7 @@ def identity(
         {
             "version": VERSION,
             "theta0": clip.fingerprint,
-            "application": application(vectors[0].method),
+            "application": vectors[0].application.name,
             "vectors": [[vector.task, vector.digest()] for vector in vectors],
             "images": fingerprint({vector.task: images[vector.task] for vector in vectors}),
             "control": None if control is None else fingerprint({"control": control}),

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from taujp_core.checkpoints import load_checkpoint, merge_record, save_hugging_face, save_open_clip
 from taujp_core.locks import held
-from taujp_core.methods import application
 from taujp_core.models import Clip
 from taujp_core.task_vectors import TaskVector, edited
 
@@ -89,7 +88,7 @@ def rows(table: pd.DataFrame) -> list[dict]:
 
 
 def check_layout(output: Path, vector: TaskVector) -> None:
-    if application(vector.method) == "linearised" and output.suffix != ".safetensors":
+    if not vector.application.in_weights and output.suffix != ".safetensors":
         raise ValueError(
             f"the merge of {vector.method} vectors is a task vector file: {output} must end in .safetensors"
         )
@@ -108,7 +107,7 @@ def finished(output: Path, this: str, vectors: Sequence[TaskVector], clip: Clip)
 
 def write(output: Path, vector: TaskVector, clip: Clip, record: dict) -> None:
     theta = edited(clip.theta0, [vector], [1.0])
-    if application(vector.method) == "linearised":
+    if not vector.application.in_weights:
         vector.save(output, merge=record)
     elif output.suffix == ".safetensors":
         save_open_clip(clip, theta, output, record)

@@ -1,9 +1,7 @@
 """What can be known and done before published models are merged?
 
-Finished vectors that others published: who will interfere with whom, and what can be done about it.
-
-Everything is measured in both applications of `analysis.pairs`: added to the encoder's weights as they are
-(`non-linear`), which is what a merged checkpoint does, and in the linearised model.
+Everything is measured in both applications of `analysis.pairs`: `encoder`, the weights themselves, which is what a merged
+checkpoint has, and `linearised`.
 """
 
 import shutil
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from taujp_core.applications import find_application
 from taujp_core.checkpoints import save_hugging_face, save_open_clip
 from taujp_core.checks import one_of
 from taujp_core.files import write_atomically
@@ -131,7 +130,9 @@ def continue_with_penalty(
 def compare_sets(clip: Clip, suite: Suite, sets: dict[str, Sequence[TaskVector]], images: int) -> pd.DataFrame:
     """vectors (a set's name), application, task, single, one_shot, best, alpha: test accuracies of each set's sum."""
     tables = [
-        addition_accuracies(clip, suite, vectors, application, images).assign(vectors=name, application=application)
+        addition_accuracies(clip, suite, vectors, find_application(application), images).assign(
+            vectors=name, application=application
+        )
         for name, vectors in sets.items()
         for application in APPLICATIONS
     ]

@@ -8,19 +8,22 @@ vector.)
 import importlib
 import pkgutil
 
+from ..applications import APPLICATIONS, Application
 from ..checks import one_of
-from .method import APPLICATIONS, OTHERS, Batch, Method, Parameter, no_penalty
+from .method import OTHERS, Batch, Method, Parameter, of_the_task
 
-__all__ = ["METHODS", "Batch", "Method", "Parameter", "application", "find_method", "no_penalty", "register"]
+__all__ = ["METHODS", "Batch", "Method", "Parameter", "find_method", "of_the_task", "register"]
 
 METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> None:
-    """Raises ValueError for a name that is taken, and for an application or other images that nobody knows."""
+    """Raises ValueError for a name that is taken, and for another application or other images than there are."""
     if method.name in METHODS:
         raise ValueError(f"there is a method {method.name} already")
-    one_of(f"application of {method.name}", method.application, APPLICATIONS)
+    if not isinstance(method.application, Application):
+        known = ", ".join(name.upper() for name in APPLICATIONS)
+        raise ValueError(f"the application of {method.name} must be an object like {known}, not {method.application!r}")
     one_of(f"kind of other images of {method.name}", method.others, OTHERS)
     METHODS[method.name] = method
 
@@ -28,11 +31,6 @@ def register(method: Method) -> None:
 def find_method(name: str) -> Method:
     """Raises ValueError for an unknown name."""
     return METHODS[one_of("method", name, METHODS)]
-
-
-def application(method: str) -> str:
-    """How vectors of this method are applied: `encoder` or `linearised`."""
-    return find_method(method).application
 
 
 for _module in pkgutil.iter_modules(__path__):

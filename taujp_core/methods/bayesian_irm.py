@@ -3,9 +3,10 @@
 Bayesian IRM (Lin et al. 2022). The encoder itself is fine-tuned.
 """
 
+from ..applications.encoder import ENCODER
 from ..invariance import bayesian_irm
 from .over_environments import over_environments
 
 PARAMETERS = {"penalty_weight": 1.0, "anneal_steps": 10, "sigma": 0.06, "samples": 10}
 
-METHOD = over_environments("bayesian-irm", "encoder", bayesian_irm.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("bayesian-irm", ENCODER, bayesian_irm.OBJECTIVE, PARAMETERS)

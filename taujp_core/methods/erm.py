@@ -3,7 +3,8 @@
 mean_e CE_e, the rival of every invariant objective. The encoder itself is fine-tuned.
 """
 
+from ..applications.encoder import ENCODER
 from ..invariance import erm
 from .over_environments import over_environments
 
-METHOD = over_environments("erm", "encoder", erm.OBJECTIVE, {})
+METHOD = over_environments("erm", ENCODER, erm.OBJECTIVE, {})

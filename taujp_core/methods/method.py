@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from ..applications import Application
+from ..evaluation import cross_entropy
+from ..models import Clip
 from ..parameters import Parameters
 
-APPLICATIONS = ("encoder", "linearised")
+Gradient = Callable[..., tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]]
 OTHERS = ("none", "in turn", "all", "environments")
 
 
@@ -44,7 +47,7 @@ def everything(name: str) -> bool:
 class Method:
     """How task vectors are trained, and how the trained vector is applied.
 
-    application: `encoder`, f(x; θ₀ + τ), or `linearised`, f₀ + Jτ.
+    application: the model that the vector makes, and by which it is trained.
     gradient: (clip, head [d, classes], tau, batch, prepared, **parameters) gives the objective's gradient with respect
         to τ, the task's loss and the penalty without its weight. None if nothing is trained: see vector_of.
     moves: for the name of a parameter of θ₀, whether it moves; τ stays zero elsewhere.
@@ -58,8 +61,8 @@ class Method:
     """
 
     name: str
-    application: str
-    gradient: Callable[..., tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]] | None
+    application: Application
+    gradient: Gradient | None
     moves: Callable[[str], bool] = everything
     others: str = "none"
     prepare: Callable | None = None
@@ -73,5 +76,19 @@ class Method:
         return self.others in ("in turn", "all")
 
 
-def no_penalty(loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    return torch.zeros_like(loss)
+def of_the_task(application: Application) -> Gradient:
+    """The gradient of the task's cross-entropy alone, for a model that is applied like this."""
+
+    def gradient(
+        clip: Clip, head: Float[Tensor, "d classes"], tau: Parameters, batch: Batch, prepared: object = None
+    ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
+        """Gradient of CE(features under τ), the loss, and 0."""
+
+        def objective(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+            loss = cross_entropy(features, head, batch.labels)
+            return loss, loss.detach()
+
+        found, loss = application.gradient(clip, tau, batch.images, objective)
+        return found, loss, torch.zeros_like(loss)
+
+    return gradient

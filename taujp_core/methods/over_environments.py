@@ -1,8 +1,8 @@
 """How does an invariant objective train a vector? On CLIP's logits of every environment, at their scale.
 
 The task's own batch is one environment, the batches of `Batch.environments` are the others; the objective is one of
-`taujp_core.invariance`. Its features are f(x; θ₀ + τ) or f₀ + Jτ, before normalisation. PAIR takes its gradients with
-respect to these: the head that follows is frozen, so they are where the losses part.
+`taujp_core.invariance`. Its features are those of the method's application, before normalisation. PAIR takes its gradients
+with respect to these: the head that follows is frozen, so they are where the losses part.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,18 @@ from collections.abc import Mapping
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call
 
+from ..applications import Application
 from ..invariance import Environment, Objective, Step
 from ..invariance.objective import invariance_penalty, losses
 from ..models import Clip, logits
-from ..parameters import Parameters, added, leaves
-from ..products.jacobian import full_precision, linearised_gradient
+from ..parameters import Parameters
 from .method import Batch, Method, Parameter
 
 
-def over_environments(name: str, application: str, objective: Objective, defaults: Mapping[str, int | float]) -> Method:
+def over_environments(
+    name: str, application: Application, objective: Objective, defaults: Mapping[str, int | float]
+) -> Method:
     """The method that minimises this objective; `defaults` are its parameters, which a run can change."""
 
     def value(
@@ -34,29 +35,14 @@ def over_environments(name: str, application: str, objective: Objective, default
         beside = losses(environments).mean().detach(), invariance_penalty(environments).detach()
         return objective.value(environments, step, **objective.with_changes(parameters)), beside
 
-    def on_the_encoder(
+    def gradient(
         clip: Clip, head: Tensor, tau: Parameters, batch: Batch, prepared: object = None, **parameters: int | float
     ) -> tuple[Parameters, Tensor, Tensor]:
-        theta = leaves(added(clip.theta0, tau))
-        features = functional_call(clip.encoder, theta, (images_of(batch),))
-        with full_precision(features):
-            found, (loss, penalty) = value(features, head, batch, parameters)
-            gradients = torch.autograd.grad(found, list(theta.values()), materialize_grads=True)
-        return dict(zip(theta, gradients, strict=True)), loss, penalty
-
-    def linearised(
-        clip: Clip, head: Tensor, tau: Parameters, batch: Batch, prepared: object = None, **parameters: int | float
-    ) -> tuple[Parameters, Tensor, Tensor]:
-        gradient, (loss, penalty) = linearised_gradient(
-            clip.encoder,
-            clip.theta0,
-            tau,
-            images_of(batch),
-            lambda f0, products: value(f0 + products, head, batch, parameters),
+        found, (loss, penalty) = application.gradient(
+            clip, tau, images_of(batch), lambda features: value(features, head, batch, parameters)
         )
-        return gradient, loss, penalty
+        return found, loss, penalty
 
-    gradient = {"encoder": on_the_encoder, "linearised": linearised}[application]
     parameters = {name: Parameter(default) for name, default in defaults.items()}
     return Method(name, application, gradient, others="environments", parameters=parameters)
 

@@ -3,9 +3,10 @@
 The τJp penalty on one other data set a step, in turn (Yoshida et al. 2025): the objective of `taujp-strict`.
 """
 
+from ..applications.linearised import LINEARISED
 from .method import Method, Parameter
 from .taujp_strict import gradient
 
 METHOD = Method(
-    "taujp-efficient", "linearised", gradient, others="in turn", parameters={"penalty_weight": Parameter(0.1)}
+    "taujp-efficient", LINEARISED, gradient, others="in turn", parameters={"penalty_weight": Parameter(0.1)}
 )

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..applications.linearised import LINEARISED
 from ..evaluation import cross_entropy
 from ..models import Clip
 from ..parameters import Parameters
 from ..products.jacobian import linearised_gradient, product_norms
-from .linear import gradient as linear_gradient
+from .linear import METHOD as LINEAR
 from .method import Batch, Method, Parameter
 
 
@@ -31,7 +32,7 @@ def gradient(
     """
     n = len(batch.labels)
     if not len(batch.others):
-        return linear_gradient(clip, head, tau, batch)
+        return LINEAR.gradient(clip, head, tau, batch)
 
     def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         loss = cross_entropy(f0[:n] + products[:n], head, batch.labels)
@@ -43,4 +44,4 @@ def gradient(
     return found, loss, penalty
 
 
-METHOD = Method("taujp-strict", "linearised", gradient, others="all", parameters={"penalty_weight": Parameter(0.1)})
+METHOD = Method("taujp-strict", LINEARISED, gradient, others="all", parameters={"penalty_weight": Parameter(0.1)})

@@ -130,7 +130,7 @@ def peak_lr(rates: object, method: Method) -> object:
     """The recipe's, one for all or by method; a method that it does not know learns as the one it is applied like."""
     if not isinstance(rates, Mapping):
         return rates
-    like = {"encoder": "standard", "linearised": "linear"}[method.application]
+    like = method.application.plain_method
     if method.name not in rates and like not in rates:
         raise ValueError(f"peak_lr of the recipe is not said for {method.name}, only for {', '.join(rates)}")
     return rates[method.name if method.name in rates else like]

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..applications.encoder import ENCODER
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
 from ..methods import find_method
@@ -100,7 +101,7 @@ def train_alone(
     images, others = load_split(task, "train"), penalised_splits(config)
     validation = load_split(task, "validation").tensors
     tau = zeros_like(clip.theta0)
-    zero_shot = validation_accuracy(clip, "encoder", tau, head, validation)
+    zero_shot = validation_accuracy(clip, ENCODER, tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
     optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=config.weight_decay)

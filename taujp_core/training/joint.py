@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..datasets import load_split
-from ..methods import Batch, application, find_method
+from ..methods import Batch, find_method
 from ..models import Clip, zero_shot_head
 from ..parameters import device_of, zeros_like
 from ..products.memory import to_device
@@ -57,7 +57,7 @@ def joint_vector(
     clip: Clip, suite: Suite | str, tasks: Sequence[str], method: str, seed: int, store: Path, **changes
 ) -> TaskVector:
     """Of a joint training whose model is applied as this method's vectors are; see `train_jointly` and `run_config`."""
-    plain = {"encoder": "standard", "linearised": "linear"}[application(method)]
+    plain = find_method(method).application.plain_method
     configs = [run_config(suite, task, plain, seed, tasks=list(tasks), **changes) for task in tasks]
     return train_jointly(configs, store, clip)
 

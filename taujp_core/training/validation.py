@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from ..applications import Application
 from ..datasets import load_split
-from ..evaluation import accuracy, edited_features
+from ..evaluation import accuracy
 from ..methods import find_method
 from ..models import Clip, zero_shot_head
 from ..parameters import Parameters
@@ -14,10 +15,10 @@ from .run_store import Run
 
 
 def validation_accuracy(
-    clip: Clip, application: str, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
+    clip: Clip, application: Application, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
 ) -> float:
     images, labels = validation
-    return accuracy(edited_features(clip, application, tau, images), head, labels)
+    return accuracy(application.features(clip, tau, images), head, labels)
 
 
 def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:

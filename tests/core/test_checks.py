@@ -8,10 +8,11 @@ from analysis.interference import reduce_tau_jp
 from analysis.merging.expectation import disagreement
 from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
-from analysis.products import edited_source, forward_source, measure_products
+from analysis.products import edited_source, measure_products
+from taujp_core.applications import APPLICATIONS
 from taujp_core.checks import check_images
 from taujp_core.datasets import Split
-from taujp_core.evaluation import edited_features, features
+from taujp_core.evaluation import features
 from taujp_core.task_vectors import TaskVector
 
 BYTES = random_images(6)
@@ -36,7 +37,6 @@ def vectors_of(clip, method="linear"):
 
 DOORS = {
     "measure_products": lambda clip, images, folder: measure_products(clip, vectors_of(clip), split_of(images)),
-    "forward_source": lambda clip, images, folder: forward_source(clip, vectors_of(clip), split_of(images)),
     "edited_source": lambda clip, images, folder: edited_source(clip, vectors_of(clip, "erm"), split_of(images)),
     "reduce_tau_jp": lambda clip, images, folder: reduce_tau_jp(vectors_of(clip)[0], clip, images, [BYTES]),
     "reduce_tau_jp, others": lambda clip, images, folder: reduce_tau_jp(
@@ -50,7 +50,12 @@ DOORS = {
         folder / "m.safetensors", vectors_of(clip), clip, {"t1": images, "t2": BYTES}
     ),
     "disagreement": lambda clip, images, folder: disagreement(clip, vectors_of(clip), {"t1": BYTES, "t2": images}, {}),
-    "edited_features": lambda clip, images, folder: edited_features(clip, "encoder", vectors_of(clip)[0].tau, images),
+    **{
+        f"features, {name}": lambda clip, images, folder, how=application: how.features(
+            clip, vectors_of(clip)[0].tau, images
+        )
+        for name, application in APPLICATIONS.items()
+    },
 }
 
 

@@ -8,8 +8,9 @@ import torch
 from conftest import tiny_clip
 
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import cross_entropy, edited_features
+from taujp_core.evaluation import cross_entropy
 from taujp_core.files import read_json
+from taujp_core.methods import find_method
 from taujp_core.models import zero_shot_head
 from taujp_core.optimisation import cosine_lr
 from taujp_core.suites import load_suite
@@ -34,7 +35,7 @@ def same(one: TaskVector, other: TaskVector) -> bool:
 
 def loss(clip, method, tau, task, images, labels):
     one = SUITE.task(task)
-    features = edited_features(clip, {"standard": "encoder", "linear": "linearised"}[method], tau, images)
+    features = find_method(method).application.features(clip, tau, images)
     return cross_entropy(features, zero_shot_head(clip, one.classes, one.templates), labels)
 
 

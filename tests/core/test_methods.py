@@ -11,8 +11,9 @@ from conftest import random_images, random_like, tiny_clip
 import taujp_core
 from analysis.addition import measure_addition, summary_table
 from analysis.trainings import train_all
-from taujp_core.evaluation import cross_entropy, edited_features, features, linearised_features
-from taujp_core.methods import METHODS, Batch, Method, Parameter, application, find_method, register
+from taujp_core.applications import find_application
+from taujp_core.evaluation import cross_entropy, features, linearised_features
+from taujp_core.methods import METHODS, Batch, Method, Parameter, find_method, register
 from taujp_core.products.jacobian import linearised_gradient
 from taujp_core.suites import load_suite
 from taujp_core.training.config import run_config
@@ -20,6 +21,7 @@ from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import run_folder
 
 SUITE = load_suite("mini")
+LINEARISED = find_application("linearised")
 SHORT = {"steps": 3, "batch_size": 8, "penalty_batch_size": 4}
 
 
@@ -59,7 +61,7 @@ def biased():
         return {name: value + pull * tau[name] for name, value in found.items()}, loss, penalty
 
     method = Method(
-        "bias-only", "linearised", gradient, moves=lambda name: name.endswith("bias"),
+        "bias-only", LINEARISED, gradient, moves=lambda name: name.endswith("bias"),
         parameters={"pull": Parameter(0.5, least=0.1)},
     )  # fmt: skip
     register(method)
@@ -92,12 +94,14 @@ def test_a_method_that_is_registered_works_everywhere(biased, mini, tmp_path):
 def test_wrong_methods_are_refused():
     with pytest.raises(ValueError, match="unknown method 'lora': accepted are "):
         find_method("lora")
-    with pytest.raises(ValueError, match="unknown application of odd 'sideways': accepted are encoder, linearised"):
-        register(Method("odd", "sideways", None))
+    with pytest.raises(
+        ValueError, match="application of odd must be an object like ENCODER, LINEARISED, not 'encoder'"
+    ):
+        register(Method("odd", "encoder", None))
     with pytest.raises(
         ValueError, match="unknown kind of other images of odd 'some': accepted are none, in turn, all, env"
     ):
-        register(Method("odd", "encoder", None, others="some"))
+        register(Method("odd", LINEARISED, None, others="some"))
     assert "odd" not in METHODS
 
 
@@ -105,10 +109,10 @@ def test_application_decides_how_a_vector_is_evaluated(mini):
     tau, images = random_like(mini.theta0, 1), random_images(4)
     theta = {name: value + tau[name] for name, value in mini.theta0.items()}
     assert torch.equal(
-        edited_features(mini, application("standard"), tau, images), features(mini.encoder, theta, images)
+        find_method("standard").application.features(mini, tau, images), features(mini.encoder, theta, images)
     )
     assert torch.equal(
-        edited_features(mini, application("post-hoc-linearised"), tau, images),
+        find_method("post-hoc-linearised").application.features(mini, tau, images),
         linearised_features(mini.encoder, mini.theta0, tau, images),
     )
 
@@ -138,7 +142,7 @@ def test_factors_computed_beforehand_reach_the_gradient(mini, tmp_path):
         return METHODS["linear"].gradient(clip, head, tau, batch)
 
     method = Method(
-        "prepared", "linearised", gradient, others="all", prepare=lambda clip, others: [len(split) for split in others]
+        "prepared", LINEARISED, gradient, others="all", prepare=lambda clip, others: [len(split) for split in others]
     )
     register(method)
     try:

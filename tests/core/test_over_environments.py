@@ -5,11 +5,10 @@ import torch
 from conftest import random_like, tiny_clip
 
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import edited_features
 from taujp_core.invariance import Environment, Step, find_objective
 from taujp_core.invariance.pair import OBJECTIVE as PAIR
 from taujp_core.invariance.pair import objectives, pareto_weights
-from taujp_core.methods import METHODS, Batch, application
+from taujp_core.methods import METHODS, Batch, find_method
 from taujp_core.models import logits, zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.training.config import run_config
@@ -47,7 +46,7 @@ def environments(clip, method: str, tau, ours: Batch) -> tuple[list[Environment]
     """What the objective is asked about at τ, by an evaluation of its own; and the features."""
     head = zero_shot_head(clip, TASK.classes, TASK.templates)
     pictures = torch.cat([ours.images, ours.environments[0][0]])
-    features = edited_features(clip, application(method), tau, pictures).detach().requires_grad_()
+    features = find_method(method).application.features(clip, tau, pictures).detach().requires_grad_()
     labels = (ours.labels, ours.environments[0][1])
     return [Environment(logits(f, head), y, f) for f, y in zip(features.split(6), labels, strict=True)], features
 

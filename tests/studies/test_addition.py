@@ -6,9 +6,12 @@ import torch
 from conftest import random_images, random_like
 
 import analysis.addition
-from analysis.addition import COEFFICIENTS, Addition, findings, measure_addition, summary_table, tuned_coefficient
+from analysis.addition import Addition, findings, measure_addition, summary_table
+from analysis.coefficients import COEFFICIENTS, tuned_coefficient
 from analysis.notebook import conclusion
-from analysis.products import Products, forward_source, measure_products
+from analysis.products import edited_source, measure_products
+from taujp_core.applications import find_application
+from taujp_core.applications.linearised import Products
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
@@ -41,9 +44,9 @@ def test_cached_products_give_the_linearised_models_features(mini64):
         assert torch.allclose(products.edited_features(coefficients), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_non_linear_models_are_evaluated_at_the_edited_parameters(mini64):
+def test_the_encoder_is_evaluated_at_the_edited_parameters(mini64):
     pair, split = vectors(mini64, "standard"), small_split(6)
-    source = forward_source(mini64, pair, split)
+    source = edited_source(mini64, pair, split, find_application("encoder"))
     expected = features(mini64.encoder, edited(mini64.theta0, pair, [0.5, 2.0]), split.tensors[0])
     assert torch.allclose(source.edited_features([0.5, 2.0]), expected, rtol=1e-10, atol=1e-12)
 

@@ -41,8 +41,8 @@ from analysis.merging.arena_figures import (
 )
 from analysis.merging.rivals import RIVALS, find_rival
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import accuracy, edited_features
-from taujp_core.methods import application
+from taujp_core.evaluation import accuracy
+from taujp_core.methods import find_method
 from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, total
@@ -79,7 +79,7 @@ def by_hand(setting, tau, method, task, split, count) -> float:
     images, labels = load_split(SUITE.task(task), split)[:count]
     one = SUITE.task(task)
     head = zero_shot_head(setting.clip, one.classes, one.templates)
-    return accuracy(edited_features(setting.clip, application(method), tau, images), head, labels)
+    return accuracy(find_method(method).application.features(setting.clip, tau, images), head, labels)
 
 
 def scaled(vector, alpha):

@@ -15,8 +15,8 @@ from analysis.causal import statistics as causality
 from analysis.causal.arms import DOSES, SHARES
 from analysis.causal.statistics import conclusion, effects
 from analysis.interference import exposure, interference
-from analysis.products import Products
 from analysis.resampling import cluster_bootstrap
+from taujp_core.applications.linearised import Products
 
 TASKS = ["a", "b", "c", "d", "e", "f"]
 WEIGHTS = (0.0, 0.02, 0.06, 0.2, 0.6, 2.0)

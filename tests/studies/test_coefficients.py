@@ -14,7 +14,8 @@ from analysis.coefficients import (
     per_task_coefficients,
     scores,
 )
-from analysis.products import Products, forward_source, measure_products, pair_sources
+from analysis.products import edited_source, measure_products, pair_sources
+from taujp_core.applications.linearised import Products
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.models import logits, zero_shot_head
@@ -50,9 +51,8 @@ def test_curves_from_products_are_those_of_the_linearised_model(mini64):
 def test_scores_are_accuracy_and_cross_entropy_at_each_point(method, mini64):
     """In float64, where no image sits on a boundary that rounding could move."""
     pair, split = vectors(mini64, method), load_split(SUITE.task("uci"), "validation").first(50)
-    measure = forward_source if method == "standard" else measure_products
     points = [[0.0, 0.0], [1.0, -0.5]]
-    found = scores(measure(mini64, pair, split), head(mini64), points)
+    found = scores(edited_source(mini64, pair, split), head(mini64), points)
     for (first, second), row in zip(points, found.itertuples(), strict=True):
         tau = {name: first * pair[0].tau[name] + second * pair[1].tau[name] for name in mini64.theta0}
         theta = edited(mini64.theta0, pair, [first, second])

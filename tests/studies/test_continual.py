@@ -12,7 +12,7 @@ import taujp_core.training.finetune as finetuning
 import taujp_core.training.step_images as step_images
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import (
-    OURS,
+    PENALISED_METHODS,
     TRAINED_BY,
     accuracy_matrix,
     arrival_orders,
@@ -75,7 +75,7 @@ def test_no_penalty_sees_the_future(method, order):
         past, control = set(order[:k]), {"shapes"}
         if method == "taujp-joint":
             assert set(config.penalty_tasks) == set(order) - {order[k]} | control
-        elif method in OURS:
+        elif method in PENALISED_METHODS:
             assert set(config.penalty_tasks) == past | control
         else:
             assert config.penalty_tasks == ()
@@ -104,7 +104,7 @@ def test_training_opens_no_training_images_of_the_future(method, mini, tmp_path,
 
 def test_the_same_past_is_the_same_run_and_all_penalised_methods_begin_alike():
     first, second = ["mnist", "street", "signs"], ["street", "mnist", "signs"]
-    for method in OURS:
+    for method in PENALISED_METHODS:
         ours = [sequence_configs("mini", order, method, 20, **TINY) for order in (first, second)]
         assert ours[0][2] == ours[1][2]
         assert ours[0][0] == sequence_configs("mini", first, "taujp-efficient", 20, **TINY)[0]

@@ -15,7 +15,8 @@ from analysis.interference import (
     placebo_direction,
     reduce_tau_jp,
 )
-from analysis.products import forward_source, measure_products
+from analysis.products import edited_source, measure_products
+from taujp_core.applications import find_application
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import accuracy, linearised_features
 from taujp_core.models import logits, zero_shot_head
@@ -91,7 +92,7 @@ def head_and_split(clip, count=30):
     return head, Split(images, torch.arange(count) % 18)
 
 
-@pytest.mark.parametrize("application", ["linearised", "non-linear"])
+@pytest.mark.parametrize("application", ["linearised", "encoder"])
 def test_interference_is_what_a_second_evaluation_finds(application, mini64):
     """In float64, where no image sits on a boundary that rounding could move."""
     target, source = (
@@ -99,9 +100,11 @@ def test_interference_is_what_a_second_evaluation_finds(application, mini64):
         for k, size in ((1, 0.001), (2, 0.03))  # the second one spoils the first one's predictions
     )
     head, split = head_and_split(mini64)
-    measure = measure_products if application == "linearised" else forward_source
     rows = interference(
-        measure(mini64, [target, source], split), head, [1.0, 0.0], [[1.0, 1.0], [1.0, -0.5], [1.0, 0.0]]
+        edited_source(mini64, [target, source], split, find_application(application)),
+        head,
+        [1.0, 0.0],
+        [[1.0, 1.0], [1.0, -0.5], [1.0, 0.0]],
     )
     images, labels = split.tensors
 
@@ -171,7 +174,7 @@ def test_a_reduced_vector_has_lower_tau_jp_on_images_it_never_saw_and_its_own_ef
         ({"others": []}, ValueError, "at least one other are needed"),
         ({"own": random_images(1)[:0]}, ValueError, "no empty set"),
         ({"dose": float("nan")}, ValueError, "dose must be finite, not nan"),
-        ({"own_weight": -1.0}, ValueError, "kept_weight must be finite and not negative, not -1.0"),
+        ({"own_weight": -1.0}, ValueError, "preserved_weight must be finite and not negative, not -1.0"),
         ({"damping": float("inf")}, ValueError, "damping must be finite and not negative, not inf"),
         ({"iterations": 0}, ValueError, "at least one iteration, not 0"),
     ],

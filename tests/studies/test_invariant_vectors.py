@@ -11,8 +11,9 @@ from analysis.invariant_vectors.conclude import answers_table, conclusion, ratio
 from analysis.invariant_vectors.figures import accuracy_of_kinds, tau_jp_of_kinds
 from analysis.invariant_vectors.measure import Measured, crossed, measure, pictures_of
 from analysis.invariant_vectors.trained import plan, train
+from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
-from taujp_core.evaluation import accuracy, edited_features, features
+from taujp_core.evaluation import accuracy, features
 from taujp_core.models import zero_shot_head
 from taujp_core.products.jacobian import jacobian_products
 from taujp_core.suites import load_suite
@@ -100,7 +101,7 @@ def test_answers_and_effects_are_those_of_the_edited_model(made):
         vector, partner = next(one for one in trained if one.kind == kind).vector, partners[way, 0][0]
         images, labels = pictures_of(SUITE, "mnist", "test", 30, AGREEMENTS)["flipped"].tensors
         both = {name: vector.tau[name] + partner.tau[name] for name in vector.tau}
-        expected = accuracy(edited_features(clip, way, both, images), head, labels)
+        expected = accuracy(find_application(way).features(clip, both, images), head, labels)
         answers = measured.answers.query("kind == @kind and set == 'flipped' and model == 'merged'")
         assert answers.accuracy.item() == pytest.approx(expected, abs=1 / 30 + 1e-9)
         pictures = crossed(SUITE, "uci", "validation", 30)["coloured"].tensors[0]

@@ -30,6 +30,7 @@ from analysis.merging.merge_images import pictures_of, set_apart
 from analysis.merging.output import merge_to, only_process
 from analysis.merging.preconditioner import DAMPING, measure_preconditioner
 from analysis.merging.solve import Residuals, solve
+from taujp_core.applications import find_application
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features
@@ -170,7 +171,7 @@ def test_a_merge_comes_close_to_every_expert_and_its_objective_never_rises(metho
 
 def test_a_step_that_would_raise_the_objective_is_shortened_or_not_taken(tiny):
     vectors = vectors_of(tiny)
-    part = Matching(tiny, "encoder", [vector.tau for vector in vectors], list(images_of(4).values()))
+    part = Matching(tiny, find_application("encoder"), [vector.tau for vector in vectors], list(images_of(4).values()))
     tau = {name: torch.zeros_like(value) for name, value in tiny.theta0.items()}
     towards = {name: value / 3 for name, value in total(vectors).tau.items()}
     before = part.objective(tau)
@@ -187,7 +188,7 @@ def test_every_image_takes_part_and_those_held_out_never_do():
     rest = {image.numpy().tobytes() for image in solved[0]}
     assert rest.isdisjoint(image.numpy().tobytes() for image in held[0]) and len(rest) == 18
     assert len(held_out(images, 8, 1)[1][0]) == 1
-    sets = Matching(None, "encoder", [], solved)
+    sets = Matching(None, find_application("encoder"), [], solved)
     seen = [image.numpy().tobytes() for number in range(3) for image in sets.part(number, 6).images[0]]
     assert set(seen) == rest
     assert [len(own) for own in sets.part(0, 6).images] == [6, 3]
@@ -259,7 +260,7 @@ def zero(vector: TaskVector) -> TaskVector:
         (
             lambda v, i: ([v[0], replace(v[1], method="linear")], i),
             ValueError,
-            "applied alike: standard vectors in the",
+            "must have one application: the standard vector of uci is applied as encoder",
         ),
         (lambda v, i: (v, {**i, "signs": i["signs"][:0]}), ValueError, "one image a task, and signs has none"),
         (lambda v, i: (v, {"uci": i["uci"]}), ValueError, "one image a task, and signs has none"),

@@ -5,7 +5,8 @@ import pytest
 from conftest import random_like
 
 import analysis.negation
-from analysis.negation import Negation, findings, negate, summary_table, tuned_coefficient
+from analysis.coefficients import tuned_negation
+from analysis.negation import Negation, findings, negate, summary_table
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
@@ -40,7 +41,7 @@ def test_accuracies_are_those_of_the_model_with_one_vector_taken_away(method, mi
     assert uci.target[0.6] == pytest.approx(expected(pair[0], "uci", "validation", 0.6), abs=1 / 60 + 1e-9)
     assert uci.control[0.6] == pytest.approx(expected(pair[0], "shapes", "validation", 0.6), abs=1 / 60 + 1e-9)
     signs = test[test.task == "signs"].set_index("choice")
-    assert signs.coefficient["tuned"] == tuned_coefficient(curves[curves.task == "signs"])
+    assert signs.coefficient["tuned"] == tuned_negation(curves[curves.task == "signs"])
     assert signs.target["one-shot"] == pytest.approx(expected(pair[1], "signs", "test", 1.0), abs=1 / 60 + 1e-9)
     assert signs.control["one-shot"] == pytest.approx(expected(pair[1], "shapes", "test", 1.0), abs=1 / 60 + 1e-9)
 
@@ -50,9 +51,9 @@ def test_the_strongest_forgetting_that_keeps_the_control_is_taken():
         [(0.0, 0.9, 0.80), (0.5, 0.4, 0.77), (1.0, 0.2, 0.76), (1.5, 0.2, 0.761), (2.0, 0.1, 0.75)],
         columns=["coefficient", "target", "control"],
     )
-    assert tuned_coefficient(curve) == 1.0  # 0.76 is 95 % of 0.80; of equals the smallest
-    assert tuned_coefficient(curve.iloc[::-1]) == 1.0
-    assert tuned_coefficient(curve.assign(control=[0.8, 0.1, 0.1, 0.1, 0.1])) == 0.0
+    assert tuned_negation(curve) == 1.0  # 0.76 is 95 % of 0.80; of equals the smallest
+    assert tuned_negation(curve.iloc[::-1]) == 1.0
+    assert tuned_negation(curve.assign(control=[0.8, 0.1, 0.1, 0.1, 0.1])) == 0.0
 
 
 def planted_test(one_shot, tuned, method="linear") -> pd.DataFrame:

@@ -154,14 +154,14 @@ def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path, monkeyp
 
 
 def test_the_figures_show_every_pair_and_every_set(mini):
-    points = pd.concat([planted_points(1.0).assign(application=a) for a in ("linearised", "non-linear")])
+    points = pd.concat([planted_points(1.0).assign(application=a) for a in ("linearised", "encoder")])
     colours = task_colours(list("abcde"))
     figure = foreseen_and_seen(points, "loss_change", colours)
     assert sum(len(trace.x) for trace in figure.data) == 40
     assert sorted({trace.name for trace in figure.data if trace.showlegend}) == [f"on {t}" for t in "abcde"]
     rows = [(name, task, 0.5, 0.6) for name in ("before", "after") for task in "ab"]
     compared = pd.DataFrame(rows, columns=["vectors", "task", "one_shot", "best"])
-    compared = pd.concat([compared.assign(application=a) for a in ("linearised", "non-linear")])
+    compared = pd.concat([compared.assign(application=a) for a in ("linearised", "encoder")])
     bars = [trace for trace in one_shot_of_sets(compared, colours).data if trace.type == "bar"]
     assert [list(bar.y) for bar in bars] == [[0.5, 0.5]] * 2
 

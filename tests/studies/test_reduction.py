@@ -9,6 +9,7 @@ from conftest import random_like
 import analysis.reduction
 from analysis.reduction import addition_accuracies, measure_reduction, reduce_all, reduction_findings
 from analysis.tau_jp import own_and_others, tau_jp_table
+from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
@@ -31,13 +32,13 @@ def pair(mini):
     return random_pair(mini)
 
 
-@pytest.mark.parametrize("application", ["linearised", "non-linear"])
+@pytest.mark.parametrize("application", ["linearised", "encoder"])
 def test_accuracies_are_those_of_the_edited_models(application, mini64, monkeypatch):
     """In float64, where no image sits on a boundary that rounding could move; whatever method trained the vectors."""
     first, second = random_pair(mini64)
     pair = [first, replace(second, method="taujp-efficient")]
     monkeypatch.setattr(analysis.reduction, "COEFFICIENTS", (0.0, 0.5, 1.0))
-    found = addition_accuracies(mini64, SUITE, pair, application, IMAGES).set_index("task")
+    found = addition_accuracies(mini64, SUITE, pair, find_application(application), IMAGES).set_index("task")
     assert found.alpha.nunique() == 1
     for k, vector in enumerate(pair):
         task = SUITE.task(vector.task)
@@ -76,9 +77,9 @@ def test_penalised_vectors_are_measured_as_they_are(mini, pair, monkeypatch):
     kinds = found.groupby(["vectors", "application"], sort=False).size()
     assert kinds.to_dict() == {
         ("standard", "linearised"): 2,
-        ("standard", "non-linear"): 2,
+        ("standard", "encoder"): 2,
         ("standard, reduced", "linearised"): 2,
-        ("standard, reduced", "non-linear"): 2,
+        ("standard, reduced", "encoder"): 2,
         ("taujp-efficient", "linearised"): 2,
     }
     assert seconds > 0

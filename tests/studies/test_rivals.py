@@ -28,6 +28,7 @@ from analysis.merging.rivals import (
 )
 from analysis.merging.rivals.activations import blocks_of, first_block_inputs, listen, second_moments
 from analysis.merging.rivals.esm import essential
+from taujp_core.applications import find_application
 from taujp_core.models import Clip, ImageEncoder, fingerprint, logits
 from taujp_core.products.jacobian import jacobian_products
 
@@ -55,7 +56,7 @@ def taus(clip) -> list[dict[str, torch.Tensor]]:
 def evidence_for(clip, application="encoder", count=5) -> Evidence:
     generator = torch.Generator().manual_seed(1)
     heads = [torch.randn(6, classes, generator=generator, dtype=torch.float64) for classes in (3, 4, 2)]
-    return Evidence(clip, application, [random_images(count, seed) for seed in range(TASKS)], heads)
+    return Evidence(clip, find_application(application), [random_images(count, seed) for seed in range(TASKS)], heads)
 
 
 def by_hand(theta, images):
@@ -403,7 +404,7 @@ def test_regmean_plus_plus_regresses_on_what_merged_blocks_hand_on(clip, taus):
 
 def test_block_by_block_methods_refuse_what_they_are_not_defined_for(clip, taus, small):
     for name in ("RegMean++", "FeatCal"):
-        with pytest.raises(ValueError, match=f"{name[:7]}.* is defined for the encoder"):
+        with pytest.raises(ValueError, match=f"{name[:7]}.* is defined for the encoder, not for linearised"):
             RIVALS[name].merged(taus, evidence_for(clip, "linearised"))
     with pytest.raises(ValueError, match="residual blocks"):
         blocks_of(small[0])

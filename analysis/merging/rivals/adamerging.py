@@ -4,7 +4,7 @@ AdaMerging (Yang et al. 2024, arXiv 2310.02575): one coefficient λ a task, or a
 the authors' code), from 0.3 and kept in [0, 1], by 500 steps of Adam (learning rate 1e-3) on the sum over tasks of the
 mean entropy of the predictions on 16 of the task's images. Published coefficients adapt to the *test* images; here
 they see training images, as all rivals do. The gradient with respect to λ_{t,l} is ⟨∂loss/∂τ_l, τ_{t,l}⟩, so that one
-backward pass a batch serves all; for linearised vectors the loss is that of f₀ + Jτ.
+backward pass a batch serves all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.func import functional_call
 
 from taujp_core.models import logits
-from taujp_core.parameters import Parameters, added, device_of, leaves
-from taujp_core.products.jacobian import linearised_gradient
+from taujp_core.parameters import Parameters, device_of
 from taujp_core.products.memory import to_device
 
 from .rival import Evidence
@@ -74,14 +72,7 @@ def entropy_gradient(
     evidence: Evidence, tau: Parameters, images: Shaped[Tensor, "n ..."], head: Float[Tensor, "d classes"]
 ) -> Parameters:
     """∂/∂τ of the entropy of the model with τ."""
-    clip = evidence.clip
-    images = to_device(images, device_of(clip.theta0))
-    if evidence.application == "linearised":
-        return linearised_gradient(
-            clip.encoder, clip.theta0, tau, images, lambda f0, products: (entropy(f0 + products, head), None)
-        )[0]
-    with torch.enable_grad():
-        theta = leaves(added(clip.theta0, tau))
-        loss = entropy(functional_call(clip.encoder, theta, (images,)), head)
-        slopes = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
-    return dict(zip(theta, slopes, strict=True))
+    images = to_device(images, device_of(evidence.clip.theta0))
+    return evidence.application.gradient(evidence.clip, tau, images, lambda features: (entropy(features, head), None))[
+        0
+    ]

@@ -174,4 +174,4 @@ def best_affine(
     return (c * gain - b * bias) / determinant, (a * bias - b * gain) / determinant
 
 
-RIVAL = Rival("FeatCal", featcal, "Gu et al. 2026, arXiv 2605.13030", images=True, applications=("encoder",))
+RIVAL = Rival("FeatCal", featcal, "Gu et al. 2026, arXiv 2605.13030", images=True, in_weights=True)

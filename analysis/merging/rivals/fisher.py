@@ -19,7 +19,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.func import functional_call
 
-from taujp_core.evaluation import edited_features
 from taujp_core.models import logits
 from taujp_core.parameters import Parameters, device_of, leaves, zeros_like
 from taujp_core.products.forward_mode import forward_mode
@@ -34,7 +33,7 @@ def fisher(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
     experts = evidence.activated_by(taus)
     weights = []
     for tau, theta, images, head in zip(taus, experts, evidence.images, evidence.heads, strict=True):
-        found = edited_features(evidence.clip, evidence.application, tau, images)
+        found = evidence.application.features(evidence.clip, tau, images)
         weights.append(diagonal(evidence, theta, images, score_factors(found, head)))
     norms = [torch.stack([value.norm() for value in weight.values()]).norm() for weight in weights]
     merged = {}

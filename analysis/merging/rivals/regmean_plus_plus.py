@@ -39,5 +39,5 @@ RIVAL = Rival(
     regmean_plus_plus,
     "Nguyen et al. 2025, arXiv 2508.03121",
     images=True,
-    applications=("encoder",),
+    in_weights=True,
 )

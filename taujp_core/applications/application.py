@@ -1,0 +1,62 @@
+"""What is an application? The model that a task vector makes of CLIP: its features, their gradient, and what follows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from ..datasets import Split
+from ..models import Clip
+from ..parameters import Parameters
+
+Details = TypeVar("Details")
+Loss = Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]]
+
+
+class Source(Protocol):
+    """One data set's images under several vectors, ready for any coefficients."""
+
+    labels: Int[Tensor, "n"]
+
+    def edited_features(self, coefficients: Sequence[float] | Float[Tensor, "t"]) -> Float[Tensor, "n d"]:
+        """Features under Σₜ αₜτₜ, one coefficient for each vector."""
+        ...
+
+
+class Application(ABC):
+    """How a task vector τ is applied to CLIP's image encoder f at θ₀.
+
+    plain_method: the method that trains for this application with the task's loss alone. What a suite says of it holds
+        for methods that the suite does not know, and joint training is by it.
+    affine: whether features are affine in τ. Then the `Products` f₀ and Jτₜ are the source, a curve over coefficients
+        costs no further pass, and coefficients can be found by their gradient.
+    in_weights: whether the model is the encoder with the parameters θ₀ + τ, so that a checkpoint of any layout holds it.
+    """
+
+    name: str
+    plain_method: str
+    affine: bool = False
+    in_weights: bool = False
+
+    @abstractmethod
+    def features(self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
+        """Features under τ, in chunks, without a graph.
+
+        Raises TypeError or ValueError unless images are bytes [n, 3, s, s] of the Clip's size.
+        """
+
+    @abstractmethod
+    def gradient(
+        self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."], loss: Loss
+    ) -> tuple[Parameters, Details]:
+        """Gradient with respect to τ of loss(features under τ), and what else `loss` returns. All images are one batch."""
+
+    @abstractmethod
+    def source(self, clip: Clip, taus: Sequence[Parameters], split: Split) -> Source:
+        """A data set under these vectors. Raises what `features` raises."""
+
+    @abstractmethod
+    def point(self, clip: Clip, tau: Parameters) -> Parameters:
+        """The parameters that the encoder computes with under τ: its activations, and its Jacobian, are of these."""
