@@ -1,0 +1,172 @@
+"""How do addition, negation, τJp, disentanglement and a training look? The figures that several notebooks show."""
+
+import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
+from torch import Tensor
+
+from .skeletons import (
+    CHOSEN,
+    LETTER,
+    MEAN,
+    PALETTE,
+    RIGHT,
+    SINGLE_TASK,
+    TEMPLATE,
+    TOP,
+    WIDTH,
+    ZERO_SHOT,
+    level,
+    line,
+    lines,
+    marked_line,
+    matrices,
+    method_colour,
+    on_curve,
+)  # fmt: skip
+
+OUTCOMES = {
+    "accuracy_loss": "accuracy lost on t<br>(share of images)",
+    "loss_change": "rise of t's loss<br>(nats)",
+    "changed": "changed predictions<br>(share of images)",
+}
+
+
+def accuracy_versus_coefficient(
+    curves: pd.DataFrame, single: pd.DataFrame, tuned: dict[str, float], colours: dict[str, str]
+) -> go.Figure:
+    """A panel per method: test accuracy of each task (thin) and their mean (bold) over the coefficient.
+
+    curves: method, seed, task, split, coefficient, accuracy; single: method, seed, task, split, accuracy;
+    tuned: chosen α by method, averaged over seeds. Values are averaged over seeds.
+    """
+    test = curves[(curves.split == "test") & curves.method.isin(tuned)]
+    tasks = test.groupby(["method", "task", "coefficient"], sort=False).accuracy.mean().reset_index()
+    mean = tasks.groupby(["method", "coefficient"], sort=False).accuracy.mean()
+    parts = {
+        "mean of the tasks": mean.reset_index(),
+        "mean of the single-task models": level(single[single.split == "test"].groupby("method").accuracy.mean()),
+        "zero-shot mean": level(mean.xs(0.0, level="coefficient")),
+        "α tuned on validation": on_curve(mean, tuned),
+    }
+    looks = dict(zip(parts, (MEAN, SINGLE_TASK, ZERO_SHOT, CHOSEN), strict=True))
+    return lines(
+        pd.concat([tasks.rename(columns={"task": "name"}), *(part.assign(name=name) for name, part in parts.items())]),
+        "coefficient", "accuracy", {task: line(colour, 1.3) for task, colour in colours.items()} | looks, panel="method",
+        title="Accuracy of θ₀ + α·Στ", x_axis=dict(title="coefficient α", range=[-0.02, 1.03]),
+        y_axis=dict(title="test accuracy", range=[0, 1.02]),
+    )  # fmt: skip
+
+
+def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str, str]) -> go.Figure:
+    """A panel per method: validation accuracy on each negated task (thin), their mean (bold) and the control's mean.
+
+    curves: method, seed, task, coefficient, target, control; test: method, choice, coefficient, whose tuned
+    coefficients are averaged. Values are averaged over seeds.
+    """
+    curves = curves.rename(columns={"target": "accuracy"})
+    tasks = curves.groupby(["method", "task", "coefficient"], sort=False).accuracy.mean().reset_index()
+    mean, control = (
+        curves.groupby(["method", "coefficient"], sort=False)[name].mean() for name in ("accuracy", "control")
+    )
+    control, last = control.rename("accuracy"), curves.coefficient.max()
+    tuned = test[test.choice == "tuned"].groupby("method").coefficient.mean().to_dict()
+    parts = {
+        "mean of the negated tasks": mean.reset_index(),
+        "control, mean": control.reset_index(),
+        "95 % of the control's accuracy": level(0.95 * control.xs(0.0, level="coefficient"), last),
+        "mean tuned α": pd.concat([on_curve(mean, tuned), on_curve(control, tuned)]),
+    }
+    looks = dict(zip(parts, (MEAN, line("black", 4, "dot"), SINGLE_TASK, CHOSEN), strict=True))
+    return lines(
+        pd.concat([tasks.rename(columns={"task": "name"}), *(part.assign(name=name) for name, part in parts.items())]),
+        "coefficient", "accuracy", {task: line(colour, 1.3) for task, colour in colours.items()} | looks, panel="method",
+        title="Accuracy of θ₀ − α·τ on the negated task and on the control",
+        x_axis=dict(title="coefficient α", range=[-0.02, last * 1.02]),
+        y_axis=dict(title="validation accuracy", range=[0, 1.02]),
+    )  # fmt: skip
+
+
+def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
+    """A matrix per method: τJp of each vector (row) on each data set (column), averaged over seeds.
+
+    tau_jp: method, seed, vector, data_set, tau_jp. All methods share the (logarithmic) colour scale.
+    """
+    return matrices(
+        tau_jp, "vector", "data_set", "tau_jp", panel="method", title="τJp: mean ‖J(x)τ‖₂ over validation images",
+        x_axis=dict(title="images of", tickangle=40), y_axis=dict(title="task vector of", autorange="reversed"), digits=".3g", log=True,
+        colour_axis=dict(colorbar_title="τJp"), hover="vector of %{y} on %{x}: τJp = %{text}",
+        height=100 + 32 * tau_jp.vector.nunique(),
+    )  # fmt: skip
+
+
+def disentanglement_maps(maps: pd.DataFrame, pair: list[str]) -> go.Figure:
+    """A map per method: the disentanglement error over the coefficients of two vectors; between 0 and 1 is outlined.
+
+    maps: method, alpha_1, alpha_2, error (0 to 2); pair: the vectors' tasks.
+    """
+    figure = matrices(
+        maps, "alpha_2", "alpha_1", "error", panel="method",
+        title="Disentanglement error ξ: share of changed predictions, both tasks",
+        x_axis=dict(title=f"coefficient α₁ of {pair[0]}"), y_axis=dict(title=f"coefficient α₂ of {pair[1]}"),
+        colour_axis=dict(cmin=0, cmax=2, colorbar_title="ξ"), hover="α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}",
+    )  # fmt: skip
+    outline = dict(color="white", width=2, dash="dash")
+    return figure.add_shape(type="rect", x0=0, x1=1, y0=0, y1=1, line=outline, row="all", col="all")
+
+
+def outcome_over_tau_jp(points: pd.DataFrame, outcome: str, looks: dict, title: str) -> go.Figure:
+    """A panel per application: what s does to t over τJp of s on t. points: application, tau_jp, the outcome, name, text."""
+    ticks = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]
+    return lines(
+        points, "tau_jp", outcome, looks, panel="application", title=title, height=400,
+        x_axis=dict(title="τJp of s on t: mean ‖Jτ‖₂ (log scale)", type="log", tickvals=ticks),
+        y_axis=dict(title=OUTCOMES[outcome]),
+    )  # fmt: skip
+
+
+def training_curves(record: dict) -> go.Figure:
+    """Loss, penalty and validation accuracy over the steps of one run."""
+    config, history, curve = record["config"], pd.DataFrame(record["history"]), pd.DataFrame(record["curve"])
+    history, colour = history.set_index("step"), method_colour(record["config"]["method"])
+    panels = {"task loss (nats)": history.loss}
+    if config["penalty_weight"]:
+        # The step before the penalty starts, and data sets in turn, leave no value or a jagged one.
+        panels["mean ‖Jτ‖₂, other data"] = history.penalty[history.index > config["penalty_start"]]
+    panels["validation accuracy"] = curve.set_index("step").validation_accuracy
+    looks = {title: line(colour) for title in panels} | {"validation accuracy": marked_line(colour, size=6)}
+    return over_steps(panels, looks, f"{config['task']} by {config['method']}, seed {config['seed']}")
+
+
+def pretraining_curves(history: pd.DataFrame) -> go.Figure:
+    """Contrastive loss and share of images that pick their own caption, over steps."""
+    history = history.set_index("step")
+    panels = {"contrastive loss (nats)": history.loss, "caption accuracy in batch": history.accuracy}
+    return over_steps(panels, {title: line(PALETTE[0], 1) for title in panels}, "Pre-training")
+
+
+def over_steps(panels: dict[str, pd.Series], looks: dict[str, dict], title: str) -> go.Figure:
+    """Series over the steps below one another, by the titles of their y axes."""
+    table = pd.concat(panels, names=["panel", "step"]).rename("value").reset_index()
+    looks = {name: look | dict(showlegend=False) for name, look in looks.items()}
+    return lines(
+        table, "step", "value", looks, by="panel", panel="panel", own_y={name: name for name in panels}, across=1,
+        height=190, title=title, x_axis=dict(title="step"), y_axis=dict(rangemode="tozero"),
+    )  # fmt: skip
+
+
+def contact_sheet(images: dict[str, Tensor], title: str) -> go.Figure:
+    """One row of pictures per name; each tensor is uint8 [n, 3, h, w], with the same n."""
+    rows = [np.concatenate(list(batch.permute(0, 2, 3, 1).numpy()), 1) for batch in images.values()]
+    height, width, _ = rows[0].shape
+    figure = px.imshow(np.concatenate(rows, 0), binary_string=True)
+    figure.update_traces(hoverinfo="skip", hovertemplate=None)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(tickvals=[height * (k + 0.5) for k in range(len(rows))], ticktext=list(images))
+    left = 20 + LETTER * max(map(len, images))
+    side = min(46, (WIDTH - left - RIGHT) * height / width)  # of a picture
+    return figure.update_layout(
+        template=TEMPLATE, title_text=title, width=left + side * width / height + RIGHT,
+        height=TOP + side * len(rows) + 20, margin=dict(l=left, r=RIGHT, t=TOP, b=20),
+    )  # fmt: skip
