@@ -6,7 +6,7 @@ Figures of analogies between domains: from tidy tables to plotly.
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import (
+from ..drawing import (
     CHOSEN,
     GUIDE,
     MEAN,

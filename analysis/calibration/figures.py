@@ -6,7 +6,7 @@ Figures of calibration: from the tables of `analysis.calibration.merged` to plot
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import GUIDE, line, lines, marked_line, marks, method_colour, on_curve
+from ..drawing import GUIDE, line, lines, marked_line, marks, method_colour, on_curve
 from ..metrics import BINS
 from .merged import EXPERT, NONE, OF_EXPERT, OF_MERGED
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.shared import OUTCOMES, outcome_over_tau_jp
-from ..figures.skeletons import GUIDE, METHOD_COLOURS, PALETTE, line, lines, marked_line, marks
-from ..figures.skeletons import points as by_category
+from ..drawing import GUIDE, METHOD_COLOURS, PALETTE, line, lines, marked_line, marks
+from ..drawing import points as by_category
+from ..figures import OUTCOMES, outcome_over_tau_jp
 from ..pairs import APPLICATIONS
 from .arms import UNTREATED_METHOD
 from .statistics import SMALLEST, UNIT

@@ -6,7 +6,7 @@ Figures of continual learning: from tidy tables to plotly.
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import line, lines, marked_line, matrices, method_colour
+from ..drawing import line, lines, marked_line, matrices, method_colour
 
 DASHES = {"taujp-joint": "dash", "zero-shot": "dot"}
 

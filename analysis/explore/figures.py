@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import BOTTOM, MEAN, draw, finished, grid, line, marks
+from ..drawing import BOTTOM, MEAN, draw, finished, grid, line, marks
 from .answers import HIGHEST, LOWEST
 from .gather import Explorer
 
@@ -66,4 +66,4 @@ def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure
     layout = figure.layout
     axes = layout.height - layout.margin.t - layout.margin.b
     slider = dict(active=alphas.index(SHOWN), steps=steps, currentvalue_prefix="α of all vectors: ", y=-BOTTOM / axes)
-    return figure.update_layout(sliders=[slider], height=layout.height + 100, margin_b=layout.margin.b + 100)
+    return figure.update_layout(sliders=[slider], height=layout.height + 125, margin_b=layout.margin.b + 125)

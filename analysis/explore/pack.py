@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from ..figures import COLOUR_SCALE
+from ..drawing import COLOUR_SCALE
 from .answers import HIGHEST, LOWEST, MAP, STEP, Answers
 from .gather import Explorer, shown_pictures
 

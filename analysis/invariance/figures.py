@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import GUIDE, PALETTE, lines, marked_line
+from ..drawing import GUIDE, PALETTE, lines, marked_line
 from .benchmark import ARMS
 
 COLOURS = {arm: PALETTE[k % len(PALETTE)] for k, arm in enumerate(ARMS)}

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import METHOD_COLOURS, PALETTE, marks, points
+from ..drawing import METHOD_COLOURS, PALETTE, marks, points
 from .measure import Measured
 
 TITLES = {"encoder": "on the encoder", "linearised": "linearised"}

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from ..figures.skeletons import line, lines, marked_line
+from ..drawing import line, lines, marked_line
 from .arena import MERGES, OURS, OURS_WITH_CONTROL, needs_table
 
 # Apart from the two of ours, which are black and grey.
@@ -51,7 +51,7 @@ def accuracy_versus_seconds(summary: pd.DataFrame) -> go.Figure:
     return lines(
         pd.concat(ends), "seconds", "accuracy", looks_of(means["merge"]), by="merge", panel="method", height=420,
         title="Accuracy against time (filled: α = 1, open: α tuned)",
-        x_axis=dict(type="log", title="seconds per merge (log scale)", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks]),
+        x_axis=dict(type="log", title="seconds (log scale)", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks]),
         y_axis=dict(title="mean test accuracy of the tasks"),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.skeletons import points
+from ..drawing import points
 
 COLOURS = {"pre-trained": "#999999", "sum": "#d95f02", "merged": "#1b9e77"}
 TITLES = {

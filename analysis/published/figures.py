@@ -6,9 +6,9 @@ Figures of published checkpoints: from the tables of `analysis.published.checkpo
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..figures.shared import outcome_over_tau_jp
-from ..figures.skeletons import marks
-from ..figures.skeletons import points as by_category
+from ..drawing import marks
+from ..drawing import points as by_category
+from ..figures import outcome_over_tau_jp
 from ..pairs import APPLICATIONS
 
 __all__ = ["APPLICATIONS", "foreseen_and_seen", "one_shot_of_sets"]

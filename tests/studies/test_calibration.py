@@ -218,7 +218,8 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     figure = figures.curves_over_coefficient(curves, {"standard": 0.4})
     ece = next(trace for trace in figure.data if trace.name == "standard" and trace.xaxis == "x3")
     assert list(ece.y) == curves.groupby("coefficient").ece.mean().round(4).tolist()
-    assert [figure.layout[f"xaxis{k}"].title.text for k in ("", 2, 3, 4)] == ["coefficient α"] * 4
+    assert [figure.layout[f"xaxis{k}"].title.text for k in (3, 4)] == ["coefficient α"] * 2  # below the lower panels
+    assert [figure.layout[f"yaxis{k}"].title.text for k in ("", 2, 3, 4)] == list(figures.PANELS.values())
     star = next(trace for trace in figure.data if trace.name == "tuned α, standard" and trace.xaxis == "x3")
     assert (star.x[0], star.y[0]) == (0.4, ece.y[1])
 

@@ -1,4 +1,4 @@
-"""How do addition, negation, τJp, disentanglement and a training look? The figures that several notebooks show."""
+"""How do addition, negation, τJp, disentanglement and a training look, and which colour has a task?"""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 from torch import Tensor
 
-from .skeletons import (
+from .drawing import (
     CHOSEN,
     LETTER,
     MEAN,
@@ -31,6 +31,11 @@ OUTCOMES = {
     "loss_change": "rise of t's loss<br>(nats)",
     "changed": "changed predictions<br>(share of images)",
 }
+
+
+def task_colours(names: list[str]) -> dict[str, str]:
+    """Colour of each data set by its place in the suite; pass the suite's whole list."""
+    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
 def accuracy_versus_coefficient(

@@ -1,4 +1,4 @@
-"""How is a tidy table drawn, and which colour has a task? One template, and three skeletons for all figures.
+"""How is a tidy table drawn? One template, and three skeletons for all figures.
 
 `lines` draws over a number, `points` by category (bars as well), `matrices` in cells. A study's function makes a table with
 a row per point, and says which columns are drawn, what the axes are called, and how each name looks: a dict of plotly's
@@ -38,11 +38,6 @@ TEMPLATE.layout.update(
     legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
     coloraxis_colorbar_title_side="right",
 )  # fmt: skip
-
-
-def task_colours(names: list[str]) -> dict[str, str]:
-    """Colour of each data set by its place in the suite; pass the suite's whole list."""
-    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
 def method_colour(method: str) -> str:
