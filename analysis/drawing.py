@@ -2,7 +2,7 @@
 
 `lines` draws over a number, `points` by category (bars as well), `matrices` in cells. A study's function makes a table with
 a row per point, and says which columns are drawn, what the axes are called, and how each name looks: a dict of plotly's
-properties of a trace. A table may have the columns `text` (shown on hovering), `size`, `symbol` and `colour` of each
+properties of a trace. A table may have the columns `text` (shown on hovering), `size`, `symbol` and `color` of each
 point, and its interval: `low` and `high` of `points`, COLUMN_half of `lines`.
 """
 
@@ -33,7 +33,7 @@ LEFT, RIGHT, TOP, BOTTOM = 80, 25, 75, 60  # pixels around the panels; the legen
 LETTER = 7  # pixels, on average
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
 TEMPLATE.layout.update(
-    font=dict(family="Arial, sans-serif", size=13), colorway=PALETTE, barmode="group",
+    font=dict(family="Arial, sans-serif", size=13), colorway=PALETTE, barmode="group", showlegend=True,
     title=dict(font_size=16, x=0.02, y=1, yanchor="top", yref="container", pad_t=16),
     legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
     coloraxis_colorbar_title_side="right",
@@ -62,64 +62,31 @@ MEAN, SINGLE_TASK, ZERO_SHOT = line("black", 4), line("black", 1.5, "dash"), lin
 CHOSEN = marks("black", 13, "star")
 
 
-def level(values: pd.Series, end: float = 1.0) -> pd.DataFrame:
-    """The values (index: method), each at both ends of a line from coefficient 0 to `end`."""
-    return pd.concat([values.reset_index().assign(coefficient=at) for at in (0.0, end)])
-
-
-def on_curve(values: pd.Series, tuned: dict[str, float]) -> pd.DataFrame:
-    """Values (index: method, coefficient) at each method's tuned coefficient, interpolated."""
-    rows = [(method, at, np.interp(at, values[method].index, values[method])) for method, at in tuned.items()]
-    return pd.DataFrame(rows, columns=["method", "coefficient", values.name])
-
-
 def lines(
-    table: pd.DataFrame,
-    x: str,
-    y: str,
-    looks: dict,
-    *,
-    title: str,
-    x_axis: dict,
-    y_axis: dict | None = None,
-    by: str = "name",
-    panel: str | None = None,
-    own_y: dict | None = None,
-    own_x: bool = False,
-    across: int | None = None,
-    height: int = 300,
-) -> go.Figure:
+    table: pd.DataFrame, x: str, y: str, looks: dict, *, title: str, x_axis: dict, y_axis: dict, by: str = "name",
+    panel: str = "", own_x: bool = False, own_y: dict | None = None, across: int = 0, height: int = 300,
+) -> go.Figure:  # fmt: skip
     """A panel per value of `panel`, in it a trace per value of `by`: the column y over the number x, as `looks` says.
 
     own_y: by panel, the title of its y axis, where each has its own. across: panels side by side; height: pixels of each.
     """
     panels = list(table[panel].unique()) if panel else [""]
     across = across or {2: 2, 4: 2}.get(len(panels), 3)
-    titles = [] if own_y else panels
-    figure, places = grid(panels, across, height, titles, own_x=own_x, own_y=bool(own_y))
+    figure, places = grid(panels, across, height, [] if own_y else panels, own_x, bool(own_y))
     draw(figure, places, table, x, y, looks, by, panel)
-    return finished(figure, places, title, x_axis, y_axis or {}, own_y)
+    return finished(figure, places, title, x_axis, y_axis, own_y)
 
 
 def points(
-    table: pd.DataFrame,
-    category: str,
-    value: str,
-    looks: dict,
-    *,
-    title: str,
-    category_axis: dict,
-    value_axis: dict,
-    by: str = "name",
-    panel: str | None = None,
-    row_height: int = 26,
-) -> go.Figure:
+    table: pd.DataFrame, category: str, value: str, looks: dict, *, title: str, category_axis: dict, value_axis: dict,
+    by: str = "name", panel: str = "", row_height: int = 26,
+) -> go.Figure:  # fmt: skip
     """Categories from top to bottom, the value to the right. Panels whose categories differ are below one another."""
-    panels = list(table[panel].unique()) if panel else [""]
-    rows = {name: list((table[table[panel] == name] if panel else table)[category].unique()) for name in panels}
+    parts = table.groupby(panel, sort=False) if panel else [("", table)]
+    rows = {name: list(part[category].unique()) for name, part in parts}
     alike = len(set(map(tuple, rows.values()))) == 1
     height = 20 + row_height * max(map(len, rows.values()))
-    figure, places = grid(panels, len(panels) if alike else 1, height, panels, own_y=not alike)
+    figure, places = grid(list(rows), len(rows) if alike else 1, height, list(rows), own_y=not alike)
     draw(figure, places, table, value, category, looks, by, panel)
     for name, place in places.items():
         ends = dict(range=[len(rows[name]) - 0.4, -0.6], categoryorder="array", categoryarray=rows[name])
@@ -128,21 +95,9 @@ def points(
 
 
 def matrices(
-    table: pd.DataFrame,
-    row: str,
-    column: str,
-    value: str,
-    *,
-    panel: str,
-    title: str,
-    x_axis: dict,
-    y_axis: dict,
-    colour_axis: dict,
-    hover: str,
-    digits: str = "",
-    log: bool = False,
-    height: int = 300,
-) -> go.Figure:
+    table: pd.DataFrame, row: str, column: str, value: str, *, panel: str, title: str, x_axis: dict, y_axis: dict,
+    colour_axis: dict, hover: str, digits: str = "", log: bool = False, height: int = 300,
+) -> go.Figure:  # fmt: skip
     """A matrix per value of `panel`, all on one colour scale; means of what shares a cell.
 
     digits: format of the number that stands in a cell; none: numbers on hovering alone. log: colours by the logarithm.
@@ -152,18 +107,18 @@ def matrices(
     for name, place in places.items():
         values = table[table[panel] == name].pivot_table(index=row, columns=column, values=value)
         values = values.reindex(index=rows, columns=columns).to_numpy()
-        texts = [["" if np.isnan(cell) else f"{cell:{digits or '.3g'}}" for cell in cells] for cells in values]
         figure.add_heatmap(
-            z=plain(np.log10(values.clip(min=1e-6)) if log else values), x=plain(columns), y=plain(rows), text=texts,
+            z=plain(np.log10(values.clip(min=1e-6)) if log else values), x=plain(columns), y=plain(rows),
+            text=[["" if np.isnan(cell) else f"{cell:{digits}}" for cell in cells] for cells in values],
             texttemplate="%{text}" if digits else None, hovertemplate=f"{hover}<extra></extra>", hoverongaps=False,
             coloraxis="coloraxis", **place,
         )  # fmt: skip
     if log:
         ticks = [digit * 10.0**k for k in range(-6, 6) for digit in (1, 2, 5)]
-        colour_axis = colour_axis | dict(
-            colorbar_tickvals=plain(np.log10(ticks)), colorbar_ticktext=[f"{tick:g}" for tick in ticks]
+        figure.update_coloraxes(
+            colorbar=dict(tickvals=plain(np.log10(ticks)), ticktext=[f"{tick:g}" for tick in ticks])
         )
-    figure.update_layout(coloraxis=dict(colorscale=COLOUR_SCALE, **colour_axis))
+    figure.update_coloraxes(colorscale=COLOUR_SCALE, **colour_axis)
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     return finished(figure, places, title, x_axis, y_axis)
 
@@ -176,46 +131,43 @@ def grid(
     down = -(-len(panels) // across)
     gap = 30 + 30 * bool(titles) + 40 * own_x
     whole = down * height + (down - 1) * gap
-    cells = [[{} if k < len(panels) else None for k in range(row * across, (row + 1) * across)] for row in range(down)]
     figure = make_subplots(
-        down, across, specs=cells, subplot_titles=[str(title) for title in titles] or None,
+        down, across, subplot_titles=[str(title) for title in titles] or None,
+        specs=[[{} if across * row + k < len(panels) else None for k in range(across)] for row in range(down)],
         shared_xaxes=False if own_x else "all", shared_yaxes=False if own_y else "all",
         horizontal_spacing=(90 if own_y else 20) / (WIDTH - LEFT - RIGHT), vertical_spacing=gap / whole,
     )  # fmt: skip
-    figure.update_annotations(font_size=13)
-    figure.update_layout(template=TEMPLATE, width=WIDTH, height=whole)
+    figure.update_annotations(font_size=13).update_layout(template=TEMPLATE, width=WIDTH, height=whole)
     return figure, {name: dict(row=k // across + 1, col=k % across + 1) for k, name in enumerate(panels)}
 
 
 def draw(
-    figure: go.Figure, places: dict, table: pd.DataFrame, x: str, y: str, looks: dict, by: str, panel: str | None
+    figure: go.Figure, places: dict, table: pd.DataFrame, x: str, y: str, looks: dict, by: str, panel: str
 ) -> None:
-    """A trace per panel and name, in the order of `looks`. The legend has a name once, also where several traces share its `legendgroup`."""
+    """A trace per panel and name, in the order of `looks`. The legend has a name, or what shares its legendgroup, once."""
     known = {trace.legendgroup for trace in figure.data if trace.showlegend}
-    for place_name, place in places.items():
-        ours = table[table[panel] == place_name] if panel else table
-        for name in looks:
+    for part, place in places.items():
+        ours = table[table[panel] == part] if panel else table
+        for name, look in looks.items():
             rows = ours[ours[by] == name]
             if rows.empty:
                 continue
-            look = dict(type="scatter", name=str(name), legendgroup=str(name)) | looks[name]
             given = {column for column in rows if rows[column].notna().any()}
-            style = {key: plain(rows[key]) for key in {"size", "symbol"} & given}
-            if "colour" in given:
-                style["color"] = list(rows.colour)
-            if style:
-                look["marker"] = look.get("marker", {}) | style
+            trace = (
+                dict(type="scatter", name=str(name), legendgroup=str(name), x=plain(rows[x]), y=plain(rows[y])) | look
+            )
+            own = {key: plain(rows[key]) for key in ("size", "symbol", "color") if key in given}
+            trace["marker"] = trace.get("marker", {}) | own
             if "text" in given:
-                look = dict(text=list(rows.text), hovertemplate="%{text}<br>%{x}, %{y}") | look
+                trace |= dict(text=list(rows.text), hovertemplate="%{text}<br>%{x}, %{y}")
             for axis, column in (("x", x), ("y", y)):
                 if f"{column}_half" in given:
-                    look[f"error_{axis}"] = dict(array=plain(rows[f"{column}_half"]), width=0, thickness=1)
-            if {"low", "high"} <= given:
-                sides = dict(array=plain(rows.high - rows[x]), arrayminus=plain(rows[x] - rows.low))
-                look["error_x"] = dict(**sides, thickness=2)
-            look = dict(showlegend=look["legendgroup"] not in known) | look
-            known |= {look["legendgroup"]} if look["showlegend"] else set()
-            figure.add_trace(dict(x=plain(rows[x]), y=plain(rows[y]), **look), **place)
+                    trace[f"error_{axis}"] = dict(array=plain(rows[f"{column}_half"]), width=0, thickness=1)
+            if "low" in given:
+                trace["error_x"] = dict(array=plain(rows.high - rows[x]), arrayminus=plain(rows[x] - rows.low))
+            trace.setdefault("showlegend", trace["legendgroup"] not in known)
+            known |= {trace["legendgroup"]} if trace["showlegend"] else set()
+            figure.add_trace(trace, **place)
 
 
 def plain(values: object) -> list:
@@ -231,14 +183,11 @@ def finished(
     figure.update_xaxes(x_axis | dict(title=None)).update_yaxes(y_axis | dict(title=None))
     for name, place in places.items():
         if place["col"] == 1 or own_y:
-            figure.update_yaxes(title=own_y[name] if own_y else y_axis.get("title"), **place)
+            figure.update_yaxes(title=own_y[name] if own_y else y_axis["title"], **place)
     for place in {place["col"]: place for place in places.values()}.values():
-        figure.update_xaxes(title=x_axis.get("title"), showticklabels=True, **place)
-    names = [trace.name for trace in figure.data if trace.showlegend is not False and trace.type != "heatmap"]
-    if len(names) == 1:
-        figure.update_layout(showlegend=True)
-    entries = [45 + LETTER * len(name) for name in names]
-    in_a_row = len(names) if sum(entries) < WIDTH else WIDTH // max(entries)
+        figure.update_xaxes(title=x_axis["title"], showticklabels=True, **place)
+    names = [45 + LETTER * len(trace.name) for trace in figure.data if trace.showlegend]
+    in_a_row = len(names) if sum(names) < WIDTH else WIDTH // max(names)
     bottom = BOTTOM + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
     height = TOP + figure.layout.height + bottom
     return figure.update_layout(title_text=title, height=height, margin=dict(l=LEFT, r=RIGHT, t=TOP, b=bottom))

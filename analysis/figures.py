@@ -7,25 +7,22 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from .drawing import (
-    CHOSEN,
     LETTER,
-    MEAN,
     PALETTE,
     RIGHT,
-    SINGLE_TASK,
     TEMPLATE,
     TOP,
     WIDTH,
-    ZERO_SHOT,
-    level,
     line,
     lines,
     marked_line,
+    marks,
     matrices,
     method_colour,
-    on_curve,
-)  # fmt: skip
+)
 
+MEAN, SINGLE_TASK, ZERO_SHOT = line("black", 4), line("black", 1.5, "dash"), line("black", 1.5, "dot")
+CHOSEN = marks("black", 13, "star")
 OUTCOMES = {
     "accuracy_loss": "accuracy lost on t<br>(share of images)",
     "loss_change": "rise of t's loss<br>(nats)",
@@ -49,19 +46,14 @@ def accuracy_versus_coefficient(
     test = curves[(curves.split == "test") & curves.method.isin(tuned)]
     tasks = test.groupby(["method", "task", "coefficient"], sort=False).accuracy.mean().reset_index()
     mean = tasks.groupby(["method", "coefficient"], sort=False).accuracy.mean()
-    parts = {
-        "mean of the tasks": mean.reset_index(),
-        "mean of the single-task models": level(single[single.split == "test"].groupby("method").accuracy.mean()),
-        "zero-shot mean": level(mean.xs(0.0, level="coefficient")),
-        "α tuned on validation": on_curve(mean, tuned),
+    alone = single[single.split == "test"].groupby("method").accuracy.mean()
+    parts = task_lines(tasks, colours) | {
+        "mean of the tasks": (MEAN, mean.reset_index()),
+        "mean of the single-task models": (SINGLE_TASK, level(alone)),
+        "zero-shot mean": (ZERO_SHOT, level(mean.xs(0.0, level="coefficient"))),
+        "α tuned on validation": (CHOSEN, on_curve(mean, tuned)),
     }
-    looks = dict(zip(parts, (MEAN, SINGLE_TASK, ZERO_SHOT, CHOSEN), strict=True))
-    return lines(
-        pd.concat([tasks.rename(columns={"task": "name"}), *(part.assign(name=name) for name, part in parts.items())]),
-        "coefficient", "accuracy", {task: line(colour, 1.3) for task, colour in colours.items()} | looks, panel="method",
-        title="Accuracy of θ₀ + α·Στ", x_axis=dict(title="coefficient α", range=[-0.02, 1.03]),
-        y_axis=dict(title="test accuracy", range=[0, 1.02]),
-    )  # fmt: skip
+    return over_coefficient(parts, "Accuracy of θ₀ + α·Στ", "test accuracy")
 
 
 def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str, str]) -> go.Figure:
@@ -70,27 +62,45 @@ def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str,
     curves: method, seed, task, coefficient, target, control; test: method, choice, coefficient, whose tuned
     coefficients are averaged. Values are averaged over seeds.
     """
+    keys, last = ["method", "coefficient"], curves.coefficient.max()
     curves = curves.rename(columns={"target": "accuracy"})
     tasks = curves.groupby(["method", "task", "coefficient"], sort=False).accuracy.mean().reset_index()
-    mean, control = (
-        curves.groupby(["method", "coefficient"], sort=False)[name].mean() for name in ("accuracy", "control")
-    )
-    control, last = control.rename("accuracy"), curves.coefficient.max()
+    mean = curves.groupby(keys, sort=False).accuracy.mean()
+    control = curves.groupby(keys, sort=False).control.mean().rename("accuracy")
     tuned = test[test.choice == "tuned"].groupby("method").coefficient.mean().to_dict()
-    parts = {
-        "mean of the negated tasks": mean.reset_index(),
-        "control, mean": control.reset_index(),
-        "95 % of the control's accuracy": level(0.95 * control.xs(0.0, level="coefficient"), last),
-        "mean tuned α": pd.concat([on_curve(mean, tuned), on_curve(control, tuned)]),
+    parts = task_lines(tasks, colours) | {
+        "mean of the negated tasks": (MEAN, mean.reset_index()),
+        "control, mean": (line("black", 4, "dot"), control.reset_index()),
+        "95 % of the control's accuracy": (SINGLE_TASK, level(0.95 * control.xs(0.0, level="coefficient"), last)),
+        "mean tuned α": (CHOSEN, pd.concat([on_curve(mean, tuned), on_curve(control, tuned)])),
     }
-    looks = dict(zip(parts, (MEAN, line("black", 4, "dot"), SINGLE_TASK, CHOSEN), strict=True))
+    title = "Accuracy of θ₀ − α·τ on the negated task and on the control"
+    return over_coefficient(parts, title, "validation accuracy", last)
+
+
+def over_coefficient(parts: dict, title: str, y_title: str, last: float = 1.0) -> go.Figure:
+    """A panel per method: accuracy over the coefficient. parts: by name, the look and the rows."""
     return lines(
-        pd.concat([tasks.rename(columns={"task": "name"}), *(part.assign(name=name) for name, part in parts.items())]),
-        "coefficient", "accuracy", {task: line(colour, 1.3) for task, colour in colours.items()} | looks, panel="method",
-        title="Accuracy of θ₀ − α·τ on the negated task and on the control",
-        x_axis=dict(title="coefficient α", range=[-0.02, last * 1.02]),
-        y_axis=dict(title="validation accuracy", range=[0, 1.02]),
+        pd.concat([rows.assign(name=name) for name, (_, rows) in parts.items()]), "coefficient", "accuracy",
+        {name: look for name, (look, _) in parts.items()}, panel="method", title=title,
+        x_axis=dict(title="coefficient α", range=[-0.02 * last, 1.03 * last]),
+        y_axis=dict(title=y_title, range=[0, 1.02]),
     )  # fmt: skip
+
+
+def task_lines(tasks: pd.DataFrame, colours: dict[str, str]) -> dict:
+    return {task: (line(colours[task], 1.3), rows) for task, rows in tasks.groupby("task", sort=False)}
+
+
+def level(values: pd.Series, end: float = 1.0) -> pd.DataFrame:
+    """The values (index: method), each at both ends of a line from coefficient 0 to `end`."""
+    return pd.concat([values.reset_index().assign(coefficient=at) for at in (0.0, end)])
+
+
+def on_curve(values: pd.Series, tuned: dict[str, float]) -> pd.DataFrame:
+    """Values (index: method, coefficient) at each method's tuned coefficient, interpolated."""
+    rows = [(method, at, np.interp(at, values[method].index, values[method])) for method, at in tuned.items()]
+    return pd.DataFrame(rows, columns=["method", "coefficient", values.name])
 
 
 def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:

@@ -1,24 +1,10 @@
-"""When do analogies work, as pictures?
-
-Figures of analogies between domains: from tidy tables to plotly.
-"""
+"""When do analogies work, as pictures?"""
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import (
-    CHOSEN,
-    GUIDE,
-    MEAN,
-    PALETTE,
-    ZERO_SHOT,
-    level,
-    line,
-    lines,
-    marks,
-    method_colour,
-    on_curve,
-)  # fmt: skip
+from ..drawing import GUIDE, PALETTE, line, lines, marks, method_colour
+from ..figures import CHOSEN, MEAN, ZERO_SHOT, level, on_curve, over_coefficient
 from .quadruples import VECTORS
 
 ZERO, TUNED = "zero-shot", "mean tuned α of the analogy"
@@ -41,13 +27,11 @@ def analogy_curves(curves: pd.DataFrame, test: pd.DataFrame) -> go.Figure:
     means = curves.groupby(["method", "model", "coefficient"], sort=False).accuracy.mean()
     analogy = means.xs("analogy", level="model")
     tuned = test[(test.model == "analogy") & (test.choice == "tuned")].groupby("method").coefficient.mean().to_dict()
-    levels = level(analogy.xs(0.0, level="coefficient")).assign(model=ZERO)
-    return lines(
-        pd.concat([means.reset_index(), levels, on_curve(analogy, tuned).assign(model=TUNED)]),
-        "coefficient", "accuracy", LOOKS, by="model", panel="method",
-        title="θ₀ + α·(τ other + τ source − τ source other)", x_axis=dict(title="coefficient α", range=[-0.02, 1.03]),
-        y_axis=dict(title="validation accuracy on the target", range=[0, 1.02]),
-    )  # fmt: skip
+    rows = dict(tuple(means.reset_index().groupby("model")))
+    rows |= {ZERO: level(analogy.xs(0.0, level="coefficient")), TUNED: on_curve(analogy, tuned)}
+    parts = {name: (look, rows[name]) for name, look in LOOKS.items()}
+    title = "θ₀ + α·(τ other + τ source − τ source other)"
+    return over_coefficient(parts, title, "validation accuracy on the target")
 
 
 def gain_against_tau_jp(gained: pd.DataFrame) -> go.Figure:

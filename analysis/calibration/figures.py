@@ -1,12 +1,10 @@
-"""How do calibration errors go with the coefficient, and how far are confidences from accuracies?
-
-Figures of calibration: from the tables of `analysis.calibration.merged` to plotly.
-"""
+"""How do calibration errors go with the coefficient, and how far are confidences from accuracies?"""
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import GUIDE, line, lines, marked_line, marks, method_colour, on_curve
+from ..drawing import GUIDE, line, lines, marked_line, marks, method_colour
+from ..figures import on_curve
 from ..metrics import BINS
 from .merged import EXPERT, NONE, OF_EXPERT, OF_MERGED
 

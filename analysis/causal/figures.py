@@ -1,7 +1,4 @@
-"""What did the interventions change, as pictures?
-
-Figures of the causal probe: from the table of `analysis.causal.arms`, whose columns `analysis.pairs` lists, and the statistics of `analysis.causal.statistics`.
-"""
+"""What did the interventions change, as pictures of the table of `analysis.causal.arms`? Its columns: `analysis.pairs`."""
 
 import numpy as np
 import pandas as pd

@@ -1,7 +1,4 @@
-"""How do tasks fare that arrive one by one, as pictures?
-
-Figures of continual learning: from tidy tables to plotly.
-"""
+"""How do tasks fare that arrive one by one, as pictures?"""
 
 import pandas as pd
 import plotly.graph_objects as go

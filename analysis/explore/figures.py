@@ -5,7 +5,8 @@ import itertools
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import BOTTOM, MEAN, draw, finished, grid, line, marks
+from ..drawing import BOTTOM, draw, finished, grid, line, marks
+from ..figures import MEAN
 from .answers import HIGHEST, LOWEST
 from .gather import Explorer
 
@@ -32,13 +33,13 @@ def common_coefficient(explorer: Explorer) -> go.Figure:
     upper, lower = ({method: places[row, method] for method in curves} for row in ("tasks", "α"))
     looks = {BAR: dict(type="bar", showlegend=False)}
     looks |= {name: marks("black", 11, symbol, line_width=2) for name, symbol in MARKS.items()}
-    bars = bars.assign(colour=bars.task.map(explorer.colours).where(bars.name == BAR))
+    bars = bars.assign(color=bars.task.map(explorer.colours).where(bars.name == BAR))
     draw(figure, upper, bars, "task", "accuracy", looks, "name", "method")
     looks = {task: line(colour, 1.3) for task, colour in explorer.colours.items()}
     looks |= {MEAN_OF_TASKS: MEAN, POINT: marks("#d62728", 14, "star")}
     draw(figure, lower, pd.concat(over), "coefficient", "accuracy", looks, "name", "method")
     y_axis = dict(title="validation accuracy", range=[0, 1.03])
-    finished(figure, places, "Accuracy of θ₀ + α·Στ, task by task", {}, y_axis)
+    finished(figure, places, "Accuracy of θ₀ + α·Στ, task by task", dict(title=""), y_axis)
     figure.update_xaxes(title="task", row=1).update_xaxes(
         title="coefficient α", range=[LOWEST - 0.05, HIGHEST + 0.05], row=2
     )

@@ -1,7 +1,4 @@
-"""What was foreseen of published vectors, and what came, as pictures?
-
-Figures of published checkpoints: from the tables of `analysis.published.checkpoints` to plotly.
-"""
+"""What was foreseen of published vectors, and what came, as pictures?"""
 
 import pandas as pd
 import plotly.graph_objects as go
