@@ -232,8 +232,8 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     figure = figures.temperatures_of_expert_and_merged(tempered)
     points = next(trace for trace in figure.data if trace.name == "standard")
     wanted = tempered[(tempered.model == "one-shot")].set_index(["temperature_of", "task"]).temperature
-    assert list(points.x) == wanted["expert"].round(3).tolist()
-    assert list(points.y) == wanted["merged"].round(3).tolist()
+    assert list(points.x) == wanted["expert"].round(4).tolist()
+    assert list(points.y) == wanted["merged"].round(4).tolist()
 
 
 def test_the_pages_examples_run(tmp_path, monkeypatch, capsys):
