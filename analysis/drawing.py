@@ -70,7 +70,7 @@ def lines(
 
     own_y: by panel, the title of its y axis, where each has its own. across: panels side by side; height: pixels of each.
     """
-    panels = list(table[panel].unique()) if panel else [""]
+    panels = list(own_y or (table[panel].unique() if panel else [""]))
     across = across or {2: 2, 4: 2}.get(len(panels), 3)
     figure, places = grid(panels, across, height, [] if own_y else panels, own_x, bool(own_y))
     draw(figure, places, table, x, y, looks, by, panel)

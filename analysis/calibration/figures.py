@@ -47,32 +47,28 @@ def reliability_diagrams(reliability: pd.DataFrame, model: str) -> go.Figure:
     share of the images.
     """
     ours = reliability[(reliability.model == model) & (reliability["count"] > 0)]
-    methods = list(ours.method.unique())
-    parts = [
-        pd.DataFrame({"method": method, "name": CALIBRATED, "confidence": [0, 1], "accuracy": [0, 1]})
-        for method in methods
-    ]
-    looks = {CALIBRATED: DIAGONAL}
-    for temperature_of, (name, colour, symbol) in TEMPERATURES.items():
-        looks[name] = marked_line(colour, 1, symbol=symbol, line_width=2)
-        for method in methods:
-            bins = pooled(ours[(ours.method == method) & (ours.temperature_of == temperature_of)])
-            size = (5 + 20 * (bins["count"] / bins["count"].sum()) ** 0.5).round(1)
-            parts.append(bins.assign(method=method, name=name, size=size))
+    bins = pooled(ours, "method", "temperature_of").reset_index()
+    share = bins["count"] / bins.groupby(["method", "temperature_of"])["count"].transform("sum")
+    bins = bins.assign(name=bins.temperature_of, size=(5 + 20 * share**0.5).round(1))
+    diagonal = pd.DataFrame({"name": CALIBRATED, "confidence": [0, 1], "accuracy": [0, 1]})
+    looks = {
+        key: marked_line(colour, 1, symbol=symbol, line_width=2) | dict(name=name)
+        for key, (name, colour, symbol) in TEMPERATURES.items()
+    }
     return lines(
-        pd.concat(parts), "confidence", "accuracy", looks, panel="method",
+        pd.concat([ours[["method"]].drop_duplicates().merge(diagonal, how="cross"), bins]), "confidence", "accuracy",
+        {CALIBRATED: DIAGONAL} | looks, panel="method",
         title=f"Reliability of the {model} model, {BINS} bins: larger markers hold more test images",
         x_axis=dict(title="confidence", range=[-0.03, 1.07]), y_axis=dict(title="accuracy", range=[-0.04, 1.07]),
     )  # fmt: skip
 
 
-def pooled(reliability: pd.DataFrame) -> pd.DataFrame:
-    """One row per bin: the count, and confidence and accuracy as means over all images of the tables."""
-    sums = reliability.assign(
-        confidence=reliability.confidence * reliability["count"], accuracy=reliability.accuracy * reliability["count"]
-    )
-    sums = sums.groupby("bin")[["count", "confidence", "accuracy"]].sum()
-    return sums.assign(confidence=sums.confidence / sums["count"], accuracy=sums.accuracy / sums["count"])
+def pooled(reliability: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """One row per bin (and keys): the count, and confidence and accuracy as means over all images of the tables."""
+    means, count = ["confidence", "accuracy"], reliability["count"]
+    sums = reliability.assign(**reliability[means].mul(count, axis=0)).groupby([*keys, "bin"], sort=False)
+    sums = sums[["count", *means]].sum().sort_index(level="bin", sort_remaining=False)
+    return sums.assign(**sums[means].div(sums["count"], axis=0))
 
 
 def temperatures_of_expert_and_merged(tempered: pd.DataFrame) -> go.Figure:
@@ -85,15 +81,12 @@ def temperatures_of_expert_and_merged(tempered: pd.DataFrame) -> go.Figure:
         index=["model", "method", "task", "seed"], columns="temperature_of", values="temperature", sort=False
     ).reset_index()
     ends = [0.9 * tempered.temperature.min(), 1.1 * tempered.temperature.max()]
-    diagonal = [
-        pd.DataFrame({"model": model, "method": UNCHANGED, OF_EXPERT: ends, OF_MERGED: ends})
-        for model in merged.model.unique()
-    ]
+    diagonal = pd.DataFrame({"method": UNCHANGED, OF_EXPERT: ends, OF_MERGED: ends})
     text = [f"{task}, seed {seed}" for task, seed in zip(found.task, found.seed, strict=True)]
     looks = {UNCHANGED: DIAGONAL} | {name: marks(method_colour(name), opacity=0.75) for name in found.method}
     log = dict(type="log", tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100])
     return lines(
-        pd.concat([*diagonal, found.assign(text=text)]), OF_EXPERT, OF_MERGED, looks, by="method", panel="model", height=380,
+        pd.concat([merged[["model"]].drop_duplicates().merge(diagonal, how="cross"), found.assign(text=text)]), OF_EXPERT, OF_MERGED, looks, by="method", panel="model", height=380,
         title="Temperatures before and after the merge: a point per task and seed",
         x_axis=log | dict(title="temperature of the single-task model (log scale)"),
         y_axis=log | dict(title="of the merged model (log scale)"),

@@ -32,19 +32,14 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
     τJp's mean over pairs is geometric, for the slopes are in its logarithm. The onset arm shows its last saved step.
     """
     last = points[(points.arm != "onset") | (points.step == points.step.max())]
-    means = (
-        last.assign(tau_jp=np.log2(last.tau_jp))
-        .groupby(["application", "arm", "method", "level"])[["tau_jp", outcome]]
-        .mean()
-    )
-    means = means.assign(tau_jp=2**means.tau_jp).reset_index()
+    logarithms, keys = last.assign(tau_jp=np.log2(last.tau_jp)), ["application", "arm", "method", "level"]
+    means = logarithms.groupby(keys)[["tau_jp", outcome]].mean().reset_index()
     looks = {}
     for arm, method in last[["arm", "method"]].drop_duplicates().itertuples(index=False):
         dash = "solid" if method == UNTREATED_METHOD else "dot"
         looks[arm_name(arm, method)] = marked_line(ARM_COLOURS[arm], 2, dash, size=10, symbol=ARM_SYMBOLS[arm])
-    means = means.assign(
-        name=list(map(arm_name, means.arm, means.method)), text=[f"level {level:g}" for level in means.level]
-    )
+    names, text = list(map(arm_name, means.arm, means.method)), [f"level {level:g}" for level in means.level]
+    means = means.assign(tau_jp=2**means.tau_jp, name=names, text=text)
     return outcome_over_tau_jp(means, outcome, looks, "Interference over τJp, mean over pairs, by arm")
 
 
@@ -73,14 +68,9 @@ def onset_trajectories(points: pd.DataFrame, outcome: str, application: str) -> 
 
 def pair_scatter(points: pd.DataFrame, outcome: str) -> go.Figure:
     """One point per pair, level and seed: τJp against the outcome, the arms in colours."""
-    text = [
-        f"{s} on {t}, level {level:g}" for s, t, level in zip(points.source, points.target, points.level, strict=True)
-    ]
-    looks = {
-        arm: marks(ARM_COLOURS[arm], 6, ARM_SYMBOLS[arm], opacity=0.5) | dict(name=name)
-        for arm, name in ARM_NAMES.items()
-    }
-    named = points.assign(text=text, name=points.arm)
+    text = points.source + " on " + points.target + ", level " + points.level.map("{:g}".format)
+    named = points.assign(text=text, name=points.arm.map(ARM_NAMES))
+    looks = {name: marks(ARM_COLOURS[arm], 6, ARM_SYMBOLS[arm], opacity=0.5) for arm, name in ARM_NAMES.items()}
     figure = outcome_over_tau_jp(named, outcome, looks, "τJp against interference, one point per pair")
     return figure.update_layout(legend_itemsizing="constant")
 
@@ -93,9 +83,7 @@ def forest(effects: pd.DataFrame) -> go.Figure:
     """
     shares = effects[["estimate", "low", "high"]].div(effects.untreated.where(effects.untreated > 0), axis=0)
     shown = effects[["application", "arm", "verdict"]].join(shares)[effects.arm != "controls"]
-    shown = shown.assign(name=shown.arm.map(ARM_NAMES)).sort_values(
-        "arm", key=lambda arms: arms.map(list(ARM_NAMES).index)
-    )
+    shown = shown.assign(name=pd.Categorical(shown.arm.map(ARM_NAMES), ARM_NAMES.values())).sort_values("name")
     # Verdicts without an arm stand in the legend as well.
     empty = [shown[:1].assign(verdict=verdict, estimate=np.nan) for verdict in VERDICT_COLOURS]
     figure = by_category(
@@ -114,34 +102,25 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
     """
     dose = points[points.arm == "dose"]
     weights = sorted(dose.level.unique())
-    panels = {
-        "own_accuracy": ("accuracy of s alone", dose),
-        outcome: (OUTCOMES[outcome], dose),
-        "tau_jp": ("τJp on t (norm)", dose[dose.application == APPLICATIONS[0]].assign(application=BOTH)),
-        "images": (
-            "images seen in training",
-            training.rename(columns={"penalty_weight": "level"}).assign(application=BOTH),
-        ),
-    }
-    parts = []
-    for panel, (_, rows) in panels.items():
-        seeds = (
-            rows.assign(value=rows[panel], panel=panel).groupby(["panel", "application", "level", "seed"]).value.mean()
-        )
-        means = seeds.groupby(["panel", "application", "level"]).mean()
-        parts += [seeds.reset_index().assign(name=lambda rows: rows.application + ", seeds"), means.reset_index()]
-    table = pd.concat(parts)
-    table = table.assign(name=table.name.fillna(table.application), place=table.level.map(weights.index))
+    once = dict(application=BOTH)
+    panels = {"own_accuracy": dose, outcome: dose, "tau_jp": dose[dose.application == APPLICATIONS[0]].assign(**once)}
+    panels["images"] = training.rename(columns={"penalty_weight": "level"}).assign(**once)
+    titles = ("accuracy of s alone", OUTCOMES[outcome], "τJp on t (norm)", "images seen in training")
+    keys = ["panel", "application", "level"]
+    rows = pd.concat([rows.assign(value=rows[panel], panel=panel) for panel, rows in panels.items()])
+    seeds = rows.groupby([*keys, "seed"]).value.mean().reset_index()
+    means = seeds.groupby(keys).value.mean().reset_index()
+    table = pd.concat([seeds.assign(name=seeds.application + ", seeds"), means.assign(name=means.application)])
     looks = {}
-    for name, colour in zip(
-        (*APPLICATIONS, BOTH), (METHOD_COLOURS["linear"], METHOD_COLOURS["standard"], "black"), strict=True
-    ):
+    for name, method in zip((*APPLICATIONS, BOTH), ("linear", "standard", "zero-shot"), strict=True):
+        colour = METHOD_COLOURS[method]
         looks[f"{name}, seeds"] = marks(colour, 6, opacity=0.6) | dict(legendgroup=name, showlegend=False)
         looks[name] = line(colour)
     return lines(
-        table, "place", "value", looks, panel="panel", own_y={panel: title for panel, (title, _) in panels.items()},
-        title="What λ buys and costs; dots are seeds", y_axis=dict(rangemode="tozero"),
+        table.assign(place=table.level.map(weights.index)), "place", "value", looks, panel="panel",
+        own_y=dict(zip(panels, titles, strict=True)), title="What λ buys and costs; dots are seeds",
         x_axis=dict(title="λ", tickvals=list(range(len(weights))), ticktext=[f"{weight:g}" for weight in weights]),
+        y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
 
 

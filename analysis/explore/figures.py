@@ -40,9 +40,8 @@ def common_coefficient(explorer: Explorer) -> go.Figure:
     draw(figure, lower, pd.concat(over), "coefficient", "accuracy", looks, "name", "method")
     y_axis = dict(title="validation accuracy", range=[0, 1.03])
     finished(figure, places, "Accuracy of θ₀ + α·Στ, task by task", dict(title=""), y_axis)
-    figure.update_xaxes(title="task", row=1).update_xaxes(
-        title="coefficient α", range=[LOWEST - 0.05, HIGHEST + 0.05], row=2
-    )
+    figure.update_xaxes(title="task", row=1)
+    figure.update_xaxes(title="coefficient α", range=[LOWEST - 0.05, HIGHEST + 0.05], row=2)
     return with_slider(figure, curves)
 
 
@@ -58,11 +57,9 @@ def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure
     alphas, steps = list(next(iter(curves.values())).index), []
     for alpha in alphas:
         found = [curve.loc[alpha].round(4) for curve in curves.values()]
+        means = [[round(curve.loc[alpha].mean(), 4)] for curve in curves.values()]
         x = [*(list(values.index) for values in found), *[[alpha]] * len(found)]
-        y = [
-            *(values.tolist() for values in found),
-            *([round(curve.loc[alpha].mean(), 4)] for curve in curves.values()),
-        ]
+        y = [*(values.tolist() for values in found), *means]
         steps.append(dict(method="restyle", label=f"{alpha:g}", args=[{"x": x, "y": y}, moving]))
     layout = figure.layout
     axes = layout.height - layout.margin.t - layout.margin.b
