@@ -54,17 +54,12 @@ def ece(probabilities: Answers, labels: Labels, bins: int = BINS) -> float:
     """ECE, the expected calibration error of the top label: Σ_b (n_b/n)·|acc_b − conf_b| (Guo et al. 2017, eq. 3).
 
     Bins of equal width on [0, 1]: [0, 1/bins), …, [1 − 1/bins, 1]; acc_b is the share of a bin's images that are right,
-    conf_b their mean confidence. Through torchmetrics' multiclass metric, also for two classes (its binary one measures
-    the probability of class 1). That puts confidence 1, which a softmax reaches by rounding, into a bin of its own
-    (torchmetrics issue 3510), and soft-maxes all if one value leaves [0, 1]: so they are held below 1, by 6e-8.
+    conf_b their mean confidence: of the label that is the most probable, also for two classes. Confidence 1, which a
+    softmax reaches by rounding, belongs to the last bin.
     Raises ValueError for bins < 1, NaN, probabilities that do not sum to 1 and labels that are no classes.
     """
-    # 2 s, which only those wait who ask for it.
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    probabilities, labels = as_probabilities(probabilities, labels, bins)
-    held = probabilities.float().clamp(0, BELOW_ONE)
-    return multiclass_calibration_error(held, labels, held.shape[1], bins, "l1", validate_args=False).item()
+    counts, confidence, right = in_bins(probabilities, labels, bins)
+    return ((right - confidence).abs().sum() / counts.sum()).item()
 
 
 def ace(probabilities: Answers, labels: Labels, ranges: int = BINS) -> float:
@@ -97,14 +92,25 @@ def reliability_table(probabilities: Answers, labels: Labels, bins: int = BINS) 
 
     Means of an empty bin are NaN. Raises what `ece` does.
     """
+    counts, confidence, right = (sums.cpu().numpy() for sums in in_bins(probabilities, labels, bins))
+    with np.errstate(invalid="ignore"):
+        means = {"confidence": confidence / counts, "accuracy": right / counts}
+    return pd.DataFrame({"bin": range(bins), **means, "count": counts})
+
+
+def in_bins(
+    probabilities: Answers, labels: Labels, bins: int
+) -> tuple[Int[Tensor, "bins"], Float[Tensor, "bins"], Float[Tensor, "bins"]]:
+    """Of each bin: its images, the sum of their confidences, and how many of them are right."""
     probabilities, labels = as_probabilities(probabilities, labels, bins)
+    # Edges and confidences in float32, so that 1, which would be in a bin of its own, is put into the last.
     confidence, predicted = probabilities.float().clamp(0, BELOW_ONE).max(-1)
     place = torch.bucketize(confidence, torch.linspace(0, 1, bins + 1).to(confidence), right=True) - 1
-    found = pd.DataFrame(
-        {"bin": place.tolist(), "confidence": confidence.tolist(), "accuracy": (predicted == labels).double().tolist()}
-    ).groupby("bin")
-    table = found.mean().reindex(range(bins))
-    return table.assign(count=found.size().reindex(range(bins), fill_value=0)).rename_axis("bin").reset_index()
+
+    def summed(values: Tensor) -> Tensor:
+        return values.new_zeros(bins, dtype=torch.float64).index_add_(0, place, values.double())
+
+    return place.bincount(minlength=bins), summed(confidence), summed(predicted == labels)
 
 
 def fit_temperature(logits: Answers, labels: Labels) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import pingouin
 from scipy import stats
 
 FEWEST = 4  # tasks: draws from fewer leave hardly any pairs, so nothing is concluded
@@ -48,15 +47,29 @@ def rank_correlation(frame: pd.DataFrame, x: str, y: str, given: tuple[str, ...]
         rows = frame.iloc[np.repeat(np.arange(len(frame)), weights)]
         if rows[[x, y]].nunique().min() < 2 or len(rows) < len(given) + 4:
             return np.nan
-        if given:
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                found = pingouin.partial_corr(rows, x, y, list(given), method="spearman").r.iloc[0]
-            # A draw of few tasks may hold no more pairs than there are rivals to adjust for.
-            return np.nan if any("rank-deficient" in str(one.message) for one in said) else float(found)
-        return float(stats.spearmanr(rows[x], rows[y]).statistic)
+        return partial_rank_correlation(rows[[x, y, *given]]) if given else stats.spearmanr(rows[x], rows[y]).statistic
 
     return cluster_bootstrap(frame, rho, resamples)
+
+
+def partial_rank_correlation(rows: pd.DataFrame) -> float:
+    """Spearman's ρ of the first two columns given the others: −P₁₂/√(P₁₁·P₂₂), P the inverse covariance of the ranks.
+
+    NaN where the ranks do not tell the columns apart: a draw of few tasks may hold no more pairs than columns.
+    """
+    covariance = rows.rank().cov().to_numpy()
+    if np.linalg.matrix_rank(covariance) < len(covariance):
+        return np.nan
+    inverse = np.linalg.pinv(covariance, hermitian=True)
+    return float(np.clip(-inverse[0, 1] / np.sqrt(inverse[0, 0] * inverse[1, 1]), -1, 1))
+
+
+def t_interval(values: np.ndarray | pd.Series, level: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of independent values; missing for a single one."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    low, high = stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))
+    return float(low), float(high)
 
 
 def plain_rows(table: pd.DataFrame) -> list[dict]:

@@ -1,7 +1,7 @@
 """Does τJp cause interference? Statistics over the table of `analysis.causal.arms`, a verdict an arm, and a conclusion.
 
-Estimates come from statsmodels (weighted least squares), scipy (rank correlation, bootstrap, permutation) and
-pingouin (partial rank correlation). A unit is one pair (method, seed, source, target); slopes are within units, so
+Estimates come from NumPy (weighted least squares, partial rank correlation) and scipy (rank correlation, bootstrap,
+permutation). A unit is one pair (method, seed, source, target); slopes are within units, so
 that what differs between pairs for good (how hard the tasks are) cannot make them.
 
 Intervals are percentile intervals at 95 % of `scipy.stats.bootstrap` over tasks and seeds: a draw of tasks with
@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 
 from ..resampling import FEWEST, cluster_bootstrap, rank_correlation
@@ -43,7 +42,12 @@ ASSUMPTIONS = {
 def weighted_slopes(y: np.ndarray, *x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """weights → slopes of y on the columns x, without an intercept, by weighted least squares."""
     columns = np.column_stack(x)
-    return lambda weights: np.asarray(sm.WLS(y, columns, weights=weights).fit().params)
+
+    def slopes(weights: np.ndarray) -> np.ndarray:
+        root = np.sqrt(weights)
+        return np.linalg.pinv(root[:, None] * columns) @ (root * y)
+
+    return slopes
 
 
 def within(frame: pd.DataFrame, values: pd.Series) -> np.ndarray:

@@ -1,68 +1,67 @@
 """How does one coefficient for all vectors trade the tasks against each other? A figure with a slider of its own."""
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+import itertools
 
-from ..figures import styled
+import pandas as pd
+import plotly.graph_objects as go
+
+from ..drawing import BOTTOM, draw, finished, grid, line, marks
+from ..figures import MEAN
+from .answers import HIGHEST, LOWEST
 from .gather import Explorer
 
 SHOWN = 1.0  # where the slider stands at first
+BAR, POINT, MEAN_OF_TASKS = "at the slider's α", "the slider's α", "mean of the tasks"
+MARKS = {"zero-shot": "line-ew-open", "single-task": "diamond-open", "one-shot (α = 1)": "star"}
 
 
 def common_coefficient(explorer: Explorer) -> go.Figure:
-    """A column a method: accuracy of each task at the slider's α, over the accuracies at all α with the present point.
+    """A column per method: accuracy of each task at the slider's α, over the accuracies at all α with the present point.
 
     plotly's own slider moves it, with no kernel.
     """
-    methods = [answers.method for answers in explorer.answers]
-    figure = make_subplots(
-        rows=2, cols=len(methods), shared_yaxes=True, subplot_titles=methods, horizontal_spacing=0.04, vertical_spacing=0.2
-    )  # fmt: skip
-    curves, moving = [answers.curve().round(4) for answers in explorer.answers], []
-    for column, (answers, curve) in enumerate(zip(explorer.answers, curves, strict=True), 1):
-        tasks, marks, shared = list(answers.tasks), answers.marks().round(4), dict(row=1, col=column)
-        moving.append(len(figure.data))
-        figure.add_bar(
-            x=tasks, y=curve.loc[SHOWN], marker_color=[explorer.colours[task] for task in tasks], showlegend=False,
-            name="at the slider's α", **shared,
-        )  # fmt: skip
-        for name, values, symbol in (
-            ("zero-shot", marks.zero_shot, "line-ew-open"),
-            ("single-task", marks.single_task, "diamond-open"),
-            ("one-shot (α = 1)", marks.one_shot, "star"),
-        ):
-            figure.add_scatter(
-                x=tasks, y=values, mode="markers", name=name, legendgroup=name, showlegend=column == 1,
-                marker=dict(symbol=symbol, size=11, color="black", line=dict(width=2)), **shared,
-            )  # fmt: skip
-        shared = dict(row=2, col=column)
-        for task in tasks:
-            figure.add_scatter(
-                x=curve.index, y=curve[task], name=task, legendgroup=task, showlegend=column == 1,
-                line=dict(color=explorer.colours[task], width=1.3), **shared,
-            )  # fmt: skip
-        figure.add_scatter(
-            x=curve.index, y=curve.mean(axis=1).round(4), name="mean of the tasks", legendgroup="mean",
-            showlegend=column == 1, line=dict(color="black", width=4), **shared,
-        )  # fmt: skip
-        moving.append(len(figure.data))
-        figure.add_scatter(
-            x=[SHOWN], y=[round(curve.loc[SHOWN].mean(), 4)], name="the slider's α", legendgroup="now",
-            showlegend=column == 1, mode="markers", marker=dict(color="#d62728", size=14, symbol="star"), **shared,
-        )  # fmt: skip
-    steps = []
-    for alpha in curves[0].index:
-        x, y = [], []
-        for answers, curve in zip(explorer.answers, curves, strict=True):
-            x += [list(answers.tasks), [alpha]]
-            y += [curve.loc[alpha].tolist(), [round(curve.loc[alpha].mean(), 4)]]
-        steps.append(dict(method="restyle", label=f"{alpha:g}", args=[{"x": x, "y": y}, moving]))
-    slider = dict(
-        active=list(curves[0].index).index(SHOWN), steps=steps, currentvalue_prefix="α of all vectors: ", y=-0.1
-    )
-    figure.update_xaxes(title="coefficient α", row=2)
+    curves = {answers.method: answers.curve() for answers in explorer.answers}
+    bars, over = [], []
+    for answers in explorer.answers:
+        curve = curves[answers.method]
+        shown = pd.DataFrame({BAR: curve.loc[SHOWN], **dict(zip(MARKS, answers.marks().to_numpy().T, strict=True))})
+        bars.append(long(shown, "task", answers.method))
+        over.append(long(curve.assign(**{MEAN_OF_TASKS: curve.mean(axis=1)}), "coefficient", answers.method))
+        over.append(long(curve.mean(axis=1).loc[[SHOWN]].to_frame(POINT), "coefficient", answers.method))
+    bars = pd.concat(bars)
+    figure, places = grid(list(itertools.product(("tasks", "α"), curves)), len(curves), 260, list(curves), own_x=True)
+    upper, lower = ({method: places[row, method] for method in curves} for row in ("tasks", "α"))
+    looks = {BAR: dict(type="bar", showlegend=False)}
+    looks |= {name: marks("black", 11, symbol, line_width=2) for name, symbol in MARKS.items()}
+    bars = bars.assign(color=bars.task.map(explorer.colours).where(bars.name == BAR))
+    draw(figure, upper, bars, "task", "accuracy", looks, "name", "method")
+    looks = {task: line(colour, 1.3) for task, colour in explorer.colours.items()}
+    looks |= {MEAN_OF_TASKS: MEAN, POINT: marks("#d62728", 14, "star")}
+    draw(figure, lower, pd.concat(over), "coefficient", "accuracy", looks, "name", "method")
+    y_axis = dict(title="validation accuracy", range=[0, 1.03])
+    finished(figure, places, "Accuracy of θ₀ + α·Στ, task by task", dict(title=""), y_axis)
     figure.update_xaxes(title="task", row=1)
-    figure.update_yaxes(range=[0, 1.03])
-    figure.update_yaxes(title="validation accuracy", col=1)
-    styled(figure, "Accuracy of θ₀ + α·Στ, task by task", 820, 250 + 330 * len(methods))
-    return figure.update_layout(sliders=[slider], legend=dict(orientation="h", yanchor="top", y=-0.36), margin_b=230)
+    figure.update_xaxes(title="coefficient α", range=[LOWEST - 0.05, HIGHEST + 0.05], row=2)
+    return with_slider(figure, curves)
+
+
+def long(table: pd.DataFrame, index: str, method: str) -> pd.DataFrame:
+    """A row per value: its index, the name of its column, the method."""
+    found = table.rename_axis(index).melt(ignore_index=False, var_name="name", value_name="accuracy")
+    return found.reset_index().assign(method=method)
+
+
+def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure:
+    """plotly's slider below the axes, which puts new numbers into the bars and points."""
+    moving = [number for name in (BAR, POINT) for number, trace in enumerate(figure.data) if trace.name == name]
+    alphas, steps = list(next(iter(curves.values())).index), []
+    for alpha in alphas:
+        found = [curve.loc[alpha].round(4) for curve in curves.values()]
+        means = [[round(curve.loc[alpha].mean(), 4)] for curve in curves.values()]
+        x = [*(list(values.index) for values in found), *[[alpha]] * len(found)]
+        y = [*(values.tolist() for values in found), *means]
+        steps.append(dict(method="restyle", label=f"{alpha:g}", args=[{"x": x, "y": y}, moving]))
+    layout = figure.layout
+    axes = layout.height - layout.margin.t - layout.margin.b
+    slider = dict(active=alphas.index(SHOWN), steps=steps, currentvalue_prefix="α of all vectors: ", y=-BOTTOM / axes)
+    return figure.update_layout(sliders=[slider], height=layout.height + 125, margin_b=layout.margin.b + 125)

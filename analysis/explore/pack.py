@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
+from ..drawing import COLOUR_SCALE
 from .answers import HIGHEST, LOWEST, MAP, STEP, Answers
 from .gather import Explorer, shown_pictures
 
@@ -33,7 +34,7 @@ def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
     return {
         "range": {"lowest": LOWEST, "highest": HIGHEST, "step": STEP},
         "map": list(MAP),
-        "colourscale": colour_scale(),
+        "colourscale": px.colors.get_colorscale(COLOUR_SCALE),  # plotly.js has others of the same names
         "missing": list(explorer.missing),
         "tasks": [
             {
@@ -62,12 +63,6 @@ def described(answers: Answers, explorer: Explorer) -> dict:
             if (task, image) in explorer.pictures
         ],
     }
-
-
-def colour_scale() -> list[list]:
-    """That of `figures.disentanglement_maps`: plotly.js has another of the same name."""
-    colours = px.colors.sequential.Blues_r
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
 
 
 def data_url(image: UInt8[Tensor, "3 h w"]) -> str:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ..resampling import t_interval
 from .benchmark import ORACLE
 
 QUANTITIES = ("accuracy", "loss", "ece", "ace")
@@ -21,15 +21,10 @@ def with_intervals(measured: pd.DataFrame) -> pd.DataFrame:
         row = {"data": data, "arm": arm, "environment": environment, "seeds": len(group), "steps": group.steps.mean()}
         for quantity in QUANTITIES:
             row[quantity] = group[quantity].mean()
-            row[f"{quantity}_half"] = half_width(group[quantity].to_numpy())
+            low, high = t_interval(group[quantity])
+            row[f"{quantity}_half"] = (high - low) / 2
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def half_width(values: np.ndarray) -> float:
-    if len(values) < 2:
-        return np.nan
-    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def shown(summary: pd.DataFrame, data: str) -> pd.DataFrame:

@@ -11,13 +11,12 @@ is linear in τ. Δ < 0: invariance helps where the nuisance is. Δ = 0: the vec
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ..resampling import t_interval
 from .measure import NORM, STOPPED, Measured
 from .trained import ERM
 
 UNIT = ["application", "task", "seed", "other"]
-LEVEL = 0.95
 
 
 def invariant_kinds(measured: Measured, way: str) -> list[str]:
@@ -49,15 +48,10 @@ def ratios_table(measured: Measured) -> pd.DataFrame:
                 for pictures in ("grey", "coloured"):
                     row[f"{name}_{pictures}"] = float(np.exp(difference[pictures].mean()))
             difference = (ours[kind] - ours[erm]).unstack("pictures")
-            rows.append(row | interval(difference.coloured - difference.grey))
+            interaction = difference.coloured - difference.grey
+            low, high = t_interval(interaction)
+            rows.append(row | {"interaction": interaction.mean(), "low": low, "high": high, "n": len(interaction)})
     return pd.DataFrame(rows)
-
-
-def interval(values: pd.Series) -> dict[str, float]:
-    """Mean and its interval; the interval of a single value is missing."""
-    mean, n = float(values.mean()), len(values)
-    spread = stats.sem(values) * stats.t.ppf((1 + LEVEL) / 2, n - 1) if n > 1 else np.nan
-    return {"interaction": mean, "low": mean - spread, "high": mean + spread, "n": n}
 
 
 def answers_table(measured: Measured) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Analogies: the right sums of vectors on the right images, quadruples by name, honest sentences."""
 
+import itertools
 import re
 
 import numpy as np
@@ -179,6 +180,11 @@ def test_answers_follow_the_numbers():
 def test_rank_correlation_and_its_chance():
     x = np.arange(12.0)
     assert rank_correlation(x, np.exp(x)) == (pytest.approx(1.0), pytest.approx(1e-4))
+    assert rank_correlation(x, -x) == (pytest.approx(-1.0), pytest.approx(1e-4))
+    few = np.array([3.0, 1, 2, 5, 4])  # all 120 permutations
+    both = [abs(np.corrcoef(x[:5], drawn)[0, 1]) for drawn in itertools.permutations(few)]
+    share = np.mean(np.array(both) >= abs(np.corrcoef(x[:5], few)[0, 1]) - 1e-9)
+    assert rank_correlation(x[:5], few) == (pytest.approx(np.corrcoef(x[:5], few)[0, 1]), pytest.approx(share))
     rho, p = rank_correlation(x, np.array([5.0, 1, 9, 3, 7, 0, 11, 2, 8, 4, 10, 6]))
     assert rho == pytest.approx(
         pd.DataFrame({"x": x, "y": [5, 1, 9, 3, 7, 0, 11, 2, 8, 4, 10, 6]}).corr("spearman").iloc[0, 1]

@@ -216,7 +216,8 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     figure = figures.curves_over_coefficient(curves, {"standard": 0.4})
     ece = next(trace for trace in figure.data if trace.name == "standard" and trace.xaxis == "x3")
     assert list(ece.y) == curves.groupby("coefficient").ece.mean().round(4).tolist()
-    assert [figure.layout[f"xaxis{k}"].title.text for k in ("", 2, 3, 4)] == ["coefficient α"] * 4
+    assert [figure.layout[f"xaxis{k}"].title.text for k in (3, 4)] == ["coefficient α"] * 2  # below the lower panels
+    assert [figure.layout[f"yaxis{k}"].title.text for k in ("", 2, 3, 4)] == list(figures.PANELS.values())
     star = next(trace for trace in figure.data if trace.name == "tuned α, standard" and trace.xaxis == "x3")
     assert (star.x[0], star.y[0]) == (0.4, ece.y[1])
 
@@ -229,8 +230,8 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     figure = figures.temperatures_of_expert_and_merged(tempered)
     points = next(trace for trace in figure.data if trace.name == "standard")
     wanted = tempered[(tempered.model == "one-shot")].set_index(["temperature_of", "task"]).temperature
-    assert list(points.x) == wanted["expert"].round(3).tolist()
-    assert list(points.y) == wanted["merged"].round(3).tolist()
+    assert list(points.x) == wanted["expert"].round(4).tolist()
+    assert list(points.y) == wanted["merged"].round(4).tolist()
 
 
 def test_the_pages_examples_run(tmp_path, monkeypatch, capsys):

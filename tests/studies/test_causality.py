@@ -8,14 +8,16 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pingouin
 import pytest
+import statsmodels.api as sm
 import torch
 
 from analysis.causal import statistics as causality
 from analysis.causal.arms import DOSES, SHARES
 from analysis.causal.statistics import conclusion, effects
 from analysis.interference import exposure, interference
-from analysis.resampling import cluster_bootstrap
+from analysis.resampling import cluster_bootstrap, partial_rank_correlation, t_interval
 from taujp_core.applications.linearised import Products
 
 TASKS = ["a", "b", "c", "d", "e", "f"]
@@ -248,3 +250,36 @@ def test_a_better_metric_is_seen_to_be_better():
 def test_half_of_a_fall_is_found_between_saved_steps():
     assert causality.half_time([20, 30, 40], [0.0, -1.0, -4.0]) == pytest.approx(30 + 10 / 3)
     assert np.isnan(causality.half_time([20, 30], [0.0, 0.1]))
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_weighted_slopes_are_those_of_statsmodels(columns):
+    rng = np.random.default_rng(columns)
+    for _ in range(20):
+        x, y, weights = rng.normal(size=(30, columns)), rng.normal(size=30), rng.integers(0, 4, 30)
+        theirs = sm.WLS(y, x, weights=weights).fit().params
+        assert causality.weighted_slopes(y, *x.T)(weights) == pytest.approx(theirs, abs=1e-10)
+
+
+@pytest.mark.parametrize("digits", [0, 3])  # with and without equal ranks
+@pytest.mark.parametrize("others", [1, 3])
+def test_partial_rank_correlations_are_those_of_pingouin(others, digits):
+    rng = np.random.default_rng(others)
+    for _ in range(20):
+        values = (rng.normal(size=(25, 2 + others)) @ rng.normal(size=(2 + others, 2 + others))).round(digits)
+        frame = pd.DataFrame(values, columns=list("xyabc")[: 2 + others])
+        theirs = pingouin.partial_corr(frame, "x", "y", list("abc")[:others], method="spearman").r.iloc[0]
+        assert partial_rank_correlation(frame) == pytest.approx(theirs, abs=1e-10)
+
+
+def test_columns_that_cannot_be_told_apart_have_no_partial_correlation():
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    for given in (x[:, [2, 2]], np.ones((9, 1)), x[:, [0]]):
+        assert np.isnan(partial_rank_correlation(pd.DataFrame(np.column_stack([x[:, :2], given]))))
+
+
+def test_the_t_interval_holds_the_mean_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (2000, 5))
+    inside = [low < 3.0 < high for low, high in map(t_interval, draws)]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    assert np.isnan(t_interval(draws[0, :1])).all()

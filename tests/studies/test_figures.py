@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from analysis import figures
+from analysis import drawing, figures
+from analysis.continual.figures import accuracy_matrices
 
 TASKS = ["uci", "signs"]
 
@@ -102,3 +103,60 @@ def test_a_map_has_the_first_vectors_coefficient_to_the_right():
     assert figure.layout.xaxis.title.text == "coefficient α₁ of uci"
     assert figure.layout.yaxis.title.text == "coefficient α₂ of signs"
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 2)
+
+
+def test_panels_wrap_to_a_cells_width_and_the_legend_has_every_name_once():
+    methods = ["standard", "post-hoc-linearised", "linear", "taujp-strict", "taujp-efficient"]
+    curves, single = (
+        pd.concat([table[table.method == "linear"].assign(method=name) for name in methods]) for table in tables()
+    )
+    tuned = dict.fromkeys(methods, 0.75)
+    figure = figures.accuracy_versus_coefficient(curves, single, tuned, figures.task_colours(TASKS))
+    assert figure.layout.width <= 940
+    assert len({axis.domain for axis in figure.select_xaxes()}) == 3
+    assert len({axis.domain for axis in figure.select_yaxes()}) == 2
+    named = [trace.name for trace in figure.data if trace.showlegend]
+    assert sorted(named) == sorted({trace.name for trace in figure.data})
+    assert [axis.title.text for axis in figure.select_xaxes()] == [None, None, *["coefficient α"] * 3]
+    star = next(trace for trace in figure.data if trace.name == "α tuned on validation")
+    assert (star.x, star.y) == ((0.75,), (0.335,))  # between 0.31 at 0.5 and 0.36 at 1
+
+
+def test_the_chosen_coefficient_of_a_negation_is_marked_on_both_means():
+    curves = pd.DataFrame(
+        [("linear", 0, "uci", alpha, 0.8 - 0.6 * alpha, 0.7 - 0.1 * alpha) for alpha in (0.0, 0.5, 1.0)],
+        columns=["method", "seed", "task", "coefficient", "target", "control"],
+    )
+    test = pd.DataFrame({"method": "linear", "choice": ["tuned", "one-shot"], "coefficient": [0.5, 1.0]})
+    by_name = {trace.name: trace for trace in figures.negation_curves(curves, test, {"uci": "red"}).data}
+    assert (by_name["mean tuned α"].x, by_name["mean tuned α"].y) == ((0.5, 0.5), (0.5, 0.65))
+    assert by_name["95 % of the control's accuracy"].y == (0.665, 0.665)
+
+
+def test_light_is_much_in_every_matrix():
+    tau_jp = pd.DataFrame({"method": "linear", "vector": ["a", "b"], "data_set": ["b", "a"], "tau_jp": [0.5, 2.0]})
+    maps = pd.DataFrame({"method": "linear", "alpha_1": [0.0, 1.0], "alpha_2": [1.0, 0.0], "error": [0.0, 2.0]})
+    arrivals = pd.DataFrame(
+        {"method": "linear", "order": 1, "arrival": [1, 2], "position": [1, 2], "task": ["a", "b"], "accuracy": 0.5}
+    )
+    drawn = [figures.tau_jp_matrix(tau_jp), figures.disentanglement_maps(maps, TASKS), accuracy_matrices(arrivals, 1)]
+    scales = [figure.layout.coloraxis.colorscale for figure in drawn]
+    assert scales[0] == scales[1] == scales[2]
+    brightness = [sum(int(colour[k : k + 2], 16) for k in (1, 3, 5)) for _, colour in scales[0]]
+    assert brightness[0] < brightness[-1]
+    assert np.isnan(np.array(drawn[0].data[0].z, float)).sum() == 2  # and what was not measured has no colour
+
+
+def test_categories_go_down_and_intervals_have_two_sides():
+    table = pd.DataFrame(
+        {"arm": ["a", "b"], "effect": [0.2, 0.4], "low": [0.1, 0.1], "high": [0.5, 0.6], "name": "all"}
+    )
+    figure = drawing.points(
+        table, "arm", "effect", {"all": drawing.marks("red")}, title="", category_axis={"title": "arm"},
+        value_axis={"title": "effect"},
+    )  # fmt: skip
+    (trace,) = figure.data
+    assert (trace.y, trace.x) == (("a", "b"), (0.2, 0.4))
+    assert (trace.error_x.array, trace.error_x.arrayminus) == ((0.3, 0.2), (0.1, 0.3))
+    bottom, top = figure.layout.yaxis.range
+    assert bottom > top

@@ -67,9 +67,11 @@ def test_the_recipe_is_the_classical_one_but_where_it_says():
 
 def test_intervals_are_students():
     values = np.array([0.61, 0.66, 0.7, 0.64, 0.69])
-    low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
-    assert conclusions.half_width(values) == pytest.approx((high - low) / 2)
-    assert np.isnan(conclusions.half_width(values[:1]))
+    rows = pd.DataFrame({"data": "d", "arm": "erm", "environment": "test", "steps": 1, "accuracy": values})
+    measured = rows.assign(loss=values, ece=values, ace=values)
+    half = stats.t.ppf(0.975, 4) * values.std(ddof=1) / 5**0.5
+    assert conclusions.with_intervals(measured).accuracy_half.item() == pytest.approx(half)
+    assert np.isnan(conclusions.with_intervals(measured[:1]).accuracy_half.item())
 
 
 def planted(*arms: tuple) -> pd.DataFrame:

@@ -485,7 +485,7 @@ def test_the_sentence_follows_the_table():
     both = pd.concat([table, table.assign(model="merged")])
     figure = disagreement_bars(both, "distance")
     assert [trace.name for trace in figure.data] == ["sum", "merged"]
-    assert list(figure.data[0].y) == [0.5, 1.5]
+    assert list(figure.data[0].x) == [0.5, 1.5]
 
 
 def write_pictures(folder: Path, count: int, seed: int) -> None:

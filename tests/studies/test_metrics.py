@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-from analysis.metrics import LARGEST, accuracy, ace, ece, fit_temperature, nll, reliability_table, score
+from analysis.metrics import BELOW_ONE, LARGEST, accuracy, ace, ece, fit_temperature, nll, reliability_table, score
 
 
 def two_classes(confidences, right) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,6 +81,8 @@ def test_ece_is_its_formula(n, classes, bins):
     for seed in range(4):
         p, y = draw(n, classes, seed)
         assert ece(p, y, bins) == pytest.approx(brute_force_ece(p.numpy(), y.numpy(), bins), abs=1e-6)
+        theirs = multiclass_calibration_error(p.float().clamp(max=BELOW_ONE), y, classes, bins).item()
+        assert ece(p, y, bins) == pytest.approx(theirs, abs=1e-6)  # which sums in float32
 
 
 def test_ace_of_a_case_worked_by_hand():

@@ -163,7 +163,7 @@ def test_the_figures_show_every_pair_and_every_set(mini):
     compared = pd.DataFrame(rows, columns=["vectors", "task", "one_shot", "best"])
     compared = pd.concat([compared.assign(application=a) for a in ("linearised", "encoder")])
     bars = [trace for trace in one_shot_of_sets(compared, colours).data if trace.type == "bar"]
-    assert [list(bar.y) for bar in bars] == [[0.5, 0.5]] * 2
+    assert [list(bar.x) for bar in bars] == [[0.5, 0.5]] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""How is a tidy table drawn? One template, and three skeletons for all figures.
+
+`lines` draws over a number, `points` by category (bars as well), `matrices` in cells. A study's function makes a table with
+a row per point, and says which columns are drawn, what the axes are called, and how each name looks: a dict of plotly's
+properties of a trace. A table may have the columns `text` (shown on hovering), `size`, `symbol` and `color` of each
+point, and its interval: `low` and `high` of `points`, COLUMN_half of `lines`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
+import plotly.io as pio
+from plotly.subplots import make_subplots
+
+PALETTE = px.colors.qualitative.D3
+METHOD_COLOURS = {
+    "standard": "#7f7f7f",
+    "post-hoc-linearised": "#17becf",
+    "linear": "#1f77b4",
+    "taujp-strict": "#9467bd",
+    "taujp-efficient": "#d62728",
+    "sequential": "#8c564b",
+    "taujp-memory": "#ff7f0e",
+    "taujp-joint": "#2ca02c",
+    "zero-shot": "black",
+}
+COLOUR_SCALE = "Viridis"  # of all matrices: dark is little, light is much, nothing is white
+WIDTH = 940  # pixels: a notebook's cell is 945 wide
+LEFT, RIGHT, TOP, BOTTOM = 80, 25, 75, 60  # pixels around the panels; the legend is below them
+LETTER = 7  # pixels, on average
+TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
+TEMPLATE.layout.update(
+    font=dict(family="Arial, sans-serif", size=13), colorway=PALETTE, barmode="group", showlegend=True,
+    title=dict(font_size=16, x=0.02, y=1, yanchor="top", yref="container", pad_t=16),
+    legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
+    coloraxis_colorbar_title_side="right",
+)  # fmt: skip
+
+
+def method_colour(method: str) -> str:
+    """Of a method that is not in the list, one of the palette's, always the same."""
+    return METHOD_COLOURS.get(method) or PALETTE[sum(method.encode()) % len(PALETTE)]
+
+
+def line(colour: str, width: float = 2, dash: str = "solid") -> dict:
+    return dict(mode="lines", line=dict(color=colour, width=width, dash=dash))
+
+
+def marks(colour: str | None = None, size: float = 9, symbol: str = "circle", **marker: object) -> dict:
+    return dict(mode="markers", marker=dict(color=colour, size=size, symbol=symbol, **marker))
+
+
+def marked_line(colour: str, width: float = 2, dash: str = "solid", **marker: object) -> dict:
+    return line(colour, width, dash) | marks(colour, **marker) | dict(mode="lines+markers")
+
+
+GUIDE = dict(color="black", width=1, dash="dot")
+MEAN, SINGLE_TASK, ZERO_SHOT = line("black", 4), line("black", 1.5, "dash"), line("black", 1.5, "dot")
+CHOSEN = marks("black", 13, "star")
+
+
+def lines(
+    table: pd.DataFrame, x: str, y: str, looks: dict, *, title: str, x_axis: dict, y_axis: dict, by: str = "name",
+    panel: str = "", own_x: bool = False, own_y: dict | None = None, across: int = 0, height: int = 300,
+) -> go.Figure:  # fmt: skip
+    """A panel per value of `panel`, in it a trace per value of `by`: the column y over the number x, as `looks` says.
+
+    own_y: by panel, the title of its y axis, where each has its own. across: panels side by side; height: pixels of each.
+    """
+    panels = list(own_y or (table[panel].unique() if panel else [""]))
+    across = across or {2: 2, 4: 2}.get(len(panels), 3)
+    figure, places = grid(panels, across, height, [] if own_y else panels, own_x, bool(own_y))
+    draw(figure, places, table, x, y, looks, by, panel)
+    return finished(figure, places, title, x_axis, y_axis, own_y)
+
+
+def points(
+    table: pd.DataFrame, category: str, value: str, looks: dict, *, title: str, category_axis: dict, value_axis: dict,
+    by: str = "name", panel: str = "", row_height: int = 26,
+) -> go.Figure:  # fmt: skip
+    """Categories from top to bottom, the value to the right. Panels whose categories differ are below one another."""
+    parts = table.groupby(panel, sort=False) if panel else [("", table)]
+    rows = {name: list(part[category].unique()) for name, part in parts}
+    alike = len(set(map(tuple, rows.values()))) == 1
+    height = 20 + row_height * max(map(len, rows.values()))
+    figure, places = grid(list(rows), len(rows) if alike else 1, height, list(rows), own_y=not alike)
+    draw(figure, places, table, value, category, looks, by, panel)
+    for name, place in places.items():
+        ends = dict(range=[len(rows[name]) - 0.4, -0.6], categoryorder="array", categoryarray=rows[name])
+        figure.update_yaxes(type="category", ticksuffix=" ", **ends, **place)
+    return finished(figure, places, title, value_axis, category_axis)
+
+
+def matrices(
+    table: pd.DataFrame, row: str, column: str, value: str, *, panel: str, title: str, x_axis: dict, y_axis: dict,
+    colour_axis: dict, hover: str, digits: str = "", log: bool = False, height: int = 300,
+) -> go.Figure:  # fmt: skip
+    """A matrix per value of `panel`, all on one colour scale; means of what shares a cell.
+
+    digits: format of the number that stands in a cell; none: numbers on hovering alone. log: colours by the logarithm.
+    """
+    panels, rows, columns = (list(table[name].unique()) for name in (panel, row, column))
+    figure, places = grid(panels, 2 if digits and len(columns) > 4 else 3, height, panels)
+    for name, place in places.items():
+        values = table[table[panel] == name].pivot_table(index=row, columns=column, values=value)
+        values = values.reindex(index=rows, columns=columns).to_numpy()
+        figure.add_heatmap(
+            z=plain(np.log10(values.clip(min=1e-6)) if log else values), x=plain(columns), y=plain(rows),
+            text=[["" if np.isnan(cell) else f"{cell:{digits}}" for cell in cells] for cells in values],
+            texttemplate="%{text}" if digits else None, hovertemplate=f"{hover}<extra></extra>", hoverongaps=False,
+            coloraxis="coloraxis", **place,
+        )  # fmt: skip
+    if log:
+        ticks = [digit * 10.0**k for k in range(-6, 6) for digit in (1, 2, 5)]
+        figure.update_coloraxes(
+            colorbar=dict(tickvals=plain(np.log10(ticks)), ticktext=[f"{tick:g}" for tick in ticks])
+        )
+    figure.update_coloraxes(colorscale=COLOUR_SCALE, **colour_axis)
+    figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
+    return finished(figure, places, title, x_axis, y_axis)
+
+
+def grid(
+    panels: Sequence, across: int, height: int, titles: Sequence, own_x: bool = False, own_y: bool = False
+) -> tuple[go.Figure, dict]:
+    """Panels row by row, `height` pixels each, below their titles if any, and the place of each: its row and col."""
+    across = min(across, len(panels))
+    down = -(-len(panels) // across)
+    gap = 30 + 30 * bool(titles) + 40 * own_x
+    whole = down * height + (down - 1) * gap
+    figure = make_subplots(
+        down, across, subplot_titles=[str(title) for title in titles] or None,
+        specs=[[{} if across * row + k < len(panels) else None for k in range(across)] for row in range(down)],
+        shared_xaxes=False if own_x else "all", shared_yaxes=False if own_y else "all",
+        horizontal_spacing=(90 if own_y else 20) / (WIDTH - LEFT - RIGHT), vertical_spacing=gap / whole,
+    )  # fmt: skip
+    figure.update_annotations(font_size=13).update_layout(template=TEMPLATE, width=WIDTH, height=whole)
+    return figure, {name: dict(row=k // across + 1, col=k % across + 1) for k, name in enumerate(panels)}
+
+
+def draw(
+    figure: go.Figure, places: dict, table: pd.DataFrame, x: str, y: str, looks: dict, by: str, panel: str
+) -> None:
+    """A trace per panel and name, in the order of `looks`. The legend has a name, or what shares its legendgroup, once."""
+    known = {trace.legendgroup for trace in figure.data if trace.showlegend}
+    for part, place in places.items():
+        ours = table[table[panel] == part] if panel else table
+        for name, look in looks.items():
+            rows = ours[ours[by] == name]
+            if rows.empty:
+                continue
+            given = {column for column in rows if rows[column].notna().any()}
+            trace = (
+                dict(type="scatter", name=str(name), legendgroup=str(name), x=plain(rows[x]), y=plain(rows[y])) | look
+            )
+            own = {key: plain(rows[key]) for key in ("size", "symbol", "color") if key in given}
+            trace["marker"] = trace.get("marker", {}) | own
+            if "text" in given:
+                trace |= dict(text=list(rows.text), hovertemplate="%{text}<br>%{x}, %{y}")
+            for axis, column in (("x", x), ("y", y)):
+                if f"{column}_half" in given:
+                    trace[f"error_{axis}"] = dict(array=plain(rows[f"{column}_half"]), width=0, thickness=1)
+            if "low" in given:
+                trace["error_x"] = dict(array=plain(rows.high - rows[x]), arrayminus=plain(rows[x] - rows.low))
+            trace.setdefault("showlegend", trace["legendgroup"] not in known)
+            known |= {trace["legendgroup"]} if trace["showlegend"] else set()
+            figure.add_trace(trace, **place)
+
+
+def plain(values: object) -> list:
+    """Rounded to four digits, as Python's numbers."""
+    array = np.asarray(values)
+    return (array.round(4) if array.dtype.kind == "f" else array).tolist()
+
+
+def finished(
+    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None
+) -> go.Figure:
+    """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend."""
+    figure.update_xaxes(x_axis | dict(title=None)).update_yaxes(y_axis | dict(title=None))
+    for name, place in places.items():
+        if place["col"] == 1 or own_y:
+            figure.update_yaxes(title=own_y[name] if own_y else y_axis["title"], **place)
+    for place in {place["col"]: place for place in places.values()}.values():
+        figure.update_xaxes(title=x_axis["title"], showticklabels=True, **place)
+    names = [45 + LETTER * len(trace.name) for trace in figure.data if trace.showlegend]
+    in_a_row = len(names) if sum(names) < WIDTH else WIDTH // max(names)
+    bottom = BOTTOM + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
+    height = TOP + figure.layout.height + bottom
+    return figure.update_layout(title_text=title, height=height, margin=dict(l=LEFT, r=RIGHT, t=TOP, b=bottom))
