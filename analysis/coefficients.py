@@ -123,3 +123,13 @@ def per_task_coefficients(
 def best_scalar(mean_accuracy: pd.Series) -> float:
     """The coefficient (the index) with the largest value; of equals the largest coefficient."""
     return float(mean_accuracy[np.isclose(mean_accuracy, mean_accuracy.max(), rtol=0, atol=1e-12)].index.max())
+
+
+def tuned_coefficient(curves: pd.DataFrame) -> float:
+    """The coefficient with the best mean normalised validation accuracy; of equals the largest.
+
+    curves: those of one method and seed. Where no single-task model is ever right, nothing can be normalised, and
+    the mean accuracy decides.
+    """
+    means = curves[curves.split == "validation"].groupby("coefficient")[["normalised", "accuracy"]].mean()
+    return best_scalar(means.accuracy if means.normalised.isna().all() else means.normalised)

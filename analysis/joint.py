@@ -18,22 +18,19 @@ from torch import Tensor
 
 from taujp_core.datasets import load_split
 from taujp_core.files import from_home, is_there
-from taujp_core.methods import Batch, application, find_method
+from taujp_core.methods import Batch, find_method
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of, zeros_like
 from taujp_core.products.memory import to_device
 from taujp_core.products.precision import precision
 from taujp_core.progress import Progress
 from taujp_core.provenance import provenance
-from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import RunConfig
 from taujp_core.training.finetune import descend, mean_gradient
 from taujp_core.training.run_store import STATE, alone, identity, is_finished, read_finished, sweep, write_finished
 from taujp_core.training.state import is_due, restore_state, save_state
 from taujp_core.training.step_images import step_batches
-
-from .trainings import run_configs
 
 
 def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> TaskVector:
@@ -57,14 +54,6 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
     _, vector = read_finished(folder, clip)
     sweep(folder)
     return vector
-
-
-def joint_vector(
-    clip: Clip, suite: Suite | str, tasks: Sequence[str], method: str, seed: int, store: Path, **changes
-) -> TaskVector:
-    """Of a joint training whose model is applied as this method's vectors are; see `train_jointly` and `run_config`."""
-    plain = {"encoder": "standard", "linearised": "linear"}[application(method)]
-    return train_jointly(run_configs(suite, tasks, [plain], [seed], **changes), store, clip)
 
 
 def check_configs(configs: Sequence[RunConfig]) -> None:

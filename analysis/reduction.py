@@ -16,8 +16,7 @@ from taujp_core.models import Clip, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, total
 
-from .addition import tuned_coefficient
-from .coefficients import COEFFICIENTS, scores
+from .coefficients import COEFFICIENTS, scores, tuned_coefficient
 from .images import first_images, unlabelled
 from .interference import reduce_tau_jp
 from .products import forward_source, measure_products

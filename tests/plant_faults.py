@@ -49,7 +49,7 @@ FAULTS = [
     ("taujp_core/checkpoints/reading.py", "difference(tower.base, clip.theta0)", "None", "checkpoints/test_checkpoints.py"),
     ("analysis/coefficients.py", "rtol=0, atol=1e-12)].index.max())", "rtol=0, atol=1e-12)].index.min())",
      "studies/test_addition.py studies/test_analogy.py"),
-    ("analysis/negation.py", "curve.control >= KEPT * before", "curve.control >= 0 * before", "studies/test_negation.py"),
+    ("analysis/negation/measure.py", "curve.control >= KEPT * before", "curve.control >= 0 * before", "studies/test_negation.py"),
     ("analysis/continual/sequences.py", "else order[: k + 1]", "else order[: k + 2]", "studies/test_continual.py -k 'leak or penalty or past'"),
     ("analysis/causal/arms.py", "(1.0, dose, 0.0, 0.0)", "(1.0, dose, 0.0, dose)", "studies/test_arms.py"),
     ("analysis/analogy/quadruples.py", "\"test\", images)", "\"validation\", images)", "studies/test_analogy.py"),

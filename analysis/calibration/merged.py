@@ -22,7 +22,7 @@ from taujp_core.task_vectors import TaskVector, total
 from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
-from ..addition import tuned_coefficient
+from ..coefficients import tuned_coefficient
 from ..images import first_images
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source

@@ -23,10 +23,11 @@ from taujp_core.suites import Suite, load_suite
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import run_folder
 
-from ..paths import check_writable, in_project
+from ..begin import check_study
+from ..paths import PLAN, check_writable, in_project
 from ..trainings import run_configs
+from .notebooks import study_of
 from .point import Point, finished_file
-from .records import PLAN
 from .study import NOTEBOOKS, Study
 
 TRAINING = NOTEBOOKS / "10_train.ipynb"
@@ -124,8 +125,8 @@ def assigned(notebook: Path, source: str) -> list[str]:
     return names + [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def ask_at_the_door(points: Iterable[Point]) -> None:
-    """Let notebooks check their own parameters, and whether they fit this machine, as their second cell does when they
+def check_parameters(points: Iterable[Point]) -> None:
+    """Ask each notebook's study whether it takes the point's parameters on this machine, as its first cells do when they
     run: of trainings one for each suite and method, whose configurations differ in nothing that is asked there.
 
     Raises ValueError in a sentence. Only for points that run on this machine.
@@ -133,15 +134,12 @@ def ask_at_the_door(points: Iterable[Point]) -> None:
     asked = set()
     for point in points:
         kind = (point.parameters["suite"], point.parameters["method"]) if point.run else point.key
-        parameters, *others = code_cells(Path(point.notebook)) or [""]
-        if kind in asked or not others or "check_parameters(globals())" not in others[0]:
+        study = study_of(Path(point.notebook))
+        if study is None or kind in asked:
             continue
         asked.add(kind)
-        names: dict = {}
-        exec(parameters, names)
-        names |= point.parameters
         try:
-            exec(others[0], names)
+            check_study(study, point.parameters)
         except ValueError as error:
             raise ValueError(f"{Path(point.notebook).stem}: {error}") from None
 

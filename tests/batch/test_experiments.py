@@ -5,8 +5,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from analysis.door.plans import PLANS
+
 from analysis.paths import in_project
 from analysis.studies.plan import code_cells, points_of, theta0_of
 from analysis.studies.study import read_study

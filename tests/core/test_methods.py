@@ -9,7 +9,7 @@ import torch
 from conftest import random_images, random_like, tiny_clip
 
 import taujp_core
-from analysis.addition import measure_addition, summary_table
+from analysis.addition.measure import measure_addition, summary_table
 from analysis.trainings import train_all
 from taujp_core.evaluation import cross_entropy, edited_features, features, linearised_features
 from taujp_core.methods import METHODS, Batch, Method, Parameter, application, find_method, register

@@ -9,11 +9,11 @@ import torch
 from test_own_data import CLASSES, COLUMNS, root, some_images, table, write_suite  # noqa: F401
 from written import write_class_folders
 
-import analysis.addition
-import analysis.negation
-from analysis.addition import measure_addition
+import analysis.addition.measure
+import analysis.negation.measure
+from analysis.addition.measure import measure_addition
 from analysis.interference import reduce_tau_jp
-from analysis.negation import measure_negation
+from analysis.negation.measure import measure_negation
 from analysis.products import measure_products
 from analysis.reduction import reduce_all
 from analysis.tau_jp import tau_jp_table
@@ -47,7 +47,7 @@ def in_python() -> Suite:
 
 @pytest.mark.parametrize("source", ["file", "Python"])
 def test_what_the_notebooks_do(mine, tiny, tmp_path, source, monkeypatch):
-    for study in (analysis.addition, analysis.negation):
+    for study in (analysis.addition.measure, analysis.negation.measure):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
     suite = load_suite("mine") if source == "file" else in_python()
     tasks, store = list(suite.tasks), tmp_path / "runs"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from analysis.door import plans
+
 from analysis.notebook import in_project, show_table
 from analysis.trainings import run_configs
 from taujp_core.methods import METHODS

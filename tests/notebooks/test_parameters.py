@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import analysis.door.plans
-import analysis.paths
+import pytest
 from analysis.door import ParameterError, check_parameters
 from analysis.door.parameters import annotations
+
+import analysis.paths
 from analysis.paths import in_project
 from taujp_core.files import write_json
 from taujp_core.mini.pretrain import PretrainConfig, pretrain

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from analysis.door import plans
 from conftest import random_like
 from torch.utils.data import TensorDataset
 
@@ -15,7 +16,6 @@ import analysis.calibration.merged
 from analysis.calibration import figures
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import conclusion, growth, measure_merge, over_coefficient, summary_table, survival
-from analysis.door import plans
 from analysis.images import first_images
 from analysis.metrics import fit_temperature, score
 from taujp_core.datasets import load_split

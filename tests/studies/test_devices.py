@@ -14,11 +14,11 @@ from open_clip.transformer import VisionTransformer
 from torch.func import jvp, vmap
 from torch.utils.data import TensorDataset
 
-import analysis.addition
+import analysis.addition.measure
 import analysis.calibration.merged
 import analysis.continual.sequences
-import analysis.negation
-from analysis.addition import measure_addition
+import analysis.negation.measure
+from analysis.addition.measure import measure_addition
 from analysis.analogy.quadruples import Quadruple, measure_analogies
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import measure_calibration
@@ -37,7 +37,7 @@ from analysis.merging.expectation import accuracies, disagreement, heads_of
 from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
 from analysis.merging.rivals import RIVALS, adamerging, wudi
-from analysis.negation import measure_negation
+from analysis.negation.measure import measure_negation
 from analysis.products import pair_sources
 from analysis.published.checkpoints import compare_sets, continue_with_penalty, pair_points, publish
 from analysis.reduction import measure_reduction
@@ -71,7 +71,7 @@ def clip(gpu, mini) -> Clip:
 
 @pytest.fixture(autouse=True)
 def few_coefficients(monkeypatch):
-    for study in (analysis.addition, analysis.negation, analysis.calibration.merged):
+    for study in (analysis.addition.measure, analysis.negation.measure, analysis.calibration.merged):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 1.0))
 
 

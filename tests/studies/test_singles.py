@@ -17,7 +17,7 @@ from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
-from analysis.report import report_rows, shown
+from analysis.report.tables import report_rows, shown
 from analysis.trainings import cost, run_table, train_all
 from taujp_core.datasets import load_split, subset
 from taujp_core.suites import load_suite

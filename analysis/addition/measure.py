@@ -19,10 +19,10 @@ from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.tasks import Task
 from taujp_core.training.run_store import Run
 
-from .coefficients import COEFFICIENTS, best_scalar, per_task_coefficients, scores
-from .images import first_images
-from .products import edited_source, measure_products
-from .trainings import by_method_and_seed, penalised_and_rivals
+from ..coefficients import COEFFICIENTS, per_task_coefficients, scores, tuned_coefficient
+from ..images import first_images
+from ..products import edited_source, measure_products
+from ..trainings import by_method_and_seed, penalised_and_rivals
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,6 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
         pd.DataFrame(tau_jp),
         pd.DataFrame(per_task, columns=list(columns)).astype(columns),
     )
-
-
-def tuned_coefficient(curves: pd.DataFrame) -> float:
-    """The coefficient with the best mean normalised validation accuracy; of equals the largest.
-
-    curves: those of one method and seed. Where no single-task model is ever right, nothing can be normalised, and
-    the mean accuracy decides.
-    """
-    means = curves[curves.split == "validation"].groupby("coefficient")[["normalised", "accuracy"]].mean()
-    return best_scalar(means.accuracy if means.normalised.isna().all() else means.normalised)
 
 
 def summary_table(addition: Addition) -> pd.DataFrame:

@@ -18,10 +18,10 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.run_store import Run
 
-from .coefficients import scores
-from .images import first_images
-from .products import edited_source
-from .trainings import by_method_and_seed, penalised_and_rivals
+from ..coefficients import scores
+from ..images import first_images
+from ..products import edited_source
+from ..trainings import by_method_and_seed, penalised_and_rivals
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
 # tuned τJp model forgets more than the one at α = 1.)

@@ -1,0 +1,73 @@
+"""What does `62_invariant_vectors` ask, and what does it train?"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from taujp_core.methods import application
+from taujp_core.suites import Suite
+from taujp_core.training.config import RunConfig
+
+from ..study import Images, Output, Parameter, Seeds, Store, SuiteName, default, need_tasks
+from ..trainings import run_configs
+from .coloured import coloured_suite
+from .trained import PARTNER, plan
+
+
+@dataclass(frozen=True)
+class InvariantPlan:
+    """coloured: by kind, task and seed, trainings on coloured pictures, which are made here; partners: by application and
+    seed, of the other tasks' vectors."""
+
+    coloured: dict[tuple[str, str, int], RunConfig]
+    partners: dict[tuple[str, int], list[RunConfig]]
+
+
+@dataclass(frozen=True)
+class InvariantStudy:
+    suite: SuiteName = "mini"
+    tasks: Annotated[list[str], Parameter("grey tasks of the suite that are coloured", empty=True, of_suite=True)] = (
+        default(["mnist"])
+    )
+    others: Annotated[
+        list[str],
+        Parameter("grey tasks whose vectors they are merged with, and whose pictures are crossed", of_suite=True),
+    ] = default(["fashion"])
+    methods: Annotated[list[str], Parameter("also ib-irm, pair, bayesian-irm, and each with -linear")] = default(
+        ["irmv1", "irmv1-linear"]
+    )
+    agreements: Annotated[list[float], Parameter("how often colour goes with the label, an environment each")] = (
+        default([0.9, 0.8])
+    )
+    seeds: Seeds = default([0])
+    recipe: Annotated[dict, Parameter("changes; {}: none")] = default(
+        {"steps": 4, "batch_size": 16, "penalty_batch_size": 16, "penalty_weight": 1}
+    )
+    partner_recipe: Annotated[
+        dict, Parameter("changes to the suite's recipe for the other tasks' vectors; {}: none")
+    ] = default({"steps": 40})
+    known: Annotated[
+        list[str],
+        Parameter("tasks that those were trained to live with; []: all of the suite", empty=True, of_suite=True),
+    ] = default(["fashion", "street"])
+    images: Images = 40
+    store: Store = "runs"
+    output: Output = "runs/invariant-vectors"
+
+    def plan(self, suite: Suite) -> InvariantPlan:
+        need_tasks(self.tasks, 1)
+        for task in self.tasks:
+            if self.others == [task]:
+                raise ValueError(
+                    f"parameter others: {task} is a coloured task itself, and is not merged with its own vector"
+                )
+        made = coloured_suite(suite, self.tasks, self.agreements)
+        environments = len(self.agreements)
+        coloured = plan(made, self.tasks, self.others, self.methods, self.seeds, environments, **self.recipe)
+        partners = {
+            (way, seed): run_configs(
+                suite, self.others, [PARTNER[way]], [seed], self.known or None, **self.partner_recipe
+            )
+            for way in dict.fromkeys(application(method) for method in self.methods)
+            for seed in self.seeds
+        }
+        return InvariantPlan(coloured, partners)
