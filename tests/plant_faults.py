@@ -55,7 +55,7 @@ FAULTS = [
     ("analysis/analogy/quadruples.py", "\"test\", images)", "\"validation\", images)", "studies/test_analogy.py"),
     ("analysis/resampling.py", "of_task[source] * of_task[target] * of_seed[seed]", "of_task[source] * of_seed[seed]",
      "studies/test_causality.py"),
-    ("analysis/door/parameters.py", "if element in elements[:place]:", "if False:", "notebooks/test_parameters.py -k twice"),
+    ("analysis/study.py", "if element in elements[:place]:", "if False:", "notebooks/test_parameters.py -k twice"),
     ("tests/nbval_numbers.py", "self.relative * abs(old))", "10 * self.relative * abs(old))", "notebooks/test_nbval_numbers.py"),
 ]  # fmt: skip
 

@@ -8,11 +8,11 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.studies.plan import TRAINING, cells_of, code_cells, points_of, vanished, write_plan
+from analysis.studies.plan import TRAINING, cells_of, points_of, vanished, write_plan
 from analysis.studies.point import Point, finished_file
 from analysis.studies.study import NOTEBOOKS, Study, read_study
+from analysis.training.study import TrainingStudy
 from taujp_core.suites import load_suite
-from taujp_core.training.config import run_config
 from taujp_core.training.run_store import run_folder
 
 GRID = Study(
@@ -36,15 +36,12 @@ def test_points_that_name_the_same_run_are_one():
 
 
 def test_a_point_trains_the_run_that_it_names(mini):
-    """What 10_train makes of the point's parameters, by its own code."""
-    source = next(cell for cell in code_cells(TRAINING) if "run_config(" in cell)
-    statement = next(line for line in source.splitlines() if line.startswith("config = run_config("))
+    """What 10_train's study makes of the point's parameters."""
     for known in ([], ["uci", "mnist"]):
         for point in points_of(replace(GRID, known=known)):
-            names = point.parameters | {"run_config": run_config, "tasks_and_control": load_suite("mini")}
-            exec(statement, names)
+            config = TrainingStudy(**point.parameters).plan(load_suite("mini"))
             store = Path(point.run).parents[2]
-            assert str(run_folder(store, names["config"], mini.fingerprint)) == point.run
+            assert str(run_folder(store, config, mini.fingerprint)) == point.run
             assert point.key.endswith(Path(point.run).name)
 
 
