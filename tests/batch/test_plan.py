@@ -8,7 +8,8 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.studies.plan import TRAINING, cells_of, points_of, vanished, write_plan
+from analysis.studies.notebooks import cells_of
+from analysis.studies.plan import TRAINING, check_parameters, points_of, vanished, write_plan
 from analysis.studies.point import Point, finished_file
 from analysis.studies.study import NOTEBOOKS, Study, read_study
 from analysis.training.study import TrainingStudy
@@ -111,3 +112,27 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path):
 
 def test_the_notebooks_are_where_the_repository_has_them():
     assert TRAINING.is_file() and TRAINING.parent == NOTEBOOKS
+
+
+def test_a_notebook_of_ones_own_is_asked_before_anything_runs(tmp_path):
+    """By its own defaults, where the study's own would not go together with what is given."""
+    cells = [
+        'tasks: list[str] = ["uci", "mnist", "signs"]  # some\ntask_counts: list[int] = [2]  # numbers',
+        "from analysis.begin import begin\nfrom analysis.merging.arena_study import ArenaStudy\n\n"
+        "suite, clip, plan, folders = begin(ArenaStudy, globals())",
+        "raise RuntimeError('this is not run')",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(book, tmp_path / "own.ipynb")
+
+    def point(**parameters) -> Point:
+        return Point("own-0", str(tmp_path / "own.ipynb"), parameters)
+
+    check_parameters([point(), point(task_counts=[3])])
+    for given, sentence in (
+        ({"task_counts": [4]}, "own: parameter task_counts: must be from 2 to 3, the number of tasks, not 4"),
+        ({"tasks": ["cars"]}, "own: parameter tasks: unknown task 'cars': accepted are mnist"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            check_parameters([point(**given)])

@@ -9,8 +9,9 @@ import torch
 from conftest import tiny_clip
 
 import analysis.joint as joint_module
-from analysis.joint import joint_vector, train_jointly
+from analysis.joint import train_jointly
 from analysis.merging.arena import OURS, Setting, accuracies
+from analysis.merging.arena_study import ArenaStudy
 from analysis.merging.ceiling import ceiling_table, measure_joint
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import cross_entropy, edited_features
@@ -75,7 +76,7 @@ def test_a_step_descends_the_mean_of_the_tasks_losses(mini, tmp_path):
 
 
 def test_it_lowers_the_loss_of_every_task(mini, tmp_path):
-    vector = joint_vector(mini, SUITE, TASKS, "standard", 0, tmp_path, steps=6, batch_size=32)
+    vector = train_jointly(configs(steps=6, batch_size=32), tmp_path, mini)
     zeros = {name: torch.zeros_like(value) for name, value in vector.tau.items()}
     for task in TASKS:
         images, labels = load_split(SUITE.task(task), "validation")[:60]
@@ -135,7 +136,8 @@ def test_a_loss_that_is_not_finite_stops_it(mini, tmp_path):
 def test_the_ceiling_is_measured_and_averaged(mini, tmp_path):
     clip = tiny_clip(mini)
     setting = Setting(clip, SUITE, merge_images=4, validation_images=30, test_images=40)
-    joint = {("taujp-efficient", 0): joint_vector(clip, SUITE, TASKS, "taujp-efficient", 0, tmp_path, **SHORT)}
+    plan = ArenaStudy(tasks=list(TASKS), methods=["taujp-efficient"], recipe=SHORT).plan(SUITE)
+    joint = {key: train_jointly(ours, tmp_path, clip) for key, ours in plan.joint.items()}
     assert joint["taujp-efficient", 0].method == "linear"
     found = measure_joint(setting, joint, TASKS)
     assert found.task.tolist() == ["uci", "signs", "shapes"]

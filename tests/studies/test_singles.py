@@ -18,7 +18,7 @@ from analysis.continual.sequences import averages_table, findings, measure_arriv
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
 from analysis.report.tables import report_rows, shown
-from analysis.trainings import cost, run_table, train_all
+from analysis.trainings import cost, run_configs, run_table, train
 from taujp_core.datasets import load_split, subset
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -40,7 +40,7 @@ def few_images(monkeypatch):
 
 def trained(clip, tmp_path, tasks, methods, seeds=(0,), suite="mini"):
     short = {"steps": 2, "batch_size": 4, "penalty_batch_size": 2}
-    return train_all(clip, suite, list(tasks), list(methods), list(seeds), tmp_path, **short)
+    return train(clip, run_configs(suite, tasks, methods, seeds, **short), tmp_path)
 
 
 def read(path) -> dict:
