@@ -9,12 +9,14 @@ from conftest import random_like
 import analysis.continual.sequences
 import analysis.images
 import taujp_core.training.finetune
-from analysis import addition, figures, negation
+from analysis import figures
+from analysis.addition import measure as addition
 from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
 from analysis.coefficients import disentanglement_map, disentanglement_summary
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
+from analysis.negation import measure as negation
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
 from analysis.report.tables import report_rows, shown
