@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Mapping, MutableMapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -50,7 +50,7 @@ def begin(study: type, namespace: MutableMapping[str, object]) -> Begun:
     if not accepted or not callable(getattr(study, "plan", None)):
         raise ParameterError(f"a study is a dataclass of parameters with a function plan, not {study!r}")
     # When a cell is run again by hand, the names of later cells are there too.
-    for name in sorted(given(namespace) - {*accepted}) if "_begun" not in namespace else ():
+    for name in sorted(meant(namespace) - {*accepted}) if "_begun" not in namespace else ():
         raise ParameterError(f"unknown parameter {name}: accepted are {', '.join(accepted)}")
     asked, begun = check_study(study, {name: namespace[name] for name in accepted if name in namespace})
     namespace.update({name: asked[name] for name in accepted if name in namespace})
@@ -58,7 +58,7 @@ def begin(study: type, namespace: MutableMapping[str, object]) -> Begun:
     return begun
 
 
-def given(namespace: Mapping[str, object]) -> set[str]:
+def meant(namespace: Mapping[str, object]) -> set[str]:
     """Names that may be meant as parameters."""
     return {
         name
@@ -74,13 +74,13 @@ def check_study(study: type, values: Mapping[str, object]) -> tuple[dict[str, ob
     Data sets and weights must be there, and a step's images must fit into memory. Nothing is written, but the caches.
     """
     try:
-        asked = all_values(study, values)
+        given = study(**values)  # and its defaults
         suite = clip = None
-        if isinstance(asked.get("suite"), Suite):
-            suite, asked["suite"] = asked["suite"], asked["suite"].name
+        if isinstance(values.get("suite"), Suite):
+            suite = values["suite"]
+            given = replace(given, suite=suite.name)
         parameters = parameters_of(study)
-        for name, (kind, _) in parameters.items():
-            asked[name] = typed(name, asked[name], kind)
+        asked = {name: typed(name, getattr(given, name), kind) for name, (kind, _) in parameters.items()}
         if "suite" in asked:
             suite = suite or load_suite(asked["suite"])
         for name, (_, parameter) in parameters.items():
@@ -105,21 +105,6 @@ def check_study(study: type, values: Mapping[str, object]) -> tuple[dict[str, ob
     if suite:
         asked["suite"] = suite
     return asked, Begun(suite, clip, plan, types.SimpleNamespace(**folders))
-
-
-def all_values(study: type, values: Mapping[str, object]) -> dict[str, object]:
-    """Those given, else the study's defaults."""
-    found = {}
-    for field in fields(study):
-        if field.name in values:
-            found[field.name] = values[field.name]
-        elif field.default_factory is not MISSING:
-            found[field.name] = field.default_factory()
-        elif field.default is not MISSING:
-            found[field.name] = field.default
-        else:
-            raise ValueError(f"parameter {field.name} is missing, and {study.__name__} has no default for it")
-    return found
 
 
 def check_steps(clip: Clip, configs: list[RunConfig]) -> None:

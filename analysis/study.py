@@ -1,7 +1,7 @@
 """What may a notebook be asked to do? The parameters of studies, what each accepts, and those that many studies share.
 
 A study is a frozen dataclass in `analysis/STUDY/study.py`. A field is a parameter of the study's notebook: its name, its
-type with a `Parameter` beside it, its default. `plan(suite)`, or `plan()` where there is no parameter `suite`, returns the
+type, and by `ask` its default and what is accepted. `plan(suite)`, or `plan()` where there is no parameter `suite`, returns the
 configurations that the notebook trains, grouped as it needs them; it raises ValueError, TypeError or OSError, in a
 sentence, for parameters that do not go together. `check(plan, clip)`, if there is one, does so once the model is loaded.
 `analysis.begin` calls them.
@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from taujp_core.checks import one_of
 from taujp_core.methods import METHODS
@@ -45,36 +45,35 @@ class Parameter:
     unless: str = ""
 
 
-def default(value: list | dict) -> object:
-    """A list or a dict as a field's default, anew for each study."""
-    return field(default_factory=lambda: copy.deepcopy(value))
+def ask(value: object, says: str | Parameter, **accepted: Any) -> Any:
+    """A parameter as a dataclass's field: its default, and its `Parameter` or what that is made of."""
+    parameter = says if isinstance(says, Parameter) else Parameter(says, **accepted)
+    return field(default_factory=lambda: copy.deepcopy(value), metadata={"parameter": parameter})
 
 
-SuiteName = Annotated[str, Parameter("model, tasks and control: a file of taujp_core/suites, or of TAUJP_SUITES")]
-SomeTasks = Annotated[list[str], Parameter("some of the suite's tasks; [] means all", empty=True, of_suite=True)]
-Known = Annotated[
-    list[str], Parameter("tasks whose images the penalty sees; [] means all of the suite", empty=True, of_suite=True)
-]
-Methods = Annotated[list[str], Parameter("also taujp-strict, post-hoc-linearised")]
-Seed = Annotated[int, Parameter("order of the batches")]
-Seeds = Annotated[list[int], Parameter("one training of every vector for each")]
-Changes = Annotated[dict, Parameter("changes to the suite's recipe, such as penalty_weight; {}: none")]
-Images = Annotated[int, Parameter("of each validation and test split to measure on; 0: all")]
-Store = Annotated[str, Parameter("folder of the run store; finished runs in it are not trained again", path=WRITTEN)]
-Output = Annotated[str, Parameter("folder for the tables and summary.json", path=WRITTEN)]
+SUITE = Parameter("model, tasks and control: a file of taujp_core/suites, or of TAUJP_SUITES")
+SOME_TASKS = Parameter("some of the suite's tasks; [] means all", empty=True, of_suite=True)
+KNOWN = Parameter("tasks whose images the penalty sees; [] means all of the suite", empty=True, of_suite=True)
+METHOD_NAMES = Parameter("also taujp-strict, post-hoc-linearised")
+SEED = Parameter("order of the batches")
+SEEDS = Parameter("one training of every vector for each")
+CHANGES = Parameter("changes to the suite's recipe, such as penalty_weight; {}: none")
+IMAGES = Parameter("of each validation and test split to measure on; 0: all")
+STORE = Parameter("folder of the run store; finished runs in it are not trained again", path=WRITTEN)
+OUTPUT = Parameter("folder for the tables and summary.json", path=WRITTEN)
 
 
 @dataclass(frozen=True)
 class Grid:
     """Every method, seed and task: what addition, negation and calibration ask and train."""
 
-    suite: SuiteName = "mini"
-    tasks: SomeTasks = default(["fashion", "street"])
-    methods: Methods = default(["standard", "linear", "taujp-efficient"])
-    seeds: Seeds = default([0])
-    recipe: Changes = default({"steps": 40})
-    images: Images = 100
-    store: Store = "runs"
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(["fashion", "street"], SOME_TASKS)
+    methods: list[str] = ask(["standard", "linear", "taujp-efficient"], METHOD_NAMES)
+    seeds: list[int] = ask([0], SEEDS)
+    recipe: dict = ask({"steps": 40}, CHANGES)
+    images: int = ask(100, IMAGES)
+    store: str = ask("runs", STORE)
 
     def plan(self, suite: Suite) -> list[RunConfig]:
         return run_configs(suite, self.tasks or list(suite.tasks), self.methods, self.seeds, **self.recipe)
@@ -82,12 +81,8 @@ class Grid:
 
 def parameters_of(study: type) -> dict[str, tuple[object, Parameter]]:
     """Type and `Parameter` of each field; a field without one accepts what its type does."""
-    found = {}
-    hints = get_type_hints(study, include_extras=True)
-    for name in [each.name for each in fields(study)]:
-        kind, *more = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
-        found[name] = kind, next((one for one in more if isinstance(one, Parameter)), Parameter(""))
-    return found
+    hints = get_type_hints(study)
+    return {each.name: (hints[each.name], each.metadata.get("parameter", Parameter(""))) for each in fields(study)}
 
 
 def configurations(plan: object) -> list[RunConfig]:

@@ -59,7 +59,7 @@ FAULTS = [
     ("analysis/causal/study.py", "trained(UNTREATED_METHOD, self.tasks, self.seeds)",
      "trained(PENALISED, self.tasks, self.seeds, penalty_weight=weight)", "notebooks/test_parameters.py -k untreated"),
     ("analysis/begin.py", "if \"_begun\" not in namespace else ()", "", "notebooks/test_parameters.py -k by_hand"),
-    ("analysis/begin.py", "if isinstance(asked.get(\"suite\"), Suite):", "if False:", "notebooks/test_parameters.py -k by_hand"),
+    ("analysis/begin.py", "if isinstance(values.get(\"suite\"), Suite):", "if False:", "notebooks/test_parameters.py -k by_hand"),
     ("analysis/studies/plan.py", "defaults_of(notebook) | point.parameters", "point.parameters", "batch/test_plan.py -k ones_own"),
     ("tests/nbval_numbers.py", "self.relative * abs(old))", "10 * self.relative * abs(old))", "notebooks/test_nbval_numbers.py"),
 ]  # fmt: skip

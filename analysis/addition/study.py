@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..study import Grid, Output
+from ..study import OUTPUT, Grid, ask
 
 
 @dataclass(frozen=True)
 class AdditionStudy(Grid):
-    output: Output = "runs/mini-addition"
+    output: str = ask("runs/mini-addition", OUTPUT)

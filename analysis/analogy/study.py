@@ -1,12 +1,11 @@
 """What does `32_analogy` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import Changes, Images, Methods, Output, Parameter, Seeds, Store, SuiteName, default
+from ..study import CHANGES, IMAGES, METHOD_NAMES, OUTPUT, SEEDS, STORE, SUITE, ask
 from ..trainings import run_configs
 from .quadruples import Quadruple, named_quadruples, tasks_of
 
@@ -19,16 +18,16 @@ class AnalogyPlan:
 
 @dataclass(frozen=True)
 class AnalogyStudy:
-    suite: SuiteName = "mini-domains"
-    quadruples: Annotated[list[list[str]], Parameter("see above; [] means all", empty=True)] = default(
-        [["uci-inverted", "mnist-inverted", "uci", "mnist"]]
+    suite: str = ask("mini-domains", SUITE)
+    quadruples: list[list[str]] = ask(
+        [["uci-inverted", "mnist-inverted", "uci", "mnist"]], "see above; [] means all", empty=True
     )
-    methods: Methods = default(["standard", "linear", "taujp-efficient"])
-    seeds: Seeds = default([0])
-    recipe: Changes = default({"steps": 4, "batch_size": 32})
-    images: Images = 60
-    store: Store = "runs"
-    output: Output = "runs/mini-analogy"
+    methods: list[str] = ask(["standard", "linear", "taujp-efficient"], METHOD_NAMES)
+    seeds: list[int] = ask([0], SEEDS)
+    recipe: dict = ask({"steps": 4, "batch_size": 32}, CHANGES)
+    images: int = ask(60, IMAGES)
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/mini-analogy", OUTPUT)
 
     def plan(self, suite: Suite) -> AnalogyPlan:
         quadruples = named_quadruples(suite, self.quadruples)

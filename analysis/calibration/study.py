@@ -1,14 +1,11 @@
 """What does `60_calibration` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from ..study import Grid, Output, Parameter, default
+from ..study import OUTPUT, Grid, ask
 
 
 @dataclass(frozen=True)
 class CalibrationStudy(Grid):
-    methods: Annotated[list[str], Parameter("also taujp-strict")] = default(
-        ["standard", "post-hoc-linearised", "linear", "taujp-efficient"]
-    )
-    output: Output = "runs/mini-calibration"
+    methods: list[str] = ask(["standard", "post-hoc-linearised", "linear", "taujp-efficient"], "also taujp-strict")
+    output: str = ask("runs/mini-calibration", OUTPUT)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
@@ -11,16 +10,13 @@ from taujp_core.training.finetune import check_snapshots
 from taujp_core.training.run_store import is_finished, run_folder
 
 from ..paths import in_project
-from ..study import WRITTEN, Parameter, Store, SuiteName, default, need_tasks
+from ..study import STORE, SUITE, WRITTEN, ask, need_tasks
 from ..trainings import run_configs
 from .arms import UNTREATED_METHOD
 
 PENALISED = "taujp-efficient"
-REDUCED = (
-    "linear",
-    "standard",
-    PENALISED,
-)  # methods whose finished vectors are added, before and after their reduction
+# Methods whose finished vectors are added, before and after their reduction.
+REDUCED = ("linear", "standard", PENALISED)
 ONSET = "onset"  # folder in the store of the runs that leave snapshots
 
 
@@ -37,38 +33,30 @@ class CausalPlan:
 
 @dataclass(frozen=True)
 class CausalStudy:
-    suite: SuiteName = "mini"
-    tasks: Annotated[list[str], Parameter("whose vectors are probed, at least three", empty=True, of_suite=True)] = (
-        default(["mnist", "signs", "terrain"])
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(
+        ["mnist", "signs", "terrain"], "whose vectors are probed, at least three", empty=True, of_suite=True
     )
-    known: Annotated[
-        list[str],
-        Parameter("tasks whose images the penalty sees, and that are added; []: all", empty=True, of_suite=True),
-    ] = default(["mnist", "signs", "terrain"])
-    penalty_weights: Annotated[list[float], Parameter("the doses λ; 0 must be among them")] = default([0.0, 0.2])
-    seeds: Annotated[list[int], Parameter("of the dose and scale arms: one training of every vector for each")] = (
-        default([0])
+    known: list[str] = ask(
+        ["mnist", "signs", "terrain"],
+        "tasks whose images the penalty sees, and that are added; []: all",
+        empty=True,
+        of_suite=True,
     )
-    onset_starts: Annotated[
-        list[int], Parameter("first steps with the penalty; the last is the number of steps: never")
-    ] = default([2, 4])
-    onset_snapshots: Annotated[list[int], Parameter("steps after which τ is saved", least=1)] = default([2, 3, 4])
-    onset_weight: Annotated[float, Parameter("λ from then on")] = 0.6
-    edited: Annotated[list[str], Parameter("methods whose vectors are edited, with the first seed")] = default(
-        ["linear"]
-    )
-    steps: Annotated[int, Parameter("optimiser steps per task; 0: the suite's recipe")] = 4
-    images: Annotated[int, Parameter("validation images of each task to measure on")] = 20
-    solve_images: Annotated[
-        int, Parameter("training images of each task, without labels, to solve the edits on", least=1)
-    ] = 4
-    iterations: Annotated[int, Parameter("of conjugate gradients", least=1)] = 2
+    penalty_weights: list[float] = ask([0.0, 0.2], "the doses λ; 0 must be among them")
+    seeds: list[int] = ask([0], "of the dose and scale arms: one training of every vector for each")
+    onset_starts: list[int] = ask([2, 4], "first steps with the penalty; the last is the number of steps: never")
+    onset_snapshots: list[int] = ask([2, 3, 4], "steps after which τ is saved", least=1)
+    onset_weight: float = ask(0.6, "λ from then on")
+    edited: list[str] = ask(["linear"], "methods whose vectors are edited, with the first seed")
+    steps: int = ask(4, "optimiser steps per task; 0: the suite's recipe")
+    images: int = ask(20, "validation images of each task to measure on")
+    solve_images: int = ask(4, "training images of each task, without labels, to solve the edits on", least=1)
+    iterations: int = ask(2, "of conjugate gradients", least=1)
     # Beyond it the ends of an interval of 95 % are known to a twentieth of a per cent, and draws are kept in memory.
-    resamples: Annotated[int, Parameter("of each bootstrap and permutation test", least=1, most=100_000)] = 19
-    store: Store = "runs"
-    output: Annotated[str, Parameter("folder for the points, the tables and summary.json", path=WRITTEN)] = (
-        "runs/causal-probe"
-    )
+    resamples: int = ask(19, "of each bootstrap and permutation test", least=1, most=100_000)
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/causal-probe", "folder for the points, the tables and summary.json", path=WRITTEN)
 
     def plan(self, suite: Suite) -> CausalPlan:
         need_tasks(self.tasks, 3)

@@ -1,12 +1,11 @@
 """What does `40_continual` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import Changes, Output, Parameter, Store, SuiteName, default
+from ..study import CHANGES, OUTPUT, STORE, SUITE, ask
 from .sequences import arrival_orders, sequence_configs
 
 
@@ -20,21 +19,21 @@ class ContinualPlan:
 
 @dataclass(frozen=True)
 class ContinualStudy:
-    suite: SuiteName = "mini"
-    tasks: Annotated[
-        list[str],
-        Parameter("at least two of the suite's tasks, in their first order; [] means all", empty=True, of_suite=True),
-    ] = default(["uci", "fashion"])
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(
+        ["uci", "fashion"],
+        "at least two of the suite's tasks, in their first order; [] means all",
+        empty=True,
+        of_suite=True,
+    )
     # Each order is a training of all tasks.
-    orders: Annotated[
-        int, Parameter("orders of arrival: the first is that of tasks, the others are drawn", least=1, most=1000)
-    ] = 2
-    methods: Annotated[list[str], Parameter("any of the table above")] = default(["sequential", "taujp-efficient"])
-    reservoir: Annotated[int, Parameter("images that taujp-memory keeps of each past task")] = 100
-    seed: Annotated[int, Parameter("of the trainings")] = 0
-    recipe: Changes = default({"steps": 4, "batch_size": 32})
-    store: Store = "runs"
-    output: Output = "runs/mini-continual"
+    orders: int = ask(2, "orders of arrival: the first is that of tasks, the others are drawn", least=1, most=1_000)
+    methods: list[str] = ask(["sequential", "taujp-efficient"], "any of the table above")
+    reservoir: int = ask(100, "images that taujp-memory keeps of each past task")
+    seed: int = ask(0, "of the trainings")
+    recipe: dict = ask({"steps": 4, "batch_size": 32}, CHANGES)
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/mini-continual", OUTPUT)
 
     def plan(self, suite: Suite) -> ContinualPlan:
         orders = dict(enumerate(arrival_orders(self.tasks or list(suite.tasks), self.orders), 1))

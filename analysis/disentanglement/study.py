@@ -1,31 +1,28 @@
 """What does `33_disentanglement` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import Known, Methods, Output, Parameter, Seed, Store, SuiteName, default
+from ..study import KNOWN, METHOD_NAMES, OUTPUT, SEED, STORE, SUITE, ask
 from ..trainings import run_configs
 
 
 @dataclass(frozen=True)
 class DisentanglementStudy:
-    suite: SuiteName = "mini"
-    pair: Annotated[list[str], Parameter("the two tasks: α₁ is the first one's", of_suite=True)] = default(
-        ["fashion", "street"]
-    )
-    tasks: Known = default(["fashion", "street"])
-    methods: Methods = default(["standard", "linear", "taujp-efficient"])
-    seed: Seed = 0
-    steps: Annotated[int, Parameter("optimiser steps per task; 0: the suite's recipe")] = 40
-    penalty_weight: Annotated[float, Parameter("λ")] = 0.2
+    suite: str = ask("mini", SUITE)
+    pair: list[str] = ask(["fashion", "street"], "the two tasks: α₁ is the first one's", of_suite=True)
+    tasks: list[str] = ask(["fashion", "street"], KNOWN)
+    methods: list[str] = ask(["standard", "linear", "taujp-efficient"], METHOD_NAMES)
+    seed: int = ask(0, SEED)
+    steps: int = ask(40, "optimiser steps per task; 0: the suite's recipe")
+    penalty_weight: float = ask(0.2, "λ")
     # 401 are 0.01 apart: finer than a picture of the map can show.
-    points: Annotated[int, Parameter("coefficients on each axis, from -2 to 2", least=5, most=401)] = 9
-    images: Annotated[int, Parameter("validation images of each task")] = 60
-    store: Store = "runs"
-    output: Output = "runs/disentanglement"
+    points: int = ask(9, "coefficients on each axis, from -2 to 2", least=5, most=401)
+    images: int = ask(60, "validation images of each task")
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/disentanglement", OUTPUT)
 
     def plan(self, suite: Suite) -> list[RunConfig]:
         if len(self.pair) != 2:

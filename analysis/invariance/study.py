@@ -1,9 +1,8 @@
 """What does `61_invariance` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from ..study import Output, Parameter, default
+from ..study import OUTPUT, ask
 from .benchmark import FIXED, ORACLE, Fit, plan_fit
 
 COLOURED = "coloured mnist"
@@ -34,17 +33,14 @@ class InvariancePlan:
 
 @dataclass(frozen=True)
 class InvarianceStudy:
-    objectives: Annotated[
-        list[str],
-        Parameter("also ib-irm, pair, irm-game-fixed, irm-game-variable, bayesian-irm"),
-    ] = default(["erm", "irmv1", "oracle"])
-    data: Annotated[list[str], Parameter("also coloured fashion, rotated mnist")] = default([COLOURED])
-    seeds: Annotated[list[int], Parameter("of initial weights and of all draws")] = default([0])
-    steps: Annotated[int, Parameter("optimiser steps; 0: each recipe's")] = 0
-    sweep_seeds: Annotated[
-        int, Parameter("seeds 0, 1, … of the sweeps and of the cases that explain; 0: neither is run")
-    ] = 0
-    output: Output = "runs/invariance"
+    objectives: list[str] = ask(
+        ["erm", "irmv1", "oracle"], "also ib-irm, pair, irm-game-fixed, irm-game-variable, bayesian-irm"
+    )
+    data: list[str] = ask(["coloured mnist"], "also coloured fashion, rotated mnist")
+    seeds: list[int] = ask([0], "of initial weights and of all draws")
+    steps: int = ask(0, "optimiser steps; 0: each recipe's")
+    sweep_seeds: int = ask(0, "seeds 0, 1, … of the sweeps and of the cases that explain; 0: neither is run")
+    output: str = ask("runs/invariance", OUTPUT)
 
     def plan(self) -> InvariancePlan:
         """Small networks on the scans that ship: nothing of the run store."""

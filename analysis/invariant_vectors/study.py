@@ -1,13 +1,12 @@
 """What does `62_invariant_vectors` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.methods import application
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import Images, Output, Parameter, Seeds, Store, SuiteName, default, need_tasks
+from ..study import IMAGES, OUTPUT, SEEDS, STORE, SUITE, ask, need_tasks
 from ..trainings import run_configs
 from .coloured import coloured_suite
 from .trained import PARTNER, plan
@@ -24,34 +23,27 @@ class InvariantPlan:
 
 @dataclass(frozen=True)
 class InvariantStudy:
-    suite: SuiteName = "mini"
-    tasks: Annotated[list[str], Parameter("grey tasks of the suite that are coloured", empty=True, of_suite=True)] = (
-        default(["mnist"])
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(["mnist"], "grey tasks of the suite that are coloured", empty=True, of_suite=True)
+    others: list[str] = ask(
+        ["fashion"], "grey tasks whose vectors they are merged with, and whose pictures are crossed", of_suite=True
     )
-    others: Annotated[
-        list[str],
-        Parameter("grey tasks whose vectors they are merged with, and whose pictures are crossed", of_suite=True),
-    ] = default(["fashion"])
-    methods: Annotated[list[str], Parameter("also ib-irm, pair, bayesian-irm, and each with -linear")] = default(
-        ["irmv1", "irmv1-linear"]
+    methods: list[str] = ask(["irmv1", "irmv1-linear"], "also ib-irm, pair, bayesian-irm, and each with -linear")
+    agreements: list[float] = ask([0.9, 0.8], "how often colour goes with the label, an environment each")
+    seeds: list[int] = ask([0], SEEDS)
+    recipe: dict = ask(
+        {"steps": 4, "batch_size": 16, "penalty_batch_size": 16, "penalty_weight": 1}, "changes; {}: none"
     )
-    agreements: Annotated[list[float], Parameter("how often colour goes with the label, an environment each")] = (
-        default([0.9, 0.8])
+    partner_recipe: dict = ask({"steps": 40}, "changes to the suite's recipe for the other tasks' vectors; {}: none")
+    known: list[str] = ask(
+        ["fashion", "street"],
+        "tasks that those were trained to live with; []: all of the suite",
+        empty=True,
+        of_suite=True,
     )
-    seeds: Seeds = default([0])
-    recipe: Annotated[dict, Parameter("changes; {}: none")] = default(
-        {"steps": 4, "batch_size": 16, "penalty_batch_size": 16, "penalty_weight": 1}
-    )
-    partner_recipe: Annotated[
-        dict, Parameter("changes to the suite's recipe for the other tasks' vectors; {}: none")
-    ] = default({"steps": 40})
-    known: Annotated[
-        list[str],
-        Parameter("tasks that those were trained to live with; []: all of the suite", empty=True, of_suite=True),
-    ] = default(["fashion", "street"])
-    images: Images = 40
-    store: Store = "runs"
-    output: Output = "runs/invariant-vectors"
+    images: int = ask(40, IMAGES)
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/invariant-vectors", OUTPUT)
 
     def plan(self, suite: Suite) -> InvariantPlan:
         need_tasks(self.tasks, 1)

@@ -1,13 +1,12 @@
 """What does `52_arena` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.methods import application
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import Changes, Output, Parameter, Seeds, Store, SuiteName, default, need_tasks
+from ..study import CHANGES, OUTPUT, SEEDS, STORE, SUITE, ask, need_tasks
 from ..trainings import run_configs
 from .arena import check_merges
 
@@ -25,32 +24,26 @@ class ArenaPlan:
 
 @dataclass(frozen=True)
 class ArenaStudy:
-    suite: SuiteName = "mini"
-    tasks: Annotated[
-        list[str], Parameter("some of the suite's tasks, two or more; [] means all", empty=True, of_suite=True)
-    ] = default(["fashion", "street"])
-    methods: Annotated[list[str], Parameter("of the vectors; also linear, taujp-efficient, taujp-strict")] = default(
-        ["standard"]
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(
+        ["fashion", "street"], "some of the suite's tasks, two or more; [] means all", empty=True, of_suite=True
     )
-    seeds: Seeds = default([0])
-    recipe: Changes = default({"steps": 40})
-    merges: Annotated[list[str], Parameter("that race")] = default(
-        ["ours", "task arithmetic", "TIES", "TSV-M", "ActMat", "RegMean"]
+    methods: list[str] = ask(["standard"], "of the vectors; also linear, taujp-efficient, taujp-strict")
+    seeds: list[int] = ask([0], SEEDS)
+    recipe: dict = ask({"steps": 40}, CHANGES)
+    merges: list[str] = ask(["ours", "task arithmetic", "TIES", "TSV-M", "ActMat", "RegMean"], "that race")
+    once: list[str] = ask(
+        ["FeatCal"], "more of them, slow ones, with the first of the methods and seeds alone", empty=True
     )
-    once: Annotated[
-        list[str], Parameter("more of them, slow ones, with the first of the methods and seeds alone", empty=True)
-    ] = default(["FeatCal"])
-    rounds: Annotated[int, Parameter("of ours, at most", least=1)] = 3
-    merge_images: Annotated[int, Parameter("unlabelled training images per task to merge on", least=1)] = 16
-    tuning_images: Annotated[int, Parameter("of each validation split, to tune α on; 0: all")] = 30
-    images: Annotated[int, Parameter("of each test split to measure on; 0: all")] = 100
-    in_curves: Annotated[list[str], Parameter("merges in the last two figures")] = default(
-        ["ours", "task arithmetic", "ActMat", "RegMean"]
-    )
-    image_counts: Annotated[list[int], Parameter("images per task in the first of these; 0: all")] = default([4, 16])
-    task_counts: Annotated[list[int], Parameter("numbers of tasks in the second")] = default([2])
-    store: Store = "runs"
-    output: Output = "runs/mini-arena"
+    rounds: int = ask(3, "of ours, at most", least=1)
+    merge_images: int = ask(16, "unlabelled training images per task to merge on", least=1)
+    tuning_images: int = ask(30, "of each validation split, to tune α on; 0: all")
+    images: int = ask(100, "of each test split to measure on; 0: all")
+    in_curves: list[str] = ask(["ours", "task arithmetic", "ActMat", "RegMean"], "merges in the last two figures")
+    image_counts: list[int] = ask([4, 16], "images per task in the first of these; 0: all")
+    task_counts: list[int] = ask([2], "numbers of tasks in the second")
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/mini-arena", OUTPUT)
 
     def plan(self, suite: Suite) -> ArenaPlan:
         tasks = self.tasks or list(suite.tasks)

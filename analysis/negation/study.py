@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ..study import Grid, Images, Output
+from ..study import IMAGES, OUTPUT, Grid, ask
 
 
 @dataclass(frozen=True)
 class NegationStudy(Grid):
-    images: Images = 60
-    output: Output = "runs/mini-negation"
+    images: int = ask(60, IMAGES)
+    output: str = ask("runs/mini-negation", OUTPUT)

@@ -1,7 +1,6 @@
 """What does `05_pretrain_mini` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.mini.pretrain import PretrainConfig
 from taujp_core.models import Clip, load_clip
@@ -9,18 +8,18 @@ from taujp_core.training.state import read_progress
 
 from ..begin import check_memory
 from ..paths import in_project
-from ..study import WRITTEN, Parameter
+from ..study import WRITTEN, ask
 
 
 @dataclass(frozen=True)
 class PretrainingStudy:
-    steps: Annotated[int, Parameter("optimiser steps; the shipped weights: 3000", least=1)] = 12
-    batch_size: Annotated[int, Parameter("image-caption pairs per step; the shipped weights: 256", least=1)] = 32
-    warmup_steps: Annotated[int, Parameter("the shipped weights: 100")] = 4
-    peak_lr: Annotated[float, Parameter("of AdamW")] = 0.001
-    seed: Annotated[int, Parameter("weights and pictures")] = 0
-    output: Annotated[str, Parameter("folder for the weights; a stopped training goes on from there", path=WRITTEN)] = (
-        "runs/pretrain-smoke"
+    steps: int = ask(12, "optimiser steps; the shipped weights: 3000", least=1)
+    batch_size: int = ask(32, "image-caption pairs per step; the shipped weights: 256", least=1)
+    warmup_steps: int = ask(4, "the shipped weights: 100")
+    peak_lr: float = ask(0.001, "of AdamW")
+    seed: int = ask(0, "weights and pictures")
+    output: str = ask(
+        "runs/pretrain-smoke", "folder for the weights; a stopped training goes on from there", path=WRITTEN
     )
 
     def plan(self) -> PretrainConfig:

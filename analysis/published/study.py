@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 from taujp_core.checkpoints import load_checkpoints
 from taujp_core.checks import one_of
@@ -12,7 +11,7 @@ from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import RunConfig, run_config
 
 from ..paths import in_project
-from ..study import FOLDER, READ, WRITTEN, Parameter, Store, SuiteName, default
+from ..study import FOLDER, READ, STORE, SUITE, WRITTEN, ask
 from ..trainings import run_configs
 
 OWN = ("standard", "linear", "taujp-efficient")  # ways to train one's own vector
@@ -32,35 +31,36 @@ class PublishedPlan:
 
 @dataclass(frozen=True)
 class PublishedStudy:
-    suite: SuiteName = "mini"
-    published: Annotated[
-        str,
-        Parameter("folder of checkpoints; empty: `tasks`, fine-tuned here and written in foreign formats", path=FOLDER),
-    ] = ""
-    base: Annotated[
-        str,
-        Parameter("the pre-trained checkpoint of that folder, if it has one: checked, and then subtracted", path=READ),
-    ] = ""
-    tasks: Annotated[
-        list[str], Parameter("to publish where no folder is given", empty=True, of_suite=True, unless="published")
-    ] = default(["mnist", "signs", "terrain"])
-    new_task: Annotated[str, Parameter("the task of one's own, which nobody has published", of_suite=True)] = "street"
-    continued: Annotated[
-        str, Parameter("whose vector is trained further; empty: the one with the highest τJp on the others' tasks")
-    ] = ""
-    further: Annotated[dict, Parameter("its recipe: changes to the suite's")] = default({"steps": 6, "peak_lr": 0.0001})
-    recipe: Annotated[dict, Parameter("changes to the suite's recipe for the other trainings; {}: none")] = default(
-        {"steps": 3}
+    suite: str = ask("mini", SUITE)
+    published: str = ask(
+        "", "folder of checkpoints; empty: `tasks`, fine-tuned here and written in foreign formats", path=FOLDER
     )
-    images: Annotated[int, Parameter("of each task's validation and test split to measure on")] = 20
-    solve_images: Annotated[int, Parameter("unlabelled training images of each task for reduce_tau_jp", least=1)] = 12
-    iterations: Annotated[int, Parameter("of its conjugate gradients", least=1)] = 6
-    resamples: Annotated[int, Parameter("of each bootstrap", least=1, most=100_000)] = 39
-    store: Store = "runs"
-    output: Annotated[
-        str,
-        Parameter("folder for exported checkpoints, tables, the merged model and summary.json", path=WRITTEN),
-    ] = "runs/public-checkpoints"
+    base: str = ask(
+        "", "the pre-trained checkpoint of that folder, if it has one: checked, and then subtracted", path=READ
+    )
+    tasks: list[str] = ask(
+        ["mnist", "signs", "terrain"],
+        "to publish where no folder is given",
+        empty=True,
+        of_suite=True,
+        unless="published",
+    )
+    new_task: str = ask("street", "the task of one's own, which nobody has published", of_suite=True)
+    continued: str = ask(
+        "", "whose vector is trained further; empty: the one with the highest τJp on the others' tasks"
+    )
+    further: dict = ask({"steps": 6, "peak_lr": 0.0001}, "its recipe: changes to the suite's")
+    recipe: dict = ask({"steps": 3}, "changes to the suite's recipe for the other trainings; {}: none")
+    images: int = ask(20, "of each task's validation and test split to measure on")
+    solve_images: int = ask(12, "unlabelled training images of each task for reduce_tau_jp", least=1)
+    iterations: int = ask(6, "of its conjugate gradients", least=1)
+    resamples: int = ask(39, "of each bootstrap", least=1, most=100_000)
+    store: str = ask("runs", STORE)
+    output: str = ask(
+        "runs/public-checkpoints",
+        "folder for exported checkpoints, tables, the merged model and summary.json",
+        path=WRITTEN,
+    )
 
     def plan(self, suite: Suite) -> PublishedPlan:
         if self.base and not self.published:

@@ -1,12 +1,11 @@
 """What does `00_quickstart` ask, and what does it train?"""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import WRITTEN, Images, Parameter, Seed, Store, SuiteName, default, need_tasks
+from ..study import IMAGES, SEED, STORE, SUITE, WRITTEN, ask, need_tasks
 from ..trainings import run_configs
 
 METHODS = ("standard", "linear", "taujp-efficient")
@@ -14,16 +13,14 @@ METHODS = ("standard", "linear", "taujp-efficient")
 
 @dataclass(frozen=True)
 class QuickstartStudy:
-    suite: SuiteName = "mini"
-    tasks: Annotated[list[str], Parameter("some of the suite's tasks", empty=True, of_suite=True)] = default(
-        ["fashion", "street"]
-    )
-    steps: Annotated[int, Parameter("optimiser steps per task")] = 40
-    penalty_weight: Annotated[float, Parameter("λ")] = 0.2
-    seed: Seed = 0
-    images: Images = 200
-    store: Store = "runs"
-    output: Annotated[str, Parameter("folder for summary.json", path=WRITTEN)] = "runs/quickstart"
+    suite: str = ask("mini", SUITE)
+    tasks: list[str] = ask(["fashion", "street"], "some of the suite's tasks", empty=True, of_suite=True)
+    steps: int = ask(40, "optimiser steps per task")
+    penalty_weight: float = ask(0.2, "λ")
+    seed: int = ask(0, SEED)
+    images: int = ask(200, IMAGES)
+    store: str = ask("runs", STORE)
+    output: str = ask("runs/quickstart", "folder for summary.json", path=WRITTEN)
 
     def plan(self, suite: Suite) -> list[RunConfig]:
         need_tasks(self.tasks, 1)

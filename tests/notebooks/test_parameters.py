@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
 import nbformat
 import pytest
@@ -381,7 +381,7 @@ def test_cells_can_be_run_again_by_hand(home):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_later_cell_makes_something_else_of_a_parameter(path):
     """It would be taken for the parameter when the first call is run again."""
-    names = {field.name for field in fields(study_of(path))} - {"suite"}
+    names = {one.name for one in fields(study_of(path))} - {"suite"}
     for cell in code_cells(path)[2:]:
         stored = (node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name))
         inner = {
@@ -403,10 +403,10 @@ def test_the_first_cell_says_what_the_study_says(path):
 def parameters_cell(study: type) -> str:
     """The cell that papermill needs: a line per parameter."""
     lines = []
-    for field, (kind, parameter) in zip(fields(study), parameters_of(study).values(), strict=True):
-        value = field.default_factory() if field.default is MISSING else field.default
+    for one, (kind, parameter) in zip(fields(study), parameters_of(study).values(), strict=True):
+        value = one.default_factory() if one.default is MISSING else one.default
         shown = repr(value).replace("'", '"')
-        lines.append(f"{field.name}: {kind if get_args(kind) else kind.__name__} = {shown}  # {parameter.says}")
+        lines.append(f"{one.name}: {kind if get_args(kind) else kind.__name__} = {shown}  # {parameter.says}")
     return "\n".join(lines)
 
 
@@ -496,8 +496,8 @@ def test_a_suite_without_a_file_serves_as_well(home, mini):
 
 @dataclass(frozen=True)
 class Needs:
-    images: Annotated[int, Parameter("how many", least=3)]
-    names: Annotated[list[str], Parameter("may be none", empty=True)]
+    images: int = field(metadata={"parameter": Parameter("how many", least=3)})
+    names: list[str] = field(metadata={"parameter": Parameter("may be none", empty=True)})
 
     def plan(self) -> None:
         raise ValueError(f"{self.images} images are not {len(self.names)} names")
@@ -507,7 +507,7 @@ class Needs:
     ("study", "given", "sentence"),
     [
         (Needs, {"images": 5, "names": []}, "5 images are not 0 names"),
-        (Needs, {"names": []}, "parameter images is missing, and Needs has no default for it"),
+        (Needs, {"names": []}, "missing 1 required positional argument: 'images'"),
         (Needs, {"images": 2, "names": []}, "parameter images: must be from 3 to 4294967295, not 2"),
         (Needs, {"images": 5, "names": [], "n": 3}, "unknown parameter n: accepted are images, names"),
         (dict, {"images": 5}, "a study is a dataclass of parameters with a function plan, not <class 'dict'>"),
@@ -522,18 +522,17 @@ def test_somebodys_own_study_is_answered_in_a_sentence(study, given, sentence):
 
 OWN_STUDY = """
 from dataclasses import dataclass
-from typing import Annotated
 
-from analysis.study import Images, Parameter, Store, SuiteName
+from analysis.study import IMAGES, STORE, SUITE, ask
 from analysis.trainings import run_configs
 
 
 @dataclass(frozen=True)
 class CountStudy:
-    suite: SuiteName = "mini"
-    weights: Annotated[list[float], Parameter("λ", empty=True)] = ()
-    images: Images = 100
-    store: Store = "runs"
+    suite: str = ask("mini", SUITE)
+    weights: list[float] = ask([], "λ", empty=True)
+    images: int = ask(100, IMAGES)
+    store: str = ask("runs", STORE)
 
     def plan(self, suite):
         return {w: run_configs(suite, ["uci"], ["taujp-efficient"], penalty_weight=w, steps=1) for w in self.weights}
