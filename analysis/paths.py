@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taujp_core.files import from_home, named_folder
 
+PLAN = "plan.json"  # in the folder of a study that `analysis.studies` ran
 TRIES = 3  # another process may be removing the same empty folder, after a trial of its own
 
 

@@ -18,29 +18,17 @@ from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run
 
 
-def train_all(
-    clip: Clip,
-    suite: Suite | str,
-    tasks: Sequence[str],
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    store: Path,
-    known: Sequence[str] | None = None,
-    **changes,
-) -> list[Run]:
-    """One run for each method, seed and task, in this order; `changes` go to `run_config`.
+def train(clip: Clip, configs: Sequence[RunConfig], store: Path | str, snapshot_steps: Sequence[int] = ()) -> list[Run]:
+    """A run for each configuration, in their order: trained, continued where it was stopped, or loaded.
 
-    `known` are the tasks whose images the penalty sees; by default those that are trained.
-
-    All configurations and heads are checked before the first training starts. A batch that was stopped goes on where
-    it was.
+    snapshot_steps: τ is saved after each of these, too. All heads are made before the first training starts.
     """
-    configs, runs = run_configs(suite, tasks, methods, seeds, known, **changes), []
     for task in dict.fromkeys(config.suite.task(config.task) for config in configs):
         zero_shot_head(clip, task.classes, task.templates)
+    runs = []
     for number, config in enumerate(configs, 1):
         with doing(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
-            runs.append(finetune(config, store, clip))
+            runs.append(finetune(config, store, clip, snapshot_steps))
     return runs
 
 
@@ -48,11 +36,15 @@ def run_configs(
     suite: Suite | str,
     tasks: Sequence[str],
     methods: Sequence[str],
-    seeds: Sequence[int],
+    seeds: Sequence[int] = (0,),
     known: Sequence[str] | None = None,
     **changes,
 ) -> list[RunConfig]:
-    """What `train_all` trains. Raises ValueError or TypeError for whatever is not accepted."""
+    """A configuration for each method, seed and task, in this order; `changes` go to `run_config`.
+
+    `known` are the tasks whose images the penalty sees; by default those that are trained. Raises ValueError or
+    TypeError for whatever is not accepted.
+    """
     suite = as_suite(suite)
     return [
         run_config(suite, task, method, seed, tasks=list(known or tasks), **changes)
@@ -60,6 +52,11 @@ def run_configs(
         for seed in seeds
         for task in tasks
     ]
+
+
+def tasks_of(configs: Iterable[RunConfig]) -> list[str]:
+    """Each task once, in the order of the configurations."""
+    return list(dict.fromkeys(config.task for config in configs))
 
 
 def by_method_and_seed(runs: Iterable[Run]) -> dict[tuple[str, int], list[Run]]:

@@ -28,7 +28,7 @@ from analysis.merging.merge import HELD_MOST, HELD_OUT, ITERATIONS, line_search
 from analysis.merging.preconditioner import Preconditioner, measure_preconditioner
 from analysis.merging.rivals.actmat import actmat
 from analysis.merging.solve import solve
-from analysis.trainings import train_all
+from analysis.trainings import run_configs, train
 from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy
@@ -193,7 +193,7 @@ def main() -> None:
         print("\n".join(f"{what:44s} {value:10.4g}" for what, value in found.items()))
     else:
         suite, clip = load_suite("mini"), load_clip("mini", device=arguments.device)
-        runs = train_all(clip, suite, arguments.tasks, ["standard"], [0], arguments.store)
+        runs = train(clip, run_configs(suite, arguments.tasks, ["standard"]), arguments.store)
         vectors = [run.vector for run in runs]
         sizes = (arguments.images, arguments.seconds, arguments.test_images, arguments.every)
         found = race(clip, suite, vectors, *sizes).to_dict("records")

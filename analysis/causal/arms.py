@@ -15,7 +15,6 @@ All images measured are validation images; edits are solved on training images.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -25,8 +24,6 @@ from taujp_core.models import Clip
 from taujp_core.parameters import Parameters, flat
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
-from taujp_core.training.config import RunConfig, run_config
-from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run, snapshot_file
 
 from ..interference import edit_direction, placebo_direction
@@ -100,60 +97,10 @@ def edits(
     return pd.concat(tables, ignore_index=True)
 
 
-def train_onsets(
-    clip: Clip,
-    suite: Suite,
-    tasks: Sequence[str],
-    seeds: Sequence[int],
-    store: Path,
-    known: Sequence[str],
-    starts: Sequence[int],
-    snapshot_steps: Sequence[int],
-    **changes,
-) -> list[Run]:
-    """One run a start, seed and task: the penalty is on from that step; the last start must be after the training.
-
-    The seed decides the batches alone, so runs of one seed are the same until the first of their starts.
-    """
-    configs = onset_configs(suite, tasks, seeds, known, starts, snapshot_steps, **changes)
-    return [finetune(config, store, clip, snapshot_steps) for config in configs]
-
-
-def onset_configs(
-    suite: Suite,
-    tasks: Sequence[str],
-    seeds: Sequence[int],
-    known: Sequence[str],
-    starts: Sequence[int],
-    snapshot_steps: Sequence[int],
-    **changes,
-) -> list[RunConfig]:
-    """What `train_onsets` trains. Raises ValueError for starts and saved steps that do not make an onset arm."""
-    configs = [
-        run_config(suite, task, "taujp-efficient", seed, list(known), penalty_start=start, **changes)
-        for start in starts
-        for seed in seeds
-        for task in tasks
-    ]
-    # Tasks may have different numbers of steps.
-    steps, most = (of(config.steps for config in configs) for of in (min, max))
-    *early, last = sorted(starts)
-    if last < most:
-        raise ValueError(f"one start must be {most}, the number of steps: the runs without a penalty")
-    if not early or early[-1] >= steps:
-        raise ValueError(f"all starts but the last must be before step {steps}, and there must be one: not {starts}")
-    if max(snapshot_steps) > steps or max(snapshot_steps) <= early[-1]:
-        raise ValueError(
-            f"steps to save after must be from 1 to {steps}, the last of them after the start {early[-1]}: "
-            f"not {snapshot_steps}"
-        )
-    return configs
-
-
 def onset(
     clip: Clip, suite: Suite, untreated: Sequence[Run], runs: Sequence[Run], snapshot_steps: Sequence[int], images: int
 ) -> pd.DataFrame:
-    """Arm 2: the vectors of `train_onsets` as they were at each saved step, against the finished untreated ones."""
+    """Arm 2: the vectors of `onset_configs` as they were at each saved step, against the finished untreated ones."""
     tables = []
     for run in runs:
         directions = [TaskVector.load(snapshot_file(run.folder, step), clip) for step in snapshot_steps]

@@ -20,7 +20,7 @@ from taujp_core.training.run_store import is_finished, run_folder
 
 from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
 from ..products import measure_products
-from ..trainings import run_configs, train_all
+from ..trainings import tasks_of, train
 from .answers import Answers, project
 
 PICTURES = 8  # that change their minds, a method
@@ -44,33 +44,33 @@ class Explorer:
 def explore(
     clip: Clip,
     suite: Suite,
-    tasks: Sequence[str],
-    methods: Sequence[str],
-    seed: int,
+    configs: Sequence[RunConfig],
     store: Path,
     images: int,
     colours: dict[str, str],
-    train: bool = True,
-    **changes,
+    trains: bool = True,
 ) -> Explorer:
-    """The first `images` validation images of each task (0: all), with the vectors of each method.
+    """The first `images` validation images of each task (0: all), with the vectors of each method; configs: of one seed.
 
-    `train=False`: of runs that are finished in the store alone. `changes` go to `run_config`. Raises ValueError for a
-    method whose vectors are not applied to the linearised model, and what `train_all` raises.
+    `trains=False`: of runs that are finished in the store alone. Raises ValueError for a method whose vectors are not
+    applied to the linearised model, and what `train` raises.
     """
-    check_linearised(methods)
+    groups: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(config.method, []).append(config)
+    check_linearised(list(groups))
     answers, missing = [], []
-    for method in methods:
-        absent = [] if train else without_run(run_configs(suite, tasks, [method], [seed], **changes), store, clip)
+    for method, ours in groups.items():
+        absent = [] if trains else without_run(ours, store, clip)
         if absent:
             missing.append(
-                f"No finished run of {method}, seed {seed}, on {', '.join(absent)} with this recipe is in {store}: "
+                f"No finished run of {method}, seed {ours[0].seed}, on {', '.join(absent)} with this recipe is in {store}: "
                 "set `train = True`, or train it in 10_train or 30_addition."
             )
             continue
-        runs = train_all(clip, suite, tasks, [method], [seed], store, **changes)
+        runs = train(clip, ours, store)
         answers.append(answer(clip, suite, [run.vector for run in runs], images))
-    named = tuple(suite.task(task) for task in tasks)
+    named = tuple(suite.task(task) for task in tasks_of(configs))
     return Explorer(named, colours, tuple(answers), tuple(missing), pictures(suite, answers, images))
 
 

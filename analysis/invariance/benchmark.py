@@ -3,6 +3,9 @@
 An arm is an objective, or the oracle: ERM that cannot see the colour, or that is trained at the held-out angle as well.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import pandas as pd
 
 from taujp_core.checks import one_of
@@ -46,21 +49,34 @@ def arm_recipe(data: str, arm: str, steps: int = 0, parameters: dict | None = No
     return recipe_of(objective, **changes, parameters={**recipe.parameters, **parameters})
 
 
-def train_arm(
-    data: str, arm: str, seed: int, steps: int = 0, parameters: dict | None = None, **changes: object
-) -> Fitted:
-    recipe = arm_recipe(data, arm, steps, parameters, **changes)
-    return fit("erm" if arm == ORACLE else arm, domains_of(data, arm, seed), seed, recipe)
+@dataclass(frozen=True)
+class Fit:
+    """All that decides the training of one small network."""
+
+    data: str
+    arm: str
+    seed: int
+    recipe: Recipe
 
 
-def benchmark(data: str, arms: list[str], seeds: list[int], steps: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`measure` and `curve` of each arm and seed, with columns data, arm, seed."""
+def plan_fit(data: str, arm: str, seed: int, steps: int = 0, parameters: dict | None = None, **changes: object) -> Fit:
+    """See `arm_recipe`. Raises ValueError for unknown data or an unknown arm."""
+    one_of("data", data, (*DATA, FIXED))
+    one_of("objective", arm, ARMS)
+    return Fit(data, arm, seed, arm_recipe(data, arm, steps, parameters, **changes))
+
+
+def train_arm(of: Fit) -> Fitted:
+    return fit("erm" if of.arm == ORACLE else of.arm, domains_of(of.data, of.arm, of.seed), of.seed, of.recipe)
+
+
+def benchmark(fits: Sequence[Fit]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`measure` and `curve` of each, with columns data, arm, seed."""
     measured, curves = [], []
-    for arm in arms:
-        for seed in seeds:
-            fitted = train_arm(data, arm, seed, steps)
-            for tables, table in ((measured, measure(fitted)), (curves, pd.DataFrame(fitted.history))):
-                tables.append(table.assign(data=data, arm=arm, seed=seed))
+    for of in fits:
+        fitted = train_arm(of)
+        for tables, table in ((measured, measure(fitted)), (curves, pd.DataFrame(fitted.history))):
+            tables.append(table.assign(data=of.data, arm=of.arm, seed=of.seed))
     return pd.concat(measured, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
@@ -74,13 +90,13 @@ def measure(fitted: Fitted) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sweep(arm: str, parameter: str, values: list[float], seeds: list[int], steps: int = 0) -> pd.DataFrame:
-    """Accuracy on coloured mnist, a row a value: in each evaluation environment, means over seeds."""
-    rows = []
-    for value in values:
-        for seed in seeds:
-            found = measure(train_arm("coloured mnist", arm, seed, steps, {parameter: value}))
-            rows.append({parameter: value, **found.set_index("environment").accuracy})
+def sweep(parameter: str, fits: Mapping[float, Sequence[Fit]]) -> pd.DataFrame:
+    """Accuracy, a row per value of the parameter: in each evaluation environment, means over the value's fits."""
+    rows = [
+        {parameter: value, **measure(train_arm(of)).set_index("environment").accuracy}
+        for value, ours in fits.items()
+        for of in ours
+    ]
     return pd.DataFrame(rows).groupby(parameter).mean()
 
 
@@ -94,20 +110,11 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({table.index.name: best, "test accuracy": table.test[best.values].values}, index=table.columns)
 
 
-def explanations(seeds: list[int], steps: int = 0) -> pd.DataFrame:
-    """Accuracy of what does not reach its published level on coloured mnist, a row a case, means over seeds: one draw
-    of the noise for the whole training, PAIR with fewer images a step, the game with the dropout of its paper."""
-    cases = {
-        "erm, one draw of noise": (FIXED, "erm", {}),
-        "irmv1, one draw of noise": (FIXED, "irmv1", {}),
-        "oracle, one draw of noise": (FIXED, ORACLE, {}),
-        "pair, 400 images a step": ("coloured mnist", "pair", {"images": 400}),
-        "pair, 1000 images a step": ("coloured mnist", "pair", {"images": 1000}),
-        "irm-game-fixed, dropout 0.75": ("coloured mnist", "irm-game-fixed", {"dropout": 0.75}),
-    }
+def explanations(fits: Mapping[str, Sequence[Fit]]) -> pd.DataFrame:
+    """Accuracy and steps, a row per case, means over its fits."""
     rows = []
-    for name, (data, arm, changes) in cases.items():
-        for seed in seeds:
-            found = measure(train_arm(data, arm, seed, steps, **changes))
-            rows.append({"case": name, **found.set_index("environment").accuracy, "steps": found.steps.mean()})
+    for case, ours in fits.items():
+        for of in ours:
+            found = measure(train_arm(of))
+            rows.append({"case": case, **found.set_index("environment").accuracy, "steps": found.steps.mean()})
     return pd.DataFrame(rows).groupby("case", sort=False).mean()

@@ -6,6 +6,7 @@ checkpoint has, and `linearised`.
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,11 @@ import torch
 
 from taujp_core.applications import find_application
 from taujp_core.checkpoints import save_hugging_face, save_open_clip
-from taujp_core.checks import one_of
 from taujp_core.files import write_atomically
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, edited
-from taujp_core.training.config import run_config
+from taujp_core.training.config import RunConfig
 from taujp_core.training.finetune import finetune
 from taujp_core.training.run_store import Run
 
@@ -33,23 +33,6 @@ FORMATS = {
     "": "Hugging Face folder",
     ".pt": "state dict .pt with the prefix module.",
 }  # by the suffix of the path
-
-
-def check_plan(
-    suite: Suite, published: Sequence[str], new_task: str, continued: str, recipe: dict, further: dict
-) -> None:
-    """Before anything is trained or written; raises ValueError or TypeError with a sentence about what is wrong."""
-    if len(published) < 2 or len(set(published)) < len(published):
-        raise ValueError(f"a merge takes at least two different published tasks, not {', '.join(published) or 'none'}")
-    if new_task in published:
-        raise ValueError(f"{new_task} is published already: the new task must be another")
-    if continued:
-        one_of("published task to continue", continued, published)
-    if "start" in further:
-        raise ValueError("start is not a change to the recipe here: the published vector is it")
-    for task in published:
-        run_config(suite, task, "taujp-efficient", tasks=list(published), **further)
-    run_config(suite, new_task, "taujp-efficient", tasks=[*published, new_task], **recipe)
 
 
 def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str, Path]:
@@ -119,12 +102,9 @@ def worst_sources(points: pd.DataFrame, application: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
 
 
-def continue_with_penalty(
-    clip: Clip, suite: Suite, vector: TaskVector, tasks: Sequence[str], store: Path, **changes
-) -> Run:
-    """A finished vector, whoever trained it, trained further by taujp-efficient; the penalty sees the `tasks`."""
-    config = run_config(suite, vector.task, "taujp-efficient", tasks=list(tasks), start=vector.digest(), **changes)
-    return finetune(config, store, clip, start=vector)
+def continue_with_penalty(clip: Clip, vector: TaskVector, config: RunConfig, store: Path) -> Run:
+    """A finished vector, whoever trained it, trained further; config: of its task by a penalised method, without start."""
+    return finetune(replace(config, start=vector.digest()), store, clip, start=vector)
 
 
 def compare_sets(clip: Clip, suite: Suite, sets: dict[str, Sequence[TaskVector]], images: int) -> pd.DataFrame:

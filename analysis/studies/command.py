@@ -23,7 +23,7 @@ from .deaths import DEATHS
 from .driver import Busy, Engine, Tally, count_earlier_deaths, drive, finished, only_driver
 from .ending import GOES_ON, STOPPED
 from .in_process import Here
-from .plan import ask_at_the_door, points_of, vanished, write_plan
+from .plan import check_parameters, points_of, vanished, write_plan
 from .point import Point, finished_file, forget_attempts, remove_unfinished
 from .scheduler_file import SCHEDULER, only_study, sweep_scheduler_files
 from .shared_trainings import take_over
@@ -138,7 +138,7 @@ def engine(study: Study, folder: Path, tally: Tally, chosen: argparse.Namespace)
     environments = local_workers(study, count)
     installed = importlib.util.find_spec("distributed") is not None
     if not elsewhere:
-        ask_at_the_door(left)
+        check_parameters(left)
         environments = environments[: len(left)]
         if len(environments) == 1 or (count is None and not installed):
             here = Here(folder)

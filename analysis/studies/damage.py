@@ -16,9 +16,9 @@ from taujp_core.identity import digest
 from taujp_core.training.run_store import CONFIG, LOCK, RECORD, STATE, VECTOR, check_places
 from taujp_core.training.state import read_progress
 
+from ..paths import PLAN
 from .deaths import deaths_file
 from .point import Point, failed_files, finished_file, lock_file, unfinished
-from .records import PLAN
 
 DAMAGED = "damaged"  # folder of the study
 FOLDERS = ("points", "tls")

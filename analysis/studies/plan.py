@@ -5,14 +5,10 @@ that name the same run (`linear` at two λ, a vector applied in two ways) are on
 notebook's code, its parameters, and the points that it reads.
 """
 
-import ast
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-
-import nbformat
-from IPython.core.inputtransformer2 import TransformerManager
 
 from taujp_core.files import write_json
 from taujp_core.identity import digest
@@ -22,10 +18,11 @@ from taujp_core.suites import Suite, load_suite
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import run_folder
 
-from ..paths import check_writable, in_project
+from ..begin import check_study
+from ..paths import PLAN, check_writable, in_project
 from ..trainings import run_configs
+from .notebooks import check_names, defaults_of, study_of
 from .point import Point, finished_file
-from .records import PLAN
 from .study import NOTEBOOKS, Study
 
 TRAINING = NOTEBOOKS / "10_train.ipynb"
@@ -80,46 +77,8 @@ def theta0_of(model: str, pretrained: str | None) -> Clip:
     return load_clip(model, pretrained, device="cpu")
 
 
-@cache
-def cells_of(notebook: Path) -> tuple[nbformat.NotebookNode, ...]:
-    try:
-        return tuple(nbformat.read(notebook, 4).cells)
-    except (OSError, ValueError, AttributeError, nbformat.reader.NotJSONError) as error:
-        raise ValueError(f"{notebook} is not a notebook: {error}") from None
-
-
-def code_cells(notebook: Path) -> tuple[str, ...]:
-    return tuple(cell.source for cell in cells_of(notebook) if cell.cell_type == "code")
-
-
-def check_names(notebook: Path, parameters: dict) -> None:
-    """Raises ValueError for a parameter that the notebook does not have, for papermill only warns, and for parameters of
-    a notebook without a cell for them, for papermill puts them before all others, where defaults undo them."""
-    tagged = [cell for cell in cells_of(notebook) if "parameters" in cell.metadata.get("tags", [])]
-    if parameters and (not tagged or tagged[0].cell_type != "code"):
-        raise ValueError(
-            f"{notebook.name} has no code cell tagged `parameters`, so that it would run with its defaults instead of "
-            f"the study's {', '.join(parameters)}: tag the cell that holds them"
-        )
-    accepted = assigned(notebook, tagged[0].source) if parameters else []
-    for name in parameters:
-        if name not in accepted:
-            raise ValueError(f"{notebook.stem} has no parameter {name}: accepted are {', '.join(accepted) or 'none'}")
-
-
-def assigned(notebook: Path, source: str) -> list[str]:
-    """Names that a cell assigns to."""
-    try:
-        body = ast.parse(TransformerManager().transform_cell(source)).body  # a cell may hold magics
-    except SyntaxError as error:
-        raise ValueError(f"{notebook.name}: the cell tagged `parameters` is not Python: {error}") from None
-    names = [node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
-    return names + [target.id for target in targets if isinstance(target, ast.Name)]
-
-
-def ask_at_the_door(points: Iterable[Point]) -> None:
-    """Let notebooks check their own parameters, and whether they fit this machine, as their second cell does when they
+def check_parameters(points: Iterable[Point]) -> None:
+    """Ask each notebook's study whether it takes the point's parameters on this machine, as its first cells do when they
     run: of trainings one for each suite and method, whose configurations differ in nothing that is asked there.
 
     Raises ValueError in a sentence. Only for points that run on this machine.
@@ -127,17 +86,14 @@ def ask_at_the_door(points: Iterable[Point]) -> None:
     asked = set()
     for point in points:
         kind = (point.parameters["suite"], point.parameters["method"]) if point.run else point.key
-        parameters, *others = code_cells(Path(point.notebook)) or [""]
-        if kind in asked or not others or "check_parameters(globals())" not in others[0]:
-            continue
+        notebook = Path(point.notebook)
+        study = None if kind in asked else study_of(notebook)
         asked.add(kind)
-        names: dict = {}
-        exec(parameters, names)
-        names |= point.parameters
-        try:
-            exec(others[0], names)
-        except ValueError as error:
-            raise ValueError(f"{Path(point.notebook).stem}: {error}") from None
+        if study:
+            try:
+                check_study(study, defaults_of(notebook) | point.parameters)
+            except ValueError as error:
+                raise ValueError(f"{notebook.stem}: {error}") from None
 
 
 def write_plan(folder: Path, study: Study, points: list[Point]) -> None:

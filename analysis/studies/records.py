@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-PLAN = "plan.json"
+from ..paths import PLAN
+
 COLUMNS = (
     "suite", "method", "penalty_weight", "seed", "task", "steps", "zero_shot", "accuracy", "tau_norm", "seconds",
     "images_per_second", "peak_memory_mib", "hardware", "commit", "run",

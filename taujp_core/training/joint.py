@@ -18,9 +18,8 @@ from ..models import Clip, zero_shot_head
 from ..parameters import device_of, zeros_like
 from ..products.memory import to_device
 from ..provenance import provenance
-from ..suites import Suite
 from ..task_vectors import TaskVector
-from .config import RunConfig, run_config
+from .config import RunConfig
 from .descent import moving, take_step
 from .loop import Training, train
 from .run_store import STATE, alone, folder_named_by, identity, is_finished, read_finished, sweep, write_finished
@@ -51,15 +50,6 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
     _, vector = read_finished(folder, clip)
     sweep(folder)
     return vector
-
-
-def joint_vector(
-    clip: Clip, suite: Suite | str, tasks: Sequence[str], method: str, seed: int, store: Path, **changes
-) -> TaskVector:
-    """Of a joint training whose model is applied as this method's vectors are; see `train_jointly` and `run_config`."""
-    plain = find_method(method).application.plain_method
-    configs = [run_config(suite, task, plain, seed, tasks=list(tasks), **changes) for task in tasks]
-    return train_jointly(configs, store, clip)
 
 
 def check_configs(configs: Sequence[RunConfig]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from analysis.door.plans import PLANS
 from analysis.paths import in_project
-from analysis.studies.plan import code_cells, points_of, theta0_of
+from analysis.studies.notebooks import study_of
+from analysis.studies.plan import points_of, theta0_of
 from analysis.studies.study import read_study
+from analysis.study import configurations
 from taujp_core.suites import load_suite
 from taujp_core.training.run_store import run_folder
 
@@ -17,13 +18,6 @@ ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "notebooks" / "experiments").glob("*.yaml"))
 RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
 READ = {path: read_study(path) for path in STUDIES}
-
-
-def values_of(evaluation) -> dict:
-    """All parameters of a notebook, those that the study does not give at their defaults."""
-    names: dict = {}
-    exec(code_cells(evaluation.path)[0], names)
-    return {name: names[name] for name in names["__annotations__"]} | evaluation.parameters
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -41,12 +35,12 @@ def test_what_it_trains_is_what_its_notebooks_read(path, tmp_path, monkeypatch):
     points = points_of(READ[path])
     read = set()
     for evaluation in READ[path].notebooks:
-        values = values_of(evaluation)
-        plan = next(plan for parameter, plan in PLANS.items() if parameter in values)
-        suite = load_suite(values["suite"]) if "suite" in values else None
-        for config in plan(suite, values) if suite else ():
-            clip = theta0_of(suite.model, suite.pretrained)
-            read.add(str(run_folder(in_project(values["store"]), config, clip.fingerprint)))
+        asked = study_of(evaluation.path)(**evaluation.parameters)
+        if hasattr(asked, "suite"):
+            suite = load_suite(asked.suite)
+            theta0 = theta0_of(suite.model, suite.pretrained).fingerprint
+            found = configurations(asked.plan(suite))
+            read |= {str(run_folder(in_project(asked.store), config, theta0)) for config in found}
     assert {point.run for point in points if point.run} <= read
 
 

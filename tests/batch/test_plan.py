@@ -8,11 +8,12 @@ import nbformat
 import pytest
 import yaml
 
-from analysis.studies.plan import TRAINING, cells_of, code_cells, points_of, vanished, write_plan
+from analysis.studies.notebooks import cells_of
+from analysis.studies.plan import TRAINING, check_parameters, points_of, vanished, write_plan
 from analysis.studies.point import Point, finished_file
 from analysis.studies.study import NOTEBOOKS, Study, read_study
+from analysis.training.study import TrainingStudy
 from taujp_core.suites import load_suite
-from taujp_core.training.config import run_config
 from taujp_core.training.run_store import run_folder
 
 GRID = Study(
@@ -36,15 +37,12 @@ def test_points_that_name_the_same_run_are_one():
 
 
 def test_a_point_trains_the_run_that_it_names(mini):
-    """What 10_train makes of the point's parameters, by its own code."""
-    source = next(cell for cell in code_cells(TRAINING) if "run_config(" in cell)
-    statement = next(line for line in source.splitlines() if line.startswith("config = run_config("))
+    """What 10_train's study makes of the point's parameters."""
     for known in ([], ["uci", "mnist"]):
         for point in points_of(replace(GRID, known=known)):
-            names = point.parameters | {"run_config": run_config, "tasks_and_control": load_suite("mini")}
-            exec(statement, names)
+            config = TrainingStudy(**point.parameters).plan(load_suite("mini"))
             store = Path(point.run).parents[2]
-            assert str(run_folder(store, names["config"], mini.fingerprint)) == point.run
+            assert str(run_folder(store, config, mini.fingerprint)) == point.run
             assert point.key.endswith(Path(point.run).name)
 
 
@@ -114,3 +112,27 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path):
 
 def test_the_notebooks_are_where_the_repository_has_them():
     assert TRAINING.is_file() and TRAINING.parent == NOTEBOOKS
+
+
+def test_a_notebook_of_ones_own_is_asked_before_anything_runs(tmp_path):
+    """By its own defaults, where the study's own would not go together with what is given."""
+    cells = [
+        'tasks: list[str] = ["uci", "mnist", "signs"]  # some\ntask_counts: list[int] = [2]  # numbers',
+        "from analysis.begin import begin\nfrom analysis.merging.arena_study import ArenaStudy\n\n"
+        "suite, clip, plan, folders = begin(ArenaStudy, globals())",
+        "raise RuntimeError('this is not run')",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    book.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(book, tmp_path / "own.ipynb")
+
+    def point(**parameters) -> Point:
+        return Point("own-0", str(tmp_path / "own.ipynb"), parameters)
+
+    check_parameters([point(), point(task_counts=[3])])
+    for given, sentence in (
+        ({"task_counts": [4]}, "own: parameter task_counts: must be from 2 to 3, the number of tasks, not 4"),
+        ({"tasks": ["cars"]}, "own: parameter tasks: unknown task 'cars': accepted are mnist"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            check_parameters([point(**given)])

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from analysis.studies.command import main
-from analysis.studies.plan import ask_at_the_door, cells_of, points_of
+from analysis.studies.notebooks import cells_of
+from analysis.studies.plan import check_parameters, points_of
 from analysis.studies.study import read_study
 
 GOOD = {"answers": "What?", "suites": ["mini"], "methods": ["linear"], "tasks": ["uci"]}
@@ -151,7 +152,7 @@ def test_the_tagged_cell_holds_the_parameters_wherever_it_stands(tagged, tmp_pat
     own_notebook(tmp_path)
     cells_of.cache_clear()
     (point,) = points_of(read_study(written(tmp_path, {"answers": "What?", "notebooks": [{"notebook": "own.ipynb"}]})))
-    ask_at_the_door([point])  # a notebook without cells has nothing to ask
+    check_parameters([point])  # a notebook without cells has nothing to ask
 
 
 def test_a_folder_of_the_study_that_is_a_file(tmp_path, home, capsys):

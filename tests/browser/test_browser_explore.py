@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from analysis.explore.answers import Answers
 from analysis.explore.gather import PAGE_IMAGES, Explorer, explore
 from analysis.figures import task_colours
+from analysis.trainings import run_configs
 from taujp_core.models import load_clip
 from taujp_core.suites import load_suite
 
@@ -48,7 +49,8 @@ def explorer(opened, lab) -> Explorer:
     """The same runs, measured in this process."""
     suite = load_suite("mini")
     clip, colours = load_clip("mini", device="cpu"), task_colours(list(suite.datasets()))
-    found = explore(clip, suite, TASKS, METHODS, 0, lab.home / "runs", IMAGES, colours, train=False, **RECIPE)
+    configs = run_configs(suite, TASKS, METHODS, **RECIPE)
+    found = explore(clip, suite, configs, lab.home / "runs", IMAGES, colours, trains=False)
     assert not found.missing
     return found
 

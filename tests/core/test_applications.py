@@ -9,7 +9,6 @@ from pathlib import Path
 import foreign
 import pytest
 import torch
-from analysis.joint import joint_vector
 from conftest import random_images, random_like, tiny_clip
 
 import taujp_core
@@ -20,7 +19,7 @@ from analysis.merging.rivals import Evidence, find_rival
 from analysis.negation import measure_negation
 from analysis.pairs import APPLICATIONS as COMPARED
 from analysis.products import edited_source
-from analysis.trainings import train_all
+from analysis.trainings import run_configs, train
 from taujp_core import methods
 from taujp_core.applications import APPLICATIONS, find_application, register
 from taujp_core.datasets import Split, load_split
@@ -28,6 +27,7 @@ from taujp_core.evaluation import accuracy
 from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.training.joint import train_jointly
 
 SUITE = load_suite("mini")
 # What somebody would write: f(x; τ) = ½·f(x; θ₀ + τ) + ½·(f₀ + Jτ), and the method that trains for it.
@@ -165,7 +165,7 @@ def test_a_source_answers_what_the_features_are(name, mean, mini64):
 
 def test_a_third_application_trains_evaluates_and_adds(mean, mini, tmp_path):
     clip, suite, few = tiny_clip(mini), suite_with_a_rate(), {"steps": 4, "batch_size": 8}
-    runs = train_all(clip, suite, ["uci", "signs"], ["plain-mean"], [0], tmp_path, **few)
+    runs = train(clip, run_configs(suite, ["uci", "signs"], ["plain-mean"], **few), tmp_path)
     assert all(run.config.peak_lr == 1e-3 and run.vector.application is mean for run in runs)
     vectors = [run.vector for run in runs]
     head = zero_shot_head(clip, suite.task("uci").classes, suite.task("uci").templates)
@@ -183,7 +183,7 @@ def test_a_third_application_trains_evaluates_and_adds(mean, mini, tmp_path):
         expected = accuracy(mean.features(clip, tau, images), head, labels)
         assert curve[alpha] == pytest.approx(expected, abs=1.01 / len(labels))
     assert len(measure_negation(clip, suite, runs, images=5).test) == 6
-    joint = joint_vector(clip, suite, ["uci", "signs"], "plain-mean", 0, tmp_path, **few)
+    joint = train_jointly([run.config for run in runs], tmp_path, clip)
     assert joint.method == "plain-mean" and not joint.is_zero()
 
 

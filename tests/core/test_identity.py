@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analysis.joint import joint_folder, on_the_union
 from conftest import random_images, random_like, tiny_clip
 
 from analysis import joint
@@ -34,6 +33,7 @@ from taujp_core.tasks import Place, Source, Task
 from taujp_core.training import config as configuration
 from taujp_core.training import run_store
 from taujp_core.training.config import RunConfig, run_config
+from taujp_core.training.joint import joint_folder, on_the_union
 from taujp_core.training.run_store import identity, run_folder
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
-from taujp_core.training.joint import joint_vector, train_jointly
+from taujp_core.training.joint import train_jointly
 from taujp_core.training.step_images import step_batches
 
 SUITE = load_suite("mini")
@@ -72,7 +72,7 @@ def test_a_step_descends_the_mean_of_the_tasks_losses(mini, tmp_path):
 
 
 def test_it_lowers_the_loss_of_every_task(mini, tmp_path):
-    vector = joint_vector(mini, SUITE, TASKS, "standard", 0, tmp_path, steps=6, batch_size=32)
+    vector = train_jointly(configs(steps=6, batch_size=32), tmp_path, mini)
     zeros = {name: torch.zeros_like(value) for name, value in vector.tau.items()}
     for task in TASKS:
         images, labels = load_split(SUITE.task(task), "validation")[:60]

@@ -9,8 +9,8 @@ import torch
 from conftest import random_images, random_like, tiny_clip
 
 import taujp_core
-from analysis.addition import measure_addition, summary_table
-from analysis.trainings import train_all
+from analysis.addition.measure import measure_addition, summary_table
+from analysis.trainings import run_configs, train
 from taujp_core.applications import find_application
 from taujp_core.evaluation import cross_entropy, features, linearised_features
 from taujp_core.methods import METHODS, Batch, Method, Parameter, find_method, register
@@ -71,7 +71,8 @@ def biased():
 
 def test_a_method_that_is_registered_works_everywhere(biased, mini, tmp_path):
     clip = tiny_clip(mini)
-    runs = train_all(clip, "mini", ["uci", "mnist"], ["bias-only"], [0], tmp_path, steps=3, batch_size=8, pull=0.2)
+    changes = {"steps": 3, "batch_size": 8, "pull": 0.2}
+    runs = train(clip, run_configs("mini", ["uci", "mnist"], ["bias-only"], **changes), tmp_path)
     for run in runs:
         moved = {name for name, value in run.vector.tau.items() if value.any()}
         assert moved == {name for name in clip.theta0 if name.endswith("bias")}
@@ -85,7 +86,7 @@ def test_a_method_that_is_registered_works_everywhere(biased, mini, tmp_path):
         run_config("mini", "uci", "bias-only", pull=0.05)
     # Methods of one batch share its parameters; what a method does not have is nothing to it.
     assert run_config("mini", "uci", "linear", pull=0.2) == run_config("mini", "uci", "linear")
-    both = train_all(clip, "mini", ["uci"], ["linear", "bias-only"], [0], tmp_path, steps=3, batch_size=8, pull=0.2)
+    both = train(clip, run_configs("mini", ["uci"], ["linear", "bias-only"], **changes), tmp_path)
     assert [run.config.options for run in both] == [{}, {"pull": 0.2}]
     with pytest.raises(ValueError, match="there is a method bias-only already"):
         register(biased)
@@ -119,9 +120,8 @@ def test_application_decides_how_a_vector_is_evaluated(mini):
 
 def test_post_hoc_linearised_is_the_standard_vector_applied_otherwise(mini, tmp_path):
     clip = tiny_clip(mini)
-    standard, linearised = train_all(
-        clip, "mini", ["uci"], ["standard", "post-hoc-linearised"], [0], tmp_path, steps=12, batch_size=32
-    )
+    configs = run_configs("mini", ["uci"], ["standard", "post-hoc-linearised"], steps=12, batch_size=32)
+    standard, linearised = train(clip, configs, tmp_path)
     assert linearised.folder == standard.folder  # nothing is trained
     assert all(torch.equal(linearised.vector.tau[name], value) for name, value in standard.vector.tau.items())
     assert [run.vector.method for run in (standard, linearised)] == ["standard", "post-hoc-linearised"]

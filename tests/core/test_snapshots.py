@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from analysis.causal.arms import train_onsets
+from analysis.causal.study import onset_configs
+from analysis.trainings import train
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
@@ -45,8 +46,8 @@ def test_steps_that_the_run_does_not_have_are_refused(step, tiny, tmp_path):
 
 def test_runs_of_one_seed_part_where_the_penalty_starts(tiny, tmp_path):
     changes = SHORT | {"penalty_weight": 5.0}
-    arguments = (tiny, load_suite("mini"), ["uci"], [0], tmp_path, ["uci", "mnist"])
-    late, never = train_onsets(*arguments, [3, 6], [3, 4, 6], **changes)
+    asked = (load_suite("mini"), ["uci"], [0], ["uci", "mnist"])
+    late, never = train(tiny, onset_configs(*asked, [3, 6], [3, 4, 6], **changes), tmp_path, [3, 4, 6])
     at = {
         (run.config.penalty_start, step): TaskVector.load(snapshot_file(run.folder, step), tiny)
         for run in (late, never)
@@ -55,4 +56,4 @@ def test_runs_of_one_seed_part_where_the_penalty_starts(tiny, tmp_path):
     assert same(at[3, 3], at[6, 3])
     assert not same(at[3, 4], at[6, 4])
     with pytest.raises(ValueError, match="one start must be 6, the number of steps"):
-        train_onsets(*arguments, [3], [3], **changes)
+        onset_configs(*asked, [3], [3], **changes)

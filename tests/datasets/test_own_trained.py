@@ -9,15 +9,15 @@ import torch
 from test_own_data import CLASSES, COLUMNS, root, some_images, table, write_suite  # noqa: F401
 from written import write_class_folders
 
-import analysis.addition
-import analysis.negation
-from analysis.addition import measure_addition
+import analysis.addition.measure
+import analysis.negation.measure
+from analysis.addition.measure import measure_addition
 from analysis.interference import reduce_tau_jp
-from analysis.negation import measure_negation
+from analysis.negation.measure import measure_negation
 from analysis.products import measure_products
 from analysis.reduction import reduce_all
 from analysis.tau_jp import tau_jp_table
-from analysis.trainings import train_all
+from analysis.trainings import run_configs, train
 from taujp_core.datasets import Split, load_images
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 from taujp_core.training.config import run_config
@@ -47,11 +47,11 @@ def in_python() -> Suite:
 
 @pytest.mark.parametrize("source", ["file", "Python"])
 def test_what_the_notebooks_do(mine, tiny, tmp_path, source, monkeypatch):
-    for study in (analysis.addition, analysis.negation):
+    for study in (analysis.addition.measure, analysis.negation.measure):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 0.5, 1.0))
     suite = load_suite("mine") if source == "file" else in_python()
     tasks, store = list(suite.tasks), tmp_path / "runs"
-    runs = train_all(tiny, suite, tasks, ["standard", "taujp-efficient"], [0], store)
+    runs = train(tiny, run_configs(suite, tasks, ["standard", "taujp-efficient"]), store)
     addition = measure_addition(tiny, suite, runs)
     assert set(addition.per_task.task) == set(tasks)
     assert set(measure_negation(tiny, suite, runs).test.task) == set(tasks)
@@ -127,10 +127,10 @@ def test_names_that_the_head_cannot_tell_apart_are_refused_before_anything_is_wr
     fine = own_task("pets", CLASSES, train=(some_images(20), [0, 1] * 10))
     suite = own_suite("mini", [fine, long], load_suite("mini").control, recipe=RECIPE)
     sentence = "the class 'a photo of farmland .* and the text tower of tiny reads 16"
-    for train in (
-        lambda: train_all(tiny, suite, ["pets", "fields"], ["standard"], [0], tmp_path / "runs"),
+    for trained in (
+        lambda: train(tiny, run_configs(suite, ["pets", "fields"], ["standard"]), tmp_path / "runs"),
         lambda: finetune(run_config(suite, "fields", "standard"), tmp_path / "runs", tiny),
     ):
         with pytest.raises(ValueError, match=sentence):
-            train()
+            trained()
         assert not (tmp_path / "runs").exists()

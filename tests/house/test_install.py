@@ -12,7 +12,7 @@ from pathlib import Path
 here = Path.cwd()
 assert Path(taujp_core.__file__).is_relative_to(here / "site"), taujp_core.__file__
 from analysis.paths import in_project
-from analysis.report import report_rows
+from analysis.report.tables import report_rows
 from taujp_core.datasets import load_split
 from taujp_core.models import load_clip
 from taujp_core.provenance import provenance

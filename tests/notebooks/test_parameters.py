@@ -1,22 +1,32 @@
 """Parameters of notebooks: whatever is not accepted is answered in a sentence before the first training."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
+import nbformat
 import pytest
+from conftest import random_like
 
-import analysis.door.plans
+import analysis.begin
 import analysis.paths
-from analysis.door import ParameterError, check_parameters
-from analysis.door.parameters import annotations
+import analysis.published.study
+from analysis.addition.study import AdditionStudy
+from analysis.begin import ParameterError, begin
 from analysis.paths import in_project
+from analysis.published.checkpoints import publish
+from analysis.studies.notebooks import cells_of, study_of
+from analysis.study import Parameter, configurations, parameters_of
 from taujp_core.files import write_json
 from taujp_core.mini.pretrain import PretrainConfig, pretrain
+from taujp_core.suites import load_suite
+from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
 
@@ -44,12 +54,18 @@ def code_cells(path: Path) -> list[dict]:
     return [cell | {"source": "".join(cell["source"])} for cell in cells if cell["cell_type"] == "code"]
 
 
+def begun(name: str, names: dict):
+    """What the notebook's first call hands back."""
+    return begin(study_of(ROOT / "notebooks" / f"{name}.ipynb"), names)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch, mini) -> Path:
     """Where notebooks would write, if they did; the model is loaded once for all tests."""
     folder = tmp_path / "home"
     monkeypatch.setenv("TAUJP_HOME", str(folder))
-    monkeypatch.setattr(analysis.door.plans, "load_clip", lambda *_, **__: mini)
+    for module in (analysis.begin, analysis.published.study):
+        monkeypatch.setattr(module, "load_clip", lambda *_, **__: mini)
     return folder
 
 
@@ -151,8 +167,8 @@ BY_NAME = {
         ([True], "parameter seeds must be list[int], not list [True]"),
     ],
     "steps": [
-        (-1, "parameter steps: must be from 0 to 4294967295, not -1"),
-        (10**12, "parameter steps: must be from 0 to 4294967295, not 1000000000000"),
+        (-1, "parameter steps: must be from"),  # 0, or 1 where 0 is not the recipe's number
+        (10**12, "to 4294967295, not 1000000000000"),
         ("20", "parameter steps must be int, not str '20'"),
     ],
     "images": [(-1, "parameter images: must be from 0 to"), (2**40, "parameter images: must be from 0 to 4294967295")],
@@ -228,6 +244,7 @@ BY_NAME = {
     ],
     "further": [
         ({"stepz": 3}, "parameter further: unknown run parameter 'stepz': accepted are"),
+        ({"start": "0123"}, "parameter further: unknown run parameter 'start': accepted are"),
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"batch_size": 100_000_000}, "GiB: a smaller batch_size is accepted"),
     ],
@@ -243,7 +260,7 @@ BY_NAME = {
 TOGETHER = [
     ("00_quickstart", {"tasks": []}, "parameter tasks: at least one task is needed, not []"),
     ("00_quickstart", {"steps": 0}, "steps must be at least 1, not 0"),
-    ("05_pretrain_mini", {"steps": 0}, "parameter steps: must be at least 1, not 0"),
+    ("05_pretrain_mini", {"steps": 0}, "parameter steps: must be from 1 to 4294967295, not 0"),
     ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
     ("20_causal_probe", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
     ("20_causal_probe", {"known": ["uci"]}, "parameter known: at least two tasks are needed, for they are added, not uci"),
@@ -261,23 +278,23 @@ TOGETHER = [
 EVERY = [
     (path.stem, {name: value}, sentence)
     for path in NOTEBOOKS
-    for name, hint in annotations(notebook(path.stem)).items()
+    for name, (kind, _) in parameters_of(study_of(path)).items()
     # 51's images are a folder of them, for people call it so.
-    for value, sentence in BY_NAME["pictures" if (name, hint) == ("images", str) else name]
+    for value, sentence in BY_NAME["pictures" if (name, kind) == ("images", str) else name]
 ]
 
 
 @pytest.mark.parametrize(("name", "changes", "sentence"), [*EVERY, *TOGETHER])
 def test_what_is_not_accepted_is_answered_in_a_sentence(name, changes, sentence, home):
     with pytest.raises(ParameterError) as caught:
-        check_parameters(notebook(name, **changes))
+        begun(name, notebook(name, **changes))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not home.exists()
 
 
 def test_every_parameter_has_rows():
-    names = {name for path in NOTEBOOKS for name in annotations(notebook(path.stem))}
+    names = {name for path in NOTEBOOKS for name in parameters_of(study_of(path))}
     assert names <= BY_NAME.keys()
 
 
@@ -297,8 +314,6 @@ def test_every_parameter_has_rows():
         ("33_disentanglement", {"methods": ["linear"], "tasks": [], "points": 5, "steps": 0, "images": 2**32 - 1}),
         ("40_continual", {"tasks": [], "orders": 3, "methods": ["linear"], "reservoir": 0}),
         ("50_public_checkpoints", {"tasks": ["uci", "signs"], "continued": "signs", "iterations": 10**6}),
-        # The names of published checkpoints come from their folder, whatever the suite.
-        ("50_public_checkpoints", {"suite": "mini-domains", "published": str(ROOT), "new_task": "uci"}),
         ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
         ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
@@ -308,7 +323,7 @@ def test_every_parameter_has_rows():
     ],
 )  # fmt: skip
 def test_what_is_sensible_is_accepted(name, changes, home):
-    check_parameters(notebook(name, **changes))
+    begun(name, notebook(name, **changes))
     assert not home.exists()
 
 
@@ -320,28 +335,236 @@ def test_what_makes_the_full_versions_is_accepted(home):
         exec(injected, names)
         if names.get("study"):  # whose plan its driver has written before it asks
             write_json(home / names["study"] / "plan.json", {"points": []})
-        check_parameters(names)
+        begun(path.stem, names)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Somebody's own, with plain types."""
+
+    a: float = 0.5
+    b: list[float] = (0.5,)
+    c: int | None = None
+    d: str = "x"
+
+    def plan(self) -> list:
+        return [self.a, self.b, self.c]
 
 
 def test_integers_serve_as_floats():
-    names = namespace("a: float = 0.5\nb: list[float] = [0.5]\nc: int | None = None", "a = 2\nb = [0, 0.5]\nc = 3")
-    check_parameters(names)
+    names = {"a": 2, "b": [0, 0.5], "c": 3}
+    assert begin(Own, names).plan == [2.0, [0.0, 0.5], 3]
     assert (names["a"], names["b"], names["c"]) == (2.0, [0.0, 0.5], 3)
     assert [type(value) for value in (names["a"], *names["b"])] == [float] * 3
 
 
-@pytest.mark.parametrize("injected", ["a = '1e-3'", "a = True", "b = 'x'", "b = ['x', 1]", "c = 1.5", "a = None"])
-def test_wrong_types_are_named(injected):
-    names = namespace("a: float = 0.5\nb: list[str] = ['x']\nc: int | None = None", injected)
-    with pytest.raises(ParameterError, match=f"parameter {injected[0]} must be "):
-        check_parameters(names)
+@pytest.mark.parametrize(
+    "given", [{"a": "1e-3"}, {"a": True}, {"b": "x"}, {"b": [0.5, "x"]}, {"c": 1.5}, {"a": None}, {"d": 1}]
+)
+def test_wrong_types_are_named(given):
+    (name,) = given
+    with pytest.raises(ParameterError, match=f"parameter {name} must be "):
+        begin(Own, {"b": [0.5], **given})
 
 
-def test_a_cell_can_be_run_again_by_hand():
-    names = namespace("a: float = 0.5")
-    check_parameters(names)
-    names["table"] = [1, 2]
-    check_parameters(names)
+def test_cells_can_be_run_again_by_hand(home):
+    """Not the parameters' cell, after which later names, and the suite itself, are there; then with other parameters."""
+    names = notebook("30_addition")
+    first = begun("30_addition", names)
+    names |= {"suite": first.suite, "table": [1, 2]}
+    second = begun("30_addition", names)
+    assert second.suite is first.suite and second.plan == first.plan
+    names |= {"suite": "mini-domains", "tasks": ["uci"]}
+    assert {config.suite.name for config in begun("30_addition", names).plan} == {"mini-domains"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_later_cell_makes_something_else_of_a_parameter(path):
+    """It would be taken for the parameter when the first call is run again."""
+    names = {one.name for one in fields(study_of(path))} - {"suite"}
+    for cell in code_cells(path)[2:]:
+        stored = (node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name))
+        inner = {
+            n.id
+            for c in ast.walk(ast.parse(cell["source"]))
+            if isinstance(c, ast.comprehension)
+            for n in ast.walk(c.target)
+            if isinstance(n, ast.Name)
+        }
+        assert not ({node.id for node in stored if isinstance(node.ctx, ast.Store)} - inner) & names
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_cell_says_what_the_study_says(path):
+    """Names, types, defaults and comments. Of a new notebook: the cell to paste."""
+    assert code_cells(path)[0]["source"] == parameters_cell(study_of(path))
+
+
+def parameters_cell(study: type) -> str:
+    """The cell that papermill needs: a line per parameter."""
+    lines = []
+    for one, (kind, parameter) in zip(fields(study), parameters_of(study).values(), strict=True):
+        value = one.default_factory() if one.default is MISSING else one.default
+        shown = repr(value).replace("'", '"')
+        lines.append(f"{one.name}: {kind if get_args(kind) else kind.__name__} = {shown}  # {parameter.says}")
+    return "\n".join(lines)
+
+
+def test_a_notebooks_study_is_known_without_running_it(tmp_path):
+    """Of one's own notebook as well, wherever it is; of one with a study that only its kernel finds, it is not."""
+    assert len({study_of(path) for path in NOTEBOOKS}) == len(NOTEBOOKS)
+    for cells, study in (
+        (
+            [
+                "raise SystemExit\n!ls",
+                "from analysis.addition.study import AdditionStudy",
+                "a = begin(AdditionStudy, {})",
+            ],
+            AdditionStudy,
+        ),
+        (["from own_study import CountStudy\nbegin(CountStudy, globals())"], None),
+        (["begin(Nothing, globals())", "from analysis.addition.study import AdditionStudy"], None),
+        (["def begin(:", "print(1)"], None),
+    ):
+        cells_of.cache_clear()
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        nbformat.write(book, tmp_path / "own.ipynb")
+        assert study_of(tmp_path / "own.ipynb") is study
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_trained_comes_from_the_plan(path):
+    """No cell makes a configuration, or hands one on that it did not find in the plan or its groups."""
+    source = "\n".join(cell["source"] for cell in code_cells(path))
+    assert "_config" not in source and "Config(" not in source
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        if (given := TRAINS.get(getattr(call.func, "id", ""))) is not None:
+            assert ast.unparse(call.args[given]).split(".")[0].split("[")[0] in (
+                "plan",
+                "configs",
+                "config",
+                "ours",
+                "fits",
+            )
+
+
+# Whatever trains, and the place of its configurations.
+TRAINS = {
+    "train": 1, "finetune": 0, "train_sequence": 2, "train_coloured": 1, "train_jointly": 0, "explore": 2, "pretrain": 0,
+    "continue_with_penalty": 2, "benchmark": 0, "sweep": 1, "explanations": 0,
+}  # fmt: skip
+
+
+def test_the_untreated_of_the_causal_probe_are_without_the_penalty(home):
+    """λ = 0 was asked for at the door as a penalised training, and trained as a linear one."""
+    plan = begun("20_causal_probe", notebook("20_causal_probe", penalty_weights=[0.2, 0])).plan
+    assert {weight: {c.method for c in configs} for weight, configs in plan.dose.items()} == {
+        0.2: {"taujp-efficient"}, 0.0: {"linear"},
+    }  # fmt: skip
+    assert all(config.penalty_weight for config in configurations(plan) if config.method == "taujp-efficient")
+
+
+def test_published_checkpoints_name_the_tasks(home, mini, tmp_path):
+    """Those of a folder, whatever the parameter `tasks` says and whether the suite has such tasks."""
+    vectors = [
+        TaskVector(random_like(mini.theta0, k), mini.fingerprint, task, "standard")
+        for k, task in enumerate(["uci", "mnist"])
+    ]
+    publish(mini, vectors, tmp_path / "published")
+    given = {"suite": "mini-domains", "published": str(tmp_path / "published"), "new_task": "fashion"}
+    plan = begun("50_public_checkpoints", notebook("50_public_checkpoints", **given)).plan
+    assert (sorted(plan.names), plan.publish, sorted(plan.further)) == (["mnist", "uci"], [], ["mnist", "uci"])
+    with pytest.raises(ParameterError, match="uci is published already: the new task must be another"):
+        begun("50_public_checkpoints", notebook("50_public_checkpoints", **given | {"new_task": "uci"}))
+    with pytest.raises(ParameterError, match="holds no checkpoint"):
+        begun("50_public_checkpoints", notebook("50_public_checkpoints", published=str(ROOT / "docs"), new_task="uci"))
+
+
+def test_some_of_a_studys_parameters_are_enough(home):
+    """The others are the study's defaults: a notebook of one's own need not have them."""
+    found = begin(AdditionStudy, {"tasks": ["uci"], "methods": ["linear"]})
+    (config,) = found.plan
+    assert (config.task, config.method, config.steps, found.suite.name) == ("uci", "linear", 40, "mini")
+    assert found.folders.output == home / "runs" / "mini-addition"
+
+
+def test_a_suite_without_a_file_serves_as_well(home, mini):
+    suite = replace(load_suite("mini"), name="mine")
+    found = begin(AdditionStudy, {"suite": suite})
+    assert found.suite is suite and {config.suite.name for config in found.plan} == {"mine"}
+
+
+@dataclass(frozen=True)
+class Needs:
+    images: int = field(metadata={"parameter": Parameter("how many", least=3)})
+    names: list[str] = field(metadata={"parameter": Parameter("may be none", empty=True)})
+
+    def plan(self) -> None:
+        raise ValueError(f"{self.images} images are not {len(self.names)} names")
+
+
+@pytest.mark.parametrize(
+    ("study", "given", "sentence"),
+    [
+        (Needs, {"images": 5, "names": []}, "5 images are not 0 names"),
+        (Needs, {"names": []}, "missing 1 required positional argument: 'images'"),
+        (Needs, {"images": 2, "names": []}, "parameter images: must be from 3 to 4294967295, not 2"),
+        (Needs, {"images": 5, "names": [], "n": 3}, "unknown parameter n: accepted are images, names"),
+        (dict, {"images": 5}, "a study is a dataclass of parameters with a function plan, not <class 'dict'>"),
+        (Parameter, {"says": "x"}, "a study is a dataclass of parameters with a function plan, not <class 'analysis"),
+    ],
+)  # fmt: skip
+def test_somebodys_own_study_is_answered_in_a_sentence(study, given, sentence):
+    with pytest.raises(ParameterError) as caught:
+        begin(study, dict(given))
+    assert sentence in str(caught.value)
+
+
+OWN_STUDY = """
+from dataclasses import dataclass
+
+from analysis.study import IMAGES, STORE, SUITE, ask
+from analysis.trainings import run_configs
+
+
+@dataclass(frozen=True)
+class CountStudy:
+    suite: str = ask("mini", SUITE)
+    weights: list[float] = ask([], "λ", empty=True)
+    images: int = ask(100, IMAGES)
+    store: str = ask("runs", STORE)
+
+    def plan(self, suite):
+        return {w: run_configs(suite, ["uci"], ["taujp-efficient"], penalty_weight=w, steps=1) for w in self.weights}
+"""
+OWN_CELLS = [
+    "weights: list[float] = [0.5]  # λ",
+    "from analysis.begin import begin\nfrom own_study import CountStudy\n\nsuite, clip, plan, folders = begin(CountStudy, globals())",
+    "print(suite.name, clip.name, {w: [c.penalty_weight for c in configs] for w, configs in plan.items()}, folders.store.name)",
+]
+
+
+def own_notebook(folder: Path, *parameters: str) -> subprocess.CompletedProcess:
+    """A notebook and a study of somebody's own, in a folder that is not the project's."""
+    (folder / "own_study.py").write_text(OWN_STUDY)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in OWN_CELLS])
+    book.cells[0].metadata["tags"] = ["parameters"]
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, folder / "own.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "own.ipynb", "out.ipynb", *parameters]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "TAUJP_HOME": str(folder / "home")}
+    )
+
+
+def test_somebodys_own_notebook_and_study(tmp_path):
+    assert own_notebook(tmp_path, "-y", "{weights: [0, 1.5]}").returncode == 0
+    (said,) = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    assert said.text == "mini mini {0.0: [0.0], 1.5: [1.5]} runs\n"
+    refused = own_notebook(tmp_path, "-y", "{weights: [-1]}")
+    assert refused.stderr.rstrip().splitlines()[-1] == (
+        "ParameterError: parameter weights: must be finite and not negative, not -1.0"
+    )
 
 
 def test_a_folder_that_cannot_be_written(home, monkeypatch):
@@ -353,15 +576,15 @@ def test_a_folder_that_cannot_be_written(home, monkeypatch):
     # The superuser may write into every folder, so that a folder's permissions would not do.
     monkeypatch.setattr(analysis.paths.tempfile, "TemporaryFile", refused)
     with pytest.raises(ParameterError, match=f"parameter store: 'runs' cannot be made below {home}: Permission denied"):
-        check_parameters(notebook("30_addition"))
+        begun("30_addition", notebook("30_addition"))
 
 
 def test_a_pre_training_with_other_parameters_is_not_gone_on_with(home):
     pretrain(PretrainConfig(1, 2, 0.001, 0, 1), in_project("runs/pretrain-smoke"))
     with pytest.raises(ParameterError, match="pretrain-smoke holds a pre-training with other parameters"):
-        check_parameters(notebook("05_pretrain_mini"))
+        begun("05_pretrain_mini", notebook("05_pretrain_mini"))
     changes = {"steps": 1, "batch_size": 2, "warmup_steps": 1}
-    check_parameters(notebook("05_pretrain_mini", **changes))
+    begun("05_pretrain_mini", notebook("05_pretrain_mini", **changes))
 
 
 def test_onset_runs_without_the_steps_that_are_asked_for(home, mini):
@@ -377,9 +600,9 @@ def test_onset_runs_without_the_steps_that_are_asked_for(home, mini):
         penalty_start=1,
     )
     run = finetune(config, in_project("runs/onset"), mini, snapshot_steps=[2])
-    check_parameters(notebook("20_causal_probe", **changes))
+    begun("20_causal_probe", notebook("20_causal_probe", **changes))
     with pytest.raises(ParameterError, match="passed step 1 without leaving a snapshot") as caught:
-        check_parameters(notebook("20_causal_probe", **changes | {"onset_snapshots": [1, 2]}))
+        begun("20_causal_probe", notebook("20_causal_probe", **changes | {"onset_snapshots": [1, 2]}))
     assert str(run.folder) in str(caught.value)
 
 

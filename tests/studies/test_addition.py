@@ -5,8 +5,8 @@ import pytest
 import torch
 from conftest import random_images, random_like
 
-import analysis.addition
-from analysis.addition import Addition, findings, measure_addition, summary_table
+import analysis.addition.measure
+from analysis.addition.measure import Addition, findings, measure_addition, summary_table
 from analysis.coefficients import COEFFICIENTS, tuned_coefficient
 from analysis.notebook import conclusion
 from analysis.products import edited_source, measure_products
@@ -63,7 +63,7 @@ def fake_run(vector, tmp_path, seed=0):
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_curves_equal_a_model_evaluated_at_each_coefficient(method, mini, tmp_path, monkeypatch):
-    monkeypatch.setattr(analysis.addition, "COEFFICIENTS", (0.0, 0.35, 1.0))
+    monkeypatch.setattr(analysis.addition.measure, "COEFFICIENTS", (0.0, 0.35, 1.0))
     pair = vectors(mini, method)
     addition = measure_addition(mini, SUITE, [fake_run(vector, tmp_path) for vector in pair], images=60)
     task = SUITE.task("uci")

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +10,11 @@ import torch
 from conftest import random_like
 
 import analysis.calibration.merged
+from analysis.addition.study import AdditionStudy
 from analysis.calibration import figures
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import conclusion, growth, measure_merge, over_coefficient, summary_table, survival
-from analysis.door import plans
+from analysis.calibration.study import CalibrationStudy
 from analysis.metrics import fit_temperature, score
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import features, linearised_features
@@ -201,14 +201,11 @@ def test_what_is_said_of_the_coefficient_is_what_the_curves_say():
 
 def test_the_notebook_trains_what_30_trains():
     named = {}
-    for name in ("30_addition", "60_calibration"):
-        parameters = nbformat.read(ROOT / f"notebooks/{name}.ipynb", 4).cells[1].source
-        given: dict = {}
-        exec(parameters, given)
+    for study in (AdditionStudy, CalibrationStudy):
         # A method that applies another's vectors trains none.
-        trained = [config for config in plans.addition(SUITE, given) if not find_method(config.method).vector_of]
-        named[name] = {run_folder("", config, "θ₀") for config in trained}
-    assert named["60_calibration"] == named["30_addition"]
+        trained = [config for config in study().plan(SUITE) if not find_method(config.method).vector_of]
+        named[study] = {run_folder("", config, "θ₀") for config in trained}
+    assert named[CalibrationStudy] == named[AdditionStudy]
 
 
 def test_figures_hold_the_numbers_of_their_tables(tables):

@@ -5,9 +5,10 @@ import pytest
 from conftest import tiny_clip
 
 from analysis.merging.arena import OURS, Setting, accuracies
+from analysis.merging.arena_study import ArenaStudy
 from analysis.merging.ceiling import ceiling_table, measure_joint
 from taujp_core.suites import load_suite
-from taujp_core.training.joint import joint_vector
+from taujp_core.training.joint import train_jointly
 
 SUITE = load_suite("mini")
 TASKS = ("uci", "signs")
@@ -17,7 +18,8 @@ SHORT = {"steps": 3, "batch_size": 8}
 def test_the_ceiling_is_measured_and_averaged(mini, tmp_path):
     clip = tiny_clip(mini)
     setting = Setting(clip, SUITE, merge_images=4, validation_images=30, test_images=40)
-    joint = {("taujp-efficient", 0): joint_vector(clip, SUITE, TASKS, "taujp-efficient", 0, tmp_path, **SHORT)}
+    plan = ArenaStudy(tasks=list(TASKS), methods=["taujp-efficient"], recipe=SHORT).plan(SUITE)
+    joint = {key: train_jointly(ours, tmp_path, clip) for key, ours in plan.joint.items()}
     assert joint["taujp-efficient", 0].method == "linear"
     found = measure_joint(setting, joint, TASKS)
     assert found.task.tolist() == ["uci", "signs", "shapes"]

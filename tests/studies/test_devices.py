@@ -13,15 +13,16 @@ from conftest import random_images, random_like, tiny_clip
 from open_clip.transformer import VisionTransformer
 from torch.func import jvp, vmap
 
-import analysis.addition
+import analysis.addition.measure
 import analysis.calibration.merged
 import analysis.continual.sequences
-import analysis.negation
-from analysis.addition import measure_addition
+import analysis.negation.measure
+from analysis.addition.measure import measure_addition
 from analysis.analogy.quadruples import Quadruple, measure_analogies
 from analysis.calibration.calibrate import calibrate
 from analysis.calibration.merged import measure_calibration
-from analysis.causal.arms import dose_and_scale, edits, onset, train_onsets
+from analysis.causal.arms import dose_and_scale, edits, onset
+from analysis.causal.study import onset_configs
 from analysis.coefficients import disentanglement_map
 from analysis.continual.sequences import measure_arrivals, sequence_configs, train_sequence, zero_shot_arrivals
 from analysis.explore.gather import explore
@@ -35,12 +36,12 @@ from analysis.merging.expectation import accuracies, disagreement, heads_of
 from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
 from analysis.merging.rivals import RIVALS, adamerging, wudi
-from analysis.negation import measure_negation
+from analysis.negation.measure import measure_negation
 from analysis.products import pair_sources
 from analysis.published.checkpoints import compare_sets, continue_with_penalty, pair_points, publish
 from analysis.reduction import measure_reduction
 from analysis.tau_jp import tau_jp_table
-from analysis.trainings import run_configs, train_all
+from analysis.trainings import run_configs, train
 from taujp_core.checkpoints import load_checkpoints
 from taujp_core.methods import METHODS
 from taujp_core.models import Clip, ImageEncoder, fingerprint, zero_shot_head
@@ -70,7 +71,7 @@ def clip(gpu, mini) -> Clip:
 
 @pytest.fixture(autouse=True)
 def few_coefficients(monkeypatch):
-    for study in (analysis.addition, analysis.negation, analysis.calibration.merged):
+    for study in (analysis.addition.measure, analysis.negation.measure, analysis.calibration.merged):
         monkeypatch.setattr(study, "COEFFICIENTS", (0.0, 1.0))
 
 
@@ -130,8 +131,8 @@ def test_the_arms_of_the_causal_probe(clip, tmp_path):
     ours = runs_of(clip)
     assert dose_and_scale(clip, SUITE, {0.0: ours, 0.5: ours}, FEW).tau_jp.notna().all()
     assert edits(clip, SUITE, ours, FEW, FEW, 2).tau_jp.notna().all()
-    starts = train_onsets(clip, SUITE, TASKS[:1], [0], tmp_path, TASKS, [1, 2], [2], **SHORT)
-    untreated = train_all(clip, SUITE, TASKS, ["linear"], [0], tmp_path, **SHORT)
+    starts = train(clip, onset_configs(SUITE, TASKS[:1], [0], TASKS, [1, 2], [2], **SHORT), tmp_path, [2])
+    untreated = train(clip, run_configs(SUITE, TASKS, ["linear"], **SHORT), tmp_path)
     assert onset(clip, SUITE, untreated, starts, [2], FEW).tau_jp.notna().all()
 
 
@@ -140,7 +141,7 @@ def test_trainings_and_what_is_loaded_of_them(method, clip, gpu, tmp_path):
     over = METHODS[METHODS[method].vector_of or method].others == "environments"
     suite, tasks = (DOMAINS, ["mnist", "mnist-inverted"]) if over else (SUITE, TASKS)
     for _ in range(2):  # trained, then loaded
-        (run,) = train_all(clip, suite, tasks[:1], [method], [0], tmp_path, known=tasks, **SHORT)
+        (run,) = train(clip, run_configs(suite, tasks[:1], [method], known=tasks, **SHORT), tmp_path)
         assert all(map(gpu.holds, run.vector.tau.values()))
         assert list(run.vector.tau) == list(clip.theta0)
 
@@ -164,7 +165,9 @@ def test_continual(method, clip, tmp_path, monkeypatch):
 
 
 def test_explorer(clip, tmp_path):
-    explorer = explore(clip, SUITE, TASKS, ["linear"], 0, tmp_path, FEW, dict.fromkeys(TASKS, "red"), **SHORT)
+    explorer = explore(
+        clip, SUITE, run_configs(SUITE, TASKS, ["linear"], **SHORT), tmp_path, FEW, dict.fromkeys(TASKS, "red")
+    )
     texts, numbers = packed(explorer)
     assert [method["name"] for method in texts["methods"]] == ["linear"]
     assert len(numbers) > 0
@@ -235,7 +238,8 @@ def test_published_checkpoints(gpu, mini, clip, tmp_path):
     vectors = vectors_of(clip, "standard")
     assert pair_points(clip, SUITE, vectors, FEW).tau_jp.notna().all()
     assert compare_sets(clip, SUITE, {"some": vectors}, FEW).best.notna().all()
-    further = continue_with_penalty(clip, SUITE, vectors[0], TASKS, tmp_path, **SHORT)
+    config = run_config(SUITE, vectors[0].task, "taujp-efficient", tasks=list(TASKS), **SHORT)
+    further = continue_with_penalty(clip, vectors[0], config, tmp_path)
     assert all(map(gpu.holds, further.vector.tau.values()))
     whole = gpu.clip(mini)
     publish(whole, vectors_of(whole, "standard", ["uci", "signs", "street"], 0.001), tmp_path / "published")

@@ -21,6 +21,7 @@ from analysis.explore.page import own, write_page
 from analysis.explore.panel import Panel, open_panel
 from analysis.figures import task_colours
 from analysis.products import measure_products
+from analysis.trainings import run_configs
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import linearised_features
 from taujp_core.models import logits, zero_shot_head
@@ -207,16 +208,20 @@ def test_the_panel_starts_at_one_and_knows_plotly(explorer):
     assert own("explore.js") in panel._esm
 
 
+def configs(*methods: str, seed: int = 0) -> list:
+    return run_configs(SUITE, TASKS, methods, [seed], steps=2, warmup_steps=1)
+
+
 @pytest.fixture(scope="module")
 def trained(mini, tmp_path_factory):
     clip, store = tiny_clip(mini), tmp_path_factory.mktemp("store")
-    gathered = explore(clip, SUITE, TASKS, ["linear"], 0, store, IMAGES, COLOURS, steps=2, warmup_steps=1)
+    gathered = explore(clip, SUITE, configs("linear"), store, IMAGES, COLOURS)
     return clip, store, gathered
 
 
 def test_runs_are_trained_once_and_found_again(trained):
     clip, store, gathered = trained
-    again = explore(clip, SUITE, TASKS, ["linear"], 0, store, IMAGES, COLOURS, train=False, steps=2, warmup_steps=1)
+    again = explore(clip, SUITE, configs("linear"), store, IMAGES, COLOURS, trains=False)
     assert again.missing == gathered.missing == ()
     assert again.answers[0].optimum == gathered.answers[0].optimum
     assert [task.name for task in gathered.tasks] == list(TASKS)
@@ -237,14 +242,11 @@ def test_tuned_and_optimum_are_those_of_addition(trained):
 
 def test_runs_that_are_not_there_are_answered_in_a_sentence(trained, tmp_path):
     clip, store, _ = trained
-    found = explore(
-        clip, SUITE, TASKS, ["linear", "post-hoc-linearised"], 0, store, IMAGES, COLOURS, train=False, steps=2,
-        warmup_steps=1,
-    )  # fmt: skip
+    found = explore(clip, SUITE, configs("linear", "post-hoc-linearised"), store, IMAGES, COLOURS, trains=False)
     assert [each.method for each in found.answers] == ["linear"]
     (sentence,) = found.missing
     assert sentence.startswith("No finished run of post-hoc-linearised, seed 0, on uci, signs with this recipe is in")
-    empty = explore(clip, SUITE, TASKS, ["linear"], 1, store, IMAGES, COLOURS, train=False)
+    empty = explore(clip, SUITE, configs("linear", seed=1), store, IMAGES, COLOURS, trains=False)
     assert (empty.answers, empty.pictures) == ((), {})
     about, numbers = packed(empty)
     assert about["missing"] == list(empty.missing)
@@ -257,5 +259,5 @@ def test_methods_without_products_are_refused(mini, tmp_path):
     with pytest.raises(
         ValueError, match=r"standard vectors change the encoder itself.*accepted are .*post-hoc-linearised"
     ):
-        explore(mini, SUITE, TASKS, ["linear", "standard"], 0, tmp_path, IMAGES, COLOURS)
+        explore(mini, SUITE, configs("linear", "standard"), tmp_path, IMAGES, COLOURS)
     assert list(tmp_path.iterdir()) == []

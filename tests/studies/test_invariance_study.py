@@ -11,6 +11,7 @@ from scipy import stats
 
 from analysis.invariance import benchmark as study
 from analysis.invariance import conclusions, figures
+from analysis.invariance.study import SWEEPS, InvarianceStudy
 from analysis.metrics import score
 from taujp_core.invariance import find_objective
 from taujp_core.invariance.training import Fitted
@@ -41,7 +42,7 @@ def test_the_rows_are_the_metrics_of_the_last_evaluations_averaged():
 @pytest.mark.parametrize("data", study.DATA)
 def test_every_arm_runs_on_every_data_set_and_in_the_figures(data, short):
     arms = list(study.ARMS) if data != "coloured fashion" else ["irmv1", "oracle"]
-    measured, curves = study.benchmark(data, arms, [0, 1], steps=3)
+    measured, curves = study.benchmark(InvarianceStudy(arms, [data], [0, 1], steps=3).plan().fits)
     assert set(zip(measured.arm, measured.seed, strict=True)) == {(arm, seed) for arm in arms for seed in (0, 1)}
     assert measured[list(conclusions.QUANTITIES)].notna().all().all()
     summary = conclusions.with_intervals(measured)
@@ -128,18 +129,22 @@ def test_validation_chooses_without_a_look_at_the_test_environment():
 
 
 def test_sweeps_and_cases_take_each_value_and_case(short):
-    table = study.sweep("irmv1", "penalty_weight", [1.0, 10.0], [0, 1], steps=2)
-    assert list(table.index) == [1.0, 10.0] and list(table.columns) == [
+    plan = InvarianceStudy(steps=2, sweep_seeds=1).plan()
+    for arm, (parameter, values) in SWEEPS.items():
+        fits = plan.sweeps[arm]
+        assert [[fit.recipe.parameters[parameter] for fit in ours] for ours in fits.values()] == [[v] for v in values]
+    table = study.sweep("penalty_weight", dict(list(plan.sweeps["irmv1"].items())[:2]))
+    assert list(table.index) == [1.0, 100.0] and list(table.columns) == [
         "training", "validation", "validation environment", "test",
     ]  # fmt: skip
-    cases = study.explanations([0], steps=2)
+    cases = study.explanations(plan.cases)
     assert len(cases) == 6 and cases.index.str.contains("one draw").sum() == 3 and (cases.steps == 2).all()
 
 
 @pytest.mark.parametrize(("data", "arm"), [("coloured uci", "erm"), ("coloured mnist", "irm")])
 def test_unknown_names_are_refused(data, arm):
     with pytest.raises(ValueError, match=r"unknown (data 'coloured uci'|objective 'irm'): accepted are "):
-        study.train_arm(data, arm, 0)
+        study.plan_fit(data, arm, 0)
 
 
 def test_the_pages_code_runs(capsys, monkeypatch, tmp_path):

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from conftest import random_like
 
-import analysis.negation
+import analysis.negation.measure
 from analysis.coefficients import tuned_negation
-from analysis.negation import Negation, findings, negate, summary_table
+from analysis.negation.measure import Negation, findings, negate, summary_table
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import zero_shot_head
@@ -18,7 +18,7 @@ SUITE = load_suite("mini")
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_accuracies_are_those_of_the_model_with_one_vector_taken_away(method, mini, monkeypatch):
-    monkeypatch.setattr(analysis.negation, "COEFFICIENTS", (0.0, 0.6, 1.0))
+    monkeypatch.setattr(analysis.negation.measure, "COEFFICIENTS", (0.0, 0.6, 1.0))
     pair = [
         TaskVector(random_like(mini.theta0, k, 0.02), mini.fingerprint, task, method)
         for k, task in enumerate(("uci", "signs"))

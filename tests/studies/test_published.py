@@ -11,7 +11,6 @@ import taujp_core.training.finetune
 from analysis.figures import task_colours
 from analysis.products import measure_products
 from analysis.published.checkpoints import (
-    check_plan,
     continue_with_penalty,
     pair_points,
     prediction_findings,
@@ -21,7 +20,9 @@ from analysis.published.checkpoints import (
     worst_sources,
 )
 from analysis.published.figures import foreseen_and_seen, one_shot_of_sets
+from analysis.published.study import PublishedStudy
 from analysis.tau_jp import own_and_others, tau_jp_table
+from analysis.trainings import run_configs
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
@@ -145,8 +146,9 @@ def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path, monkeyp
     vector, names = finished_vector(mini), ["uci", "mnist"]
     changes = {"steps": 8, "batch_size": 8, "penalty_batch_size": 8, "peak_lr": 2e-4}
     after = {
-        weight: continue_with_penalty(mini, SUITE, vector, names, tmp_path, penalty_weight=weight, **changes).vector
+        weight: continue_with_penalty(mini, vector, config, tmp_path).vector
         for weight in (0.0, 10.0)
+        for config in run_configs(SUITE, ["uci"], ["taujp-efficient"], known=names, penalty_weight=weight, **changes)
     }
     tau_jp = [tau_jp_table(mini, SUITE, [v], images=8).mnist.item() for v in (vector, after[0.0], after[10.0])]
     assert tau_jp[2] < 0.9 * tau_jp[0]
@@ -169,17 +171,16 @@ def test_the_figures_show_every_pair_and_every_set(mini):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (dict(published=["mnist"]), "a merge takes at least two different published tasks, not mnist"),
-        (dict(published=["mnist", "cars"]), "unknown task 'cars'"),
+        (dict(tasks=["mnist"]), "a merge takes at least two different published tasks, not mnist"),
+        (dict(tasks=["mnist", "cars"]), "unknown task 'cars'"),
         (dict(new_task="signs"), "signs is published already: the new task must be another"),
         (dict(new_task="cars"), "unknown task 'cars'"),
         (dict(continued="uci"), "unknown published task to continue 'uci': accepted are mnist, signs"),
         (dict(recipe={"steps": 0}), "steps must be at least 1, not 0"),
-        (dict(further={"start": "0123"}), "start is not a change to the recipe here"),
     ],
 )
 def test_a_wrong_plan_gets_a_sentence(changes, sentence):
-    plan = {"published": ["mnist", "signs"], "new_task": "uci", "continued": "", "recipe": {}, "further": {}}
-    check_plan(SUITE, **plan)
+    asked = {"tasks": ["mnist", "signs"], "new_task": "uci", "continued": "", "recipe": {}, "further": {}}
+    PublishedStudy(**asked).plan(SUITE)
     with pytest.raises(ValueError, match=sentence):
-        check_plan(SUITE, **{**plan, **changes})
+        PublishedStudy(**{**asked, **changes}).plan(SUITE)

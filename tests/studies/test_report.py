@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis.report import METHODS, QUANTITIES, command, load_summary, report_rows, shown, trainings_table
+from analysis.report.tables import METHODS, QUANTITIES, command, load_summary, report_rows, shown, trainings_table
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite
 

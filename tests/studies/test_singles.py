@@ -5,16 +5,18 @@ import json
 import pytest
 from conftest import random_like, replace_everywhere
 
-from analysis import addition, figures, negation
+from analysis import figures
+from analysis.addition import measure as addition
 from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
 from analysis.coefficients import disentanglement_map, disentanglement_summary
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
 from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
+from analysis.negation import measure as negation
 from analysis.notebook import conclusion, record_result, show_table
 from analysis.products import pair_sources
-from analysis.report import report_rows, shown
-from analysis.trainings import cost, run_table, train_all
+from analysis.report.tables import report_rows, shown
+from analysis.trainings import cost, run_configs, run_table, train
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -35,7 +37,7 @@ def few_images(monkeypatch):
 
 def trained(clip, tmp_path, tasks, methods, seeds=(0,), suite="mini"):
     short = {"steps": 2, "batch_size": 4, "penalty_batch_size": 2}
-    return train_all(clip, suite, list(tasks), list(methods), list(seeds), tmp_path, **short)
+    return train(clip, run_configs(suite, tasks, methods, seeds, **short), tmp_path)
 
 
 def read(path) -> dict:

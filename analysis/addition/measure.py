@@ -19,16 +19,9 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.training.run_store import Run
 
-from .coefficients import (
-    COEFFICIENTS,
-    addition_curve,
-    normalised,
-    per_task_coefficients,
-    scores,
-    tuned_coefficient,
-)
-from .products import edited_source, measure_products
-from .trainings import penalised_and_rivals, tables_of_models
+from ..coefficients import COEFFICIENTS, addition_curve, normalised, per_task_coefficients, scores, tuned_coefficient
+from ..products import edited_source, measure_products
+from ..trainings import penalised_and_rivals, tables_of_models
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.run_store import Run
 
-from .coefficients import CONTROL_SHARE, scores, tuned_negation
-from .products import edited_source
-from .trainings import penalised_and_rivals, tables_of_models
+from ..coefficients import CONTROL_SHARE, scores, tuned_negation
+from ..products import edited_source
+from ..trainings import penalised_and_rivals, tables_of_models
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
 # tuned τJp model forgets more than the one at α = 1.)

@@ -1,0 +1,1 @@
+"""How good is the sum of several vectors, over the coefficient?"""

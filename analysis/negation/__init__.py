@@ -1,0 +1,1 @@
+"""What does a model forget when a vector is subtracted?"""

@@ -1,0 +1,1 @@
+"""Does fine-tuning with the τJp penalty repair plain addition? The whole story on a few small tasks."""

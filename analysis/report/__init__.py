@@ -1,0 +1,1 @@
+"""How do the runs that exist compare with the published numbers?"""

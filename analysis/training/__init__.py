@@ -1,0 +1,1 @@
+"""How does the fine-tuning of one task go?"""
