@@ -50,7 +50,8 @@ def read_clip(folder: Path) -> tuple[str, nn.Module, object]:
         open_clip.model.set_model_preprocess_cfg(model, preprocessing(folder, model))
         load_weights(model, read_stored(weights_file(folder)))
         return known_name(architecture) or folder.absolute().name, model, tokenizer_of(folder, architecture["text_cfg"])
-    except (ValueError, TypeError, KeyError, safetensors.SafetensorError) as error:
+    # open_clip asserts that sizes divide each other.
+    except (ValueError, TypeError, KeyError, AssertionError, safetensors.SafetensorError) as error:
         raise ValueError(f"{folder} holds no CLIPModel that can be loaded: {error}") from None
 
 

@@ -268,7 +268,7 @@ def trainer_folder(path, clip, theta):
     base = path / "start"
     save_hugging_face(clip, theta, base)
     model = CLIPForImageClassification(CLIPConfig(vision_config=hugging_face_config(clip).to_dict()))
-    model.load_state_dict(CLIPVisionModel.from_pretrained(base).state_dict(), strict=False)
+    model.vision_model.load_state_dict(CLIPVisionModel.from_pretrained(base).state_dict())
     shutil.rmtree(base)
     for step in (500, 1000):
         folder = path / f"checkpoint-{step}"
