@@ -275,7 +275,7 @@ def main() -> None:
 
     rows, errors = [], []
     for name, (batch, measured, rounds) in sizes.items():
-        sides = Sides(load_clip(name, device=str(device)), batch, measured)
+        sides = Sides(load_clip(name, None if name == "mini" else "random", str(device)), batch, measured)
         if arguments.profile:
             for title in ("step_through_jvp", "step", "ordinary_step", "single_products", "products"):
                 show_profile(f"{name}, {title}", getattr(sides, title))

@@ -1,6 +1,6 @@
 """Which CLIP is edited, and what are its θ₀ and its zero-shot heads?
 
-CLIP models: loading by name, the image encoder f(x; θ), zero-shot heads, fingerprints.
+The image encoder f(x; θ), θ₀ and its fingerprint, zero-shot heads. `pretrained.load_clip` makes a Clip.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .checks import check_bytes
 from .files import sha256
 from .identity import digest, fingerprint
 from .parameters import Parameters
-from .progress import Progress, quiet_downloads
+from .progress import Progress
 
 ASSETS = Path(str(files("taujp_core"))) / "mini" / "assets"
 VERSION = 1  # of the zero-shot heads
@@ -59,50 +59,9 @@ class Clip:
     logit_scale: float
 
 
-def load_clip(name: str, pretrained: str | None = None, device: str | None = None, assets: Path = ASSETS) -> Clip:
-    """Load `mini`, which ships with the project, or any open_clip architecture with a `pretrained` tag.
-
-    Without a tag an open_clip architecture gets random weights, always the same. The device is a GPU if there is
-    one. Raises ValueError for an unknown name or tag, for weights that were trained with another activation
-    function than the architecture has, and for weights of `mini` that are not those that were published with it;
-    ConnectionError for weights that are neither here nor to be fetched.
-    """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    source, tokenizer_options = name, {}
-    shipped = sorted(path.parent.name for path in assets.glob("*/open_clip_config.json"))
-    if name in shipped:
-        check_shipped_weights(assets / name)
-        source = f"local-dir:{assets / name}"
-        tokenizer_options = {"bpe_path": str(assets / name / "bpe_merges.txt.gz")}
-    elif name not in open_clip.list_models():
-        raise ValueError(
-            f"unknown model {name!r}: accepted are {', '.join(shipped)} and the names of open_clip.list_models()"
-        )
-    elif pretrained is not None and pretrained not in open_clip.list_pretrained_tags_by_model(name):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ValueError(f"unknown pretrained tag {pretrained!r} for {name}: accepted are {tags}")
-    elif pretrained is not None:
-        check_activation(name, pretrained)
-    quiet_downloads()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = open_clip.create_model(source, pretrained=pretrained, device=device).eval().requires_grad_(False)
-    except RuntimeError as error:
-        if not str(error).startswith("Failed to download"):
-            raise
-        entry = open_clip.get_pretrained_cfg(name, pretrained)
-        where = entry.get("url") or f"https://huggingface.co/{entry['hf_hub'].rstrip('/')}"
-        reason = str(error).splitlines()[0]
-        raise ConnectionError(f"the weights {pretrained!r} of {name} must be fetched from {where}: {reason}") from None
-    tokenizer = open_clip.get_tokenizer(source, **tokenizer_options)
-    return wrap_clip(name, model, tokenizer, device)
-
-
-def wrap_clip(name: str, model: nn.Module, tokenizer: Any, device: str) -> Clip:
-    visual, logit_scale = cast(Any, model).visual, cast(Any, model).logit_scale
-    preprocess = visual.preprocess_cfg
-    encoder = ImageEncoder(visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
+def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Clip:
+    preprocess = model.visual.preprocess_cfg
+    encoder = ImageEncoder(model.visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
     theta0 = {key: value.detach().clone() for key, value in encoder.named_parameters()}
     size = visual.image_size
     return Clip(
@@ -115,27 +74,6 @@ def wrap_clip(name: str, model: nn.Module, tokenizer: Any, device: str) -> Clip:
         image_size=size[0] if isinstance(size, tuple) else size,
         logit_scale=float(logit_scale.detach().exp()),
     )
-
-
-def check_activation(name: str, pretrained: str) -> None:
-    """QuickGELU and GELU give different features with the same weights, and open_clip only warns."""
-    model = open_clip.get_model_config(name).get("quick_gelu", False)
-    weights = open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False)
-    if model != weights:
-        other = f"{name}-quickgelu" if weights else name.removesuffix("-quickgelu")
-        raise ValueError(
-            f"the weights {pretrained!r} of {name} were trained with {'QuickGELU' if weights else 'GELU'}, "
-            f"which {name} does not have: use {other}"
-        )
-
-
-def check_shipped_weights(folder: Path) -> None:
-    """Compare the weights' SHA-256 with the one published beside them."""
-    weights, published = folder / "open_clip_model.safetensors", folder / "SHA256"
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights} does not exist: install the package again")
-    if sha256(weights) != published.read_text().strip():
-        raise ValueError(f"{weights} is truncated or altered: its SHA-256 is not the one in {published.name}")
 
 
 def zero_shot_head(clip: Clip, class_names: tuple[str, ...], templates: tuple[str, ...]) -> Float[Tensor, "d classes"]:

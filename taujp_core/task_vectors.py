@@ -17,9 +17,12 @@ from .models import Clip
 from .parameters import Parameters, moved, placed_like, zeros_like
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaskVector:
-    """τ as named tensors, with the fingerprint of the θ₀ that it belongs to."""
+    """τ as named tensors, with the fingerprint of the θ₀ that it belongs to.
+
+    Vectors of one θ₀ add, subtract and scale: `0.4 * cars + dtd - pets`.
+    """
 
     tau: Parameters
     theta0_fingerprint: str
@@ -30,6 +33,26 @@ class TaskVector:
     def application(self) -> Application:
         """How the vector is applied: as its method says."""
         return find_method(self.method).application
+
+    def __repr__(self) -> str:
+        return f"TaskVector({self.task!r} by {self.method}, ‖τ‖ = {self.norm():.3g}, θ₀ {self.theta0_fingerprint})"
+
+    def __add__(self, other: "TaskVector") -> "TaskVector":
+        return total([self, other]) if isinstance(other, TaskVector) else NotImplemented
+
+    def __radd__(self, other: object) -> "TaskVector":
+        return self if type(other) is int and other == 0 else NotImplemented  # where `sum` begins
+
+    def __sub__(self, other: "TaskVector") -> "TaskVector":
+        return self + -other if isinstance(other, TaskVector) else NotImplemented
+
+    def __mul__(self, coefficient: float) -> "TaskVector":
+        return total([self], [coefficient]) if isinstance(coefficient, int | float) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "TaskVector":
+        return replace(-1 * self, task=f"-{self.task}")
 
     def norm(self) -> float:
         """‖τ‖₂ over all parameters."""

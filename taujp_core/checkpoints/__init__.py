@@ -9,7 +9,7 @@ Checkpoints of others to task vectors, and edited models to formats that others 
 | the same in several files (shards) that an index lists | transformers, accelerate |
 | whole pickled modules, zip, legacy or bare pickle | task_vectors (Ilharco et al. 2023) and the repositories that follow it |
 | lists `params.N` and `params0.N` of linearised models | tangent_task_arithmetic (Ortiz-Jimenez et al. 2023), tau-Jp |
-| `CLIPVisionModel`, `CLIPVisionModelWithProjection` and `CLIPModel`, folder or file | Hugging Face |
+| `CLIPVisionModel`, `CLIPVisionModelWithProjection`, `CLIPForImageClassification` and `CLIPModel`, folder or file; what `Trainer` saves of them | Hugging Face |
 | task vectors of this project | |
 
 Nothing of a foreign file is executed (`pickles.py`). A damaged file is a ValueError that names it, or it loads as

@@ -6,6 +6,7 @@ hidden entries, and texts and tables that every repository has beside its models
 """
 
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from ..models import Clip
 from ..task_vectors import TaskVector
 from .pickles import StoredTensor
-from .reading import UNCHANGED, read_vector
+from .reading import UNCHANGED, load_checkpoint, read_vector
 from .weights import (
     ADAPTER_KEY,
     ADAPTERS,
@@ -25,53 +26,45 @@ from .weights import (
     is_index,
     metadata_of,
     read_stored,
+    step_of,
     weights_in,
 )
 from .writing import merge_record
 
 # Files that stand beside models and are none: nobody needs to be told of them.
 PLAIN = (
-    *(
-        ".md",
-        ".txt",
-        ".rst",
-        ".json",
-        ".jsonl",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".cfg",
-        ".ini",
-        ".csv",
-        ".tsv",
-        ".log",
-        ".html",
-    ),
-    *(".pdf", ".py", ".ipynb", ".sh", ".cff", ".bib", ".lock", ".sha256", ".md5", *IMG_EXTENSIONS),
+    *(".md", ".txt", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".csv", ".tsv", ".log"),
+    *(".html", ".pdf", ".py", ".ipynb", ".sh", ".cff", ".bib", ".lock", ".sha256", ".md5", *IMG_EXTENSIONS),
 )
+TRAINER = ("optimizer.pt", "scheduler.pt", "scaler.pt", "training_args.bin")  # what it saves beside a model
 PLAIN_NAMES = ("README", "LICENSE", "NOTICE", "COPYING", "SHA256", "SHA256SUMS", "Makefile")
 ZERO_SHOT = ("zeroshot", "linear_zeroshot")  # how names of pre-trained models begin beside fine-tuned ones
 HEAD_TENSORS = 4  # of a classifier, at most
 LOOKED_AT = 1000  # entries of a folder, until one is a picture
 
 
-def load_checkpoints(folder: Path | str, clip: Clip, base: Path | str | None = None) -> list[TaskVector]:
-    """The task vectors of all checkpoints directly in this folder, in the order of their names.
+def load_checkpoints(
+    folder: Path | str | Sequence[Path | str], clip: Clip, base: Path | str | None = None
+) -> list[TaskVector]:
+    """The task vectors of all checkpoints directly in this folder, in the order of their names; or of a list of paths.
 
     Checkpoints are the files with a suffix of SUFFIXES, models in several files, and the folders that hold one of
     FOLDER_WEIGHTS; `base`, the pre-trained checkpoint, is left out. Heads, a pre-trained model that is called
     `zeroshot…`, saved states, merges that this project wrote, and folders without a checkpoint are passed over, and a
-    warning names them all. Raises what `load_checkpoint` raises, for the first that it raises it for, and ValueError if
-    there is no checkpoint.
+    warning names them all; so are the earlier steps of a Trainer. Raises what `load_checkpoint` raises, for the first that
+    it raises it for, and ValueError if there is no checkpoint, or two are of one task.
     """
+    if not isinstance(folder, Path | str):
+        return named_apart([load_checkpoint(path, clip, base) for path in folder])
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
     vectors, passed = [], []
+    last = max(map(step_of, folder.iterdir()), default=-1)
     for path in entries(folder):
         if base is not None and is_base(path, Path(base)):
             continue
-        reason = no_expert(path)
+        reason = "an earlier step of the same training" if 0 <= step_of(path) < last else no_expert(path)
         if not reason:
             vector, moved = read_vector(path, clip, base)
             if moved:
@@ -88,6 +81,18 @@ def load_checkpoints(folder: Path | str, clip: Clip, base: Path | str | None = N
         raise ValueError(f"{folder} holds no checkpoint: {accepted}" + (f"; {passed_over}" if passed else ""))
     if passed:
         warnings.warn(f"{folder}: {passed_over}", stacklevel=2)
+    return vectors
+
+
+def named_apart(vectors: list[TaskVector]) -> list[TaskVector]:
+    """The vectors. Raises ValueError if there are none, or two have one name."""
+    names = [vector.task for vector in vectors]
+    if not names:
+        raise ValueError("a list of checkpoints must name at least one")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"two checkpoints are of the task {twice[0]!r}, by the names of their files or folders: rename one"
+        )
     return vectors
 
 
@@ -115,6 +120,8 @@ def no_expert(path: Path) -> str:
         if weights_in(path) or any((path / name).exists() for name in ADAPTERS):
             return ""
         return empty_folder(path)
+    if path.name in TRAINER or path.name.startswith("rng_state"):
+        return "the state of a Trainer"
     if path.suffix.lower() not in SUFFIXES and not is_index(path):
         return "its format is not read"
     if {"progress", "digest"} <= metadata_of(path).keys():

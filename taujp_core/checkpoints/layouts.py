@@ -32,10 +32,11 @@ HUGGING_FACE_TEXT = {
     "positional_embedding": "text_model.embeddings.position_embedding.weight",
     "ln_final.weight": "text_model.final_layer_norm.weight",
     "ln_final.bias": "text_model.final_layer_norm.bias",
-    "text_projection": "text_projection.weight",  # transposed, as PROJECTION is
+    "text_projection": "text_projection.weight",
 }
-# The one tensor that is transposed, and outside of the tower: CLIPVisionModel has none.
+# Outside of the tower, and transposed: CLIPVisionModel has none.
 PROJECTION = "visual_projection.weight"
+TRANSPOSED = ("visual.proj", "text_projection")  # open_clip's names
 # Blocks as OpenAI's CLIP and open_clip 1 define them; since open_clip 2 ln_1 comes before attn.
 OLD_BLOCK = ("attn", "ln_1", "mlp", "ln_2")
 

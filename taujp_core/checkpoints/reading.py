@@ -26,10 +26,20 @@ from .layouts import (
     tower_prefixes,
 )
 from .pickles import StoredTensor
-from .weights import FOLDER_WEIGHTS, INDEX, check_no_adapter, metadata_of, read_stored, weights_file, weights_in
+from .weights import (
+    FOLDER_WEIGHTS,
+    INDEX,
+    check_no_adapter,
+    metadata_of,
+    read_stored,
+    step_of,
+    weights_file,
+    weights_in,
+)
 
 # File names that say nothing of the task: the folder's name does.
 NAMELESS = {Path(name).stem for name in FOLDER_WEIGHTS}
+CLASSIFIER = {"classifier.weight", "classifier.bias"}  # beside the tower of a CLIPForImageClassification
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 UNCHANGED = (
     "is θ₀ again, so that its task vector is zero: perhaps it is the pre-trained model (which is given as `base`), or an "
@@ -41,12 +51,12 @@ UNCHANGED = (
 class Tower:
     """The image tower in a file, named as θ₀ and in the file's number format; `base`: the θ₀ that the file holds.
 
-    text: a tensor of the text tower beside it that is not the Clip's; empty if there is none.
+    beside: what the file holds beside the tower and is not read, as the end of a sentence; empty if there is nothing.
     """
 
     weights: Parameters
     base: Parameters | None = None
-    text: str = ""
+    beside: str = ""
 
 
 def load_checkpoint(
@@ -62,7 +72,7 @@ def load_checkpoint(
     Files in float16 or bfloat16 are converted to θ₀'s format; θ is then known to one part in 2048 or 256, which
     for small changes of large weights is a large part of τ.
 
-    Warns of a text tower that was fine-tuned, too: τ is of the image tower alone. Raises FileNotFoundError, or
+    Warns of a text tower that was fine-tuned, too, and of a classifier: τ is of the image tower alone. Raises FileNotFoundError, or
     ValueError with one sentence that names the file, also for one whose image tower is θ₀ again.
     """
     vector, moved = read_vector(Path(path), clip, base, task)
@@ -85,13 +95,8 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
         name = difference(subtracted, clip.theta0)
         if name is not None:
             raise ValueError(f"{base} is not the base of this {clip.name}: its {name} is not that of θ₀")
-    if tower.text:
-        warnings.warn(
-            f"{path} holds a text tower that was fine-tuned, too (its {tower.text} is not that of {clip.name}): the task "
-            "vector is of the image tower alone, and heads are made by the pre-trained text tower, so that accuracies "
-            "are not those of the checkpoint itself",
-            stacklevel=3,
-        )
+    if tower.beside:
+        warnings.warn(f"{path} holds {tower.beside}", stacklevel=3)
     tau = {}
     for name, value in clip.theta0.items():
         tau[name] = tower.weights[name].to(value) - (value if subtracted is None else subtracted[name].to(value))
@@ -100,10 +105,12 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
 
 
 def task_of(path: Path) -> str:
-    """The task's name: the folder's or the file's or, where a file's name says nothing, that of its folder."""
+    """The task's name: the folder's or the file's or, where a name says nothing of the task, that of its folder."""
     path = path.absolute()
-    stem = path.name if path.is_dir() else Path(path.name.removesuffix(INDEX)).stem
-    return path.parent.name if stem in NAMELESS and not path.is_dir() else stem
+    if path.is_dir():
+        return path.parent.name if step_of(path) >= 0 else path.name
+    stem = Path(path.name.removesuffix(INDEX)).stem
+    return task_of(path.parent) if stem in NAMELESS else stem
 
 
 def say_what_else(path: Path) -> None:
@@ -140,17 +147,34 @@ def named_tower(stored: dict[str, StoredTensor], clip: Clip, config: Path) -> To
     if hugging_face:
         if config.is_file():
             check_config(config, clip)
-        # A CLIPVisionModel has nothing beside its tower and ends before the projection, which stays that of θ₀.
-        projection = prefix.removesuffix("vision_model.") + PROJECTION
-        if projection in stored or not all(key.startswith(prefix) for key in stored):
-            keys["visual.proj"] = (projection,)
+        # A CLIPVisionModel, and a CLIPForImageClassification, end before the projection, which stays that of θ₀.
+        root = prefix.removesuffix("vision_model.")
+        beside = {key.removeprefix(root) for key in stored if not key.startswith(prefix)}
+        if beside and not beside <= CLASSIFIER:
+            keys["visual.proj"] = (root + PROJECTION,)
     expected = {key for parts in keys.values() for key in parts}
     missing = sorted(expected - stored.keys())
     if missing:
         raise ValueError(f"it lacks {len(missing)} of the image tower's tensors, {missing[0]} among them")
     check_extras({key for key in stored if key.startswith(prefix)} - expected, stored, clip, prefix)
     weights = {name: read_parameter(stored, keys[name], value) for name, value in clip.theta0.items() if name in keys}
-    return Tower(clip.theta0 | weights, text=changed_text(stored, clip, prefix, hugging_face))
+    return Tower(clip.theta0 | weights, beside=not_read(stored, clip, prefix, hugging_face))
+
+
+def not_read(stored: dict[str, StoredTensor], clip: Clip, prefix: str, hugging_face: bool) -> str:
+    """What of a file's fine-tuning a task vector of the image tower does not have."""
+    if hugging_face and any(key.endswith(tuple(CLASSIFIER)) for key in stored):
+        return (
+            "a classifier on the mean of the last layer's patches (CLIPForImageClassification): the task vector is of the "
+            "image tower alone, whose zero-shot features were not what was trained"
+        )
+    if key := changed_text(stored, clip, prefix, hugging_face):
+        return (
+            f"a text tower that was fine-tuned, too (its {key} is not that of {clip.name}): the task vector is of the image "
+            "tower alone, and heads are made by the pre-trained text tower, so that accuracies are not those of the "
+            "checkpoint itself"
+        )
+    return ""
 
 
 def changed_text(stored: dict[str, StoredTensor], clip: Clip, prefix: str, hugging_face: bool) -> str:

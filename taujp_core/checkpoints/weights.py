@@ -20,6 +20,7 @@ FINETUNED = ("finetuned.pt", "nonlinear_finetuned.pt", "linear_finetuned.pt")
 FOLDER_WEIGHTS = FORMATS + FINETUNED
 INDEX = ".index.json"  # follows the name that the weights would have in one file
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)(\.\w+)")
+TRAINER_STEP = re.compile(r"checkpoint-(\d+)")  # a folder that transformers' Trainer saves after that step
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 # Keys of matrices that peft, loralib and diffusers keep beside the weights that they change.
 ADAPTER_KEY = re.compile(r"(^|[._])lora_(A|B|down|up|magnitude_vector|embedding_[AB])($|[._])|(^|\.)(hada|lokr)_w\d")
@@ -57,7 +58,10 @@ def weights_file(path: Path) -> Path:
 
 
 def weights_in(folder: Path) -> list[Path]:
-    """The files and indices of shards in a folder by whose names it is a model's, the one to read first."""
+    """The files and indices of shards in a folder by whose names it is a model's, the one to read first.
+
+    Of a folder that transformers' Trainer has saved steps in, and no model: those of the last step.
+    """
     found = []
     for name in FOLDER_WEIGHTS:
         index = folder / (name + INDEX)
@@ -65,7 +69,14 @@ def weights_in(folder: Path) -> list[Path]:
             found.append(folder / name)
         elif index.is_file() or shards_of(index):
             found.append(index)
-    return found
+    steps = sorted(folder.glob("checkpoint-*"), key=step_of) if not found else []
+    return weights_in(steps[-1]) if steps and step_of(steps[-1]) >= 0 else found
+
+
+def step_of(path: Path) -> int:
+    """The step after which Trainer saved this folder; -1 for any other path."""
+    match = TRAINER_STEP.fullmatch(path.name)
+    return int(match[1]) if match and path.is_dir() else -1
 
 
 def is_index(path: Path) -> bool:

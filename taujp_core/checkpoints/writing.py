@@ -9,14 +9,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
-from ..files import UNFINISHED, read_json, write_atomically, write_json, write_tensors
+from ..files import UNFINISHED, read_json, write_atomically, write_json, write_tensors, write_text
 from ..models import Clip
 from ..parameters import Parameters
-from .hugging_face import preprocessor_config, vision_config
-from .layouts import PROJECTION, hugging_face_layout
+from .hugging_face import model_config, model_tensors, preprocessor_config, tokenizer_files
 from .weights import metadata_of
 
 MERGE = "merge"  # what a merge says of itself: in the head of a file, in a folder's MERGE.json
@@ -37,32 +35,25 @@ def save_open_clip(clip: Clip, theta: Parameters, path: Path | str, record: dict
 
 
 def save_hugging_face(clip: Clip, theta: Parameters, folder: Path | str, record: dict | None = None) -> None:
-    """The image tower as a folder that transformers' CLIPVisionModelWithProjection.from_pretrained loads.
+    """The whole CLIP as a folder that transformers' CLIPModel.from_pretrained loads: image tower θ, everything else as it is.
 
-    Its image_embeds are f(x; θ), and preprocessor_config.json makes the pixels. The text tower is not in it.
-    A new folder appears whole, by one rename. In one that has files already weights are written last: without
-    model.safetensors it is unfinished. record: what `merge_record` shall find. Raises ValueError for an architecture
-    that transformers' CLIP does not have, and for parameters that are not the tower's.
+    CLIPVisionModelWithProjection loads it too, whose image_embeds are f(x; θ); CLIPTokenizer and CLIPImageProcessor find
+    their files there. Of a text tower that CLIPModel does not have only the image tower is written. A new folder appears
+    whole, by one rename. In one that has files already weights are written last: without model.safetensors it is
+    unfinished. record: what `merge_record` shall find. Raises ValueError for an image tower that transformers' CLIP does
+    not have, and for parameters that are not the tower's.
     """
     folder = Path(folder)
     check_theta(clip, theta)
-    config, layout = vision_config(clip), hugging_face_layout(clip.theta0)
-    tensors = {PROJECTION: theta["visual.proj"].T}
-    for name, parts in layout.items():
-        for part, value in zip(parts, theta[name].chunk(len(parts)), strict=True):
-            tensors[f"vision_model.{part}"] = value
-    # Copies, for safetensors refuses tensors that share memory.
-    tensors = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
-    }
+    config, tensors = model_config(clip), model_tensors(clip, theta)
+    texts = {"config.json": config, "preprocessor_config.json": preprocessor_config(clip), **tokenizer_files(clip)}
+    texts |= {f"{MERGE}.json": record} if record else {}
 
     def write(folder: Path) -> None:
         weights = folder / "model.safetensors"
         weights.unlink(missing_ok=True)
-        write_json(folder / "config.json", config)
-        write_json(folder / "preprocessor_config.json", preprocessor_config(clip))
-        if record:
-            write_json(folder / f"{MERGE}.json", record)
+        for name, content in texts.items():
+            (write_text if isinstance(content, str) else write_json)(folder / name, content)
         write_atomically(weights, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
 
     if folder.is_dir() and any(folder.iterdir()):

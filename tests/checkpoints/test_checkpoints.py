@@ -1,6 +1,7 @@
 """Published formats in and out: the same parameters, the same features, and one sentence for what is wrong."""
 
 import json
+import shutil
 import zipfile
 
 import open_clip
@@ -19,10 +20,19 @@ from foreign import (
     whole_state,
 )
 from safetensors.torch import load_file
-from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig, CLIPVisionModel, CLIPVisionModelWithProjection
+from transformers import (
+    CLIPConfig,
+    CLIPForImageClassification,
+    CLIPModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    CLIPVisionModelWithProjection,
+)
 
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
-from taujp_core.models import load_clip
+from taujp_core.models import logits, zero_shot_head
+from taujp_core.pretrained import load_clip
 from taujp_core.task_vectors import TaskVector, edited
 
 
@@ -34,7 +44,7 @@ def clip():
 @pytest.fixture(scope="module")
 def resnet():
     """A tower that is no transformer, and has buffers."""
-    return load_clip("RN50")
+    return load_clip("RN50", "random")
 
 
 def pixels(clip, images):
@@ -180,6 +190,130 @@ def test_the_small_clip_goes_to_transformers_and_back(mini, tmp_path):
     assert all(torch.allclose(mini.theta0[n] + tau, theta[n], atol=1e-6) for n, tau in vector.tau.items())
 
 
+def test_a_merged_tower_goes_back_into_a_whole_clip(mini, tmp_path):
+    """Zero-shot logits of transformers alone, its own tokenizer and text tower among it, are ours."""
+    theta, names, template = finetuned(mini), ("sandal", "dotted", "9 o'clock"), "a photo of a {}."
+    save_hugging_face(mini, theta, tmp_path / "merged")
+    model = CLIPModel.from_pretrained(tmp_path / "merged").eval()
+    texts = [template.format(name) for name in names]
+    tokens = CLIPTokenizer.from_pretrained(tmp_path / "merged")(texts, padding="max_length", return_tensors="pt")
+    images = random_images(5)
+    with torch.no_grad():
+        theirs = model(**tokens, pixel_values=pixels(mini, images)).logits_per_image
+        ours = logits(features(mini, theta, images), zero_shot_head(mini, names, (template,)))
+    assert torch.allclose(theirs, ours, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["mini", "transformers", "tokenizer.json"])
+def test_a_folder_of_transformers_is_a_clip(kind, mini, tmp_path):
+    folder, images = tmp_path / "model", random_images(4)
+    if kind == "transformers":
+        vision = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+        text = {**vision, "num_hidden_layers": 1, "eos_token_id": 49407, "bos_token_id": 49406}
+        sizes = {"image_size": 32, "patch_size": 8, "hidden_act": "gelu"}
+        config = CLIPConfig(vision_config=vision | sizes, text_config=text | {"hidden_act": "gelu"}, projection_dim=6)
+        torch.manual_seed(0)
+        theirs = CLIPModel(config).eval()
+        theirs.save_pretrained(folder)
+    else:
+        save_hugging_face(mini, finetuned(mini), folder)
+        theirs = CLIPModel.from_pretrained(folder).eval()
+    if kind == "tokenizer.json":  # as transformers 5 writes it alone
+        CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
+        for name in ("merges.txt", "vocab.json"):
+            (folder / name).unlink(missing_ok=True)
+    clip = load_clip(folder, device="cpu")
+    assert clip.name == "model"
+    tokens = clip.tokenizer(["a photo of a sandal.", "two words"])
+    with torch.no_grad():
+        assert torch.allclose(
+            clip.encoder(images), theirs(pixel_values=pixels(clip, images), input_ids=tokens).image_embeds
+            * clip.encoder(images).norm(dim=-1, keepdim=True), atol=1e-4,
+        )  # fmt: skip
+        expected = theirs.text_projection(theirs.text_model(input_ids=tokens).pooler_output)
+        assert torch.allclose(clip.model.encode_text(tokens), expected, atol=1e-4)
+    assert clip.logit_scale == pytest.approx(float(theirs.logit_scale.detach().exp()))
+    if kind != "transformers":
+        assert torch.equal(tokens, mini.tokenizer(["a photo of a sandal.", "two words"]))
+
+
+def test_a_folder_without_a_whole_clip_is_refused(mini, clip, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no config\.json"):
+        load_clip(tmp_path)
+    CLIPVisionModel(hugging_face_config(clip)).save_pretrained(tmp_path / "tower")
+    with pytest.raises(
+        ValueError, match=r"tower holds no CLIPModel .* kind 'clip_vision_model', and a whole CLIPModel"
+    ):
+        load_clip(tmp_path / "tower")
+    save_hugging_face(mini, mini.theta0, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    for key, value, match in (
+        ("num_hidden_layers", 9, r"it lacks vision_model\.encoder\.layers"),
+        ("hidden_size", 64, "holds no CLIPModel that can be loaded"),
+        ("hidden_act", "relu", "its hidden_act is relu"),
+        ("layer_norm_eps", 1e-3, r"its layer_norm_eps is 0\.001"),
+    ):
+        changed = {**config, "vision_config": config["vision_config"] | {key: value}}
+        (tmp_path / "model" / "config.json").write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=match):
+            load_clip(tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model" / "merges.txt").unlink()
+    with pytest.raises(ValueError, match=r"neither merges\.txt nor tokenizer\.json"):
+        load_clip(tmp_path / "model")
+
+
+def trainer_folder(path, clip, theta):
+    """What transformers' Trainer leaves of an image classifier: steps, and its own state beside each."""
+    base = path / "start"
+    save_hugging_face(clip, theta, base)
+    model = CLIPForImageClassification(CLIPConfig(vision_config=hugging_face_config(clip).to_dict()))
+    model.vision_model.load_state_dict(CLIPVisionModel.from_pretrained(base).state_dict())
+    shutil.rmtree(base)
+    for step in (500, 1000):
+        folder = path / f"checkpoint-{step}"
+        model.save_pretrained(folder)
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+            torch.save({"state": 1}, folder / name)
+    return model
+
+
+@pytest.mark.parametrize("given", ["", "checkpoint-1000", "checkpoint-1000/model.safetensors"])
+def test_an_image_classifier_of_trainer_is_named_after_its_folder(given, clip, tmp_path):
+    theta = finetuned(clip)
+    trainer_folder(tmp_path / "cars", clip, theta)
+    with pytest.warns(UserWarning, match="holds a classifier on the mean of the last layer's patches"):
+        vector = load_checkpoint(tmp_path / "cars" / given, clip)
+    assert vector.task == "cars"
+    for name, value in edited(clip.theta0, [vector], [1.0]).items():
+        expected = clip.theta0 if name == "visual.proj" else theta
+        assert torch.allclose(value, expected[name], atol=1e-6), name
+
+
+def test_of_a_trainers_steps_the_last_one_is_read_and_the_others_are_named(clip, tmp_path):
+    model = trainer_folder(tmp_path / "cars", clip, finetuned(clip))
+    for value in model.parameters():
+        value.data *= 1.01
+    model.save_pretrained(tmp_path / "cars" / "checkpoint-1000")
+    torch.save({"state": 1}, tmp_path / "cars" / "optimizer.pt")
+    with pytest.warns(UserWarning, match=r"checkpoint-500 \(an earlier step .*optimizer\.pt \(the state of a Trainer"):
+        (vector,) = load_checkpoints(tmp_path / "cars", clip)
+    with pytest.warns(UserWarning, match="classifier"):
+        assert vector.digest() == load_checkpoint(tmp_path / "cars" / "checkpoint-1000", clip).digest()
+        assert vector.digest() != load_checkpoint(tmp_path / "cars" / "checkpoint-500", clip).digest()
+
+
+def test_a_list_of_checkpoints_is_read_in_its_order(clip, tmp_path):
+    for number, name in enumerate(["dtd", "cars"]):
+        save_hugging_face(clip, finetuned(clip, number), tmp_path / name)
+    vectors = load_checkpoints([tmp_path / "dtd", f"{tmp_path}/cars/"], clip)
+    assert [vector.task for vector in vectors] == ["dtd", "cars"]
+    with pytest.raises(ValueError, match="two checkpoints are of the task 'dtd'"):
+        load_checkpoints([tmp_path / "dtd", tmp_path / "dtd"], clip)
+    with pytest.raises(ValueError, match="must name at least one"):
+        load_checkpoints([], clip)
+
+
 def test_the_preprocessing_that_is_saved_makes_the_pixels_of_the_encoder(mini, tmp_path):
     from transformers import CLIPImageProcessor
 
@@ -190,7 +324,7 @@ def test_the_preprocessing_that_is_saved_makes_the_pixels_of_the_encoder(mini, t
 
 
 def test_a_state_dict_for_open_clip_is_loaded_by_open_clip(tmp_path):
-    clip = load_clip("ViT-S-32-alt")
+    clip = load_clip("ViT-S-32-alt", "random")
     theta = finetuned(clip)
     save_open_clip(clip, theta, tmp_path / "merged.safetensors")
     model = open_clip.create_model("ViT-S-32-alt", pretrained=str(tmp_path / "merged.safetensors")).eval()
@@ -203,9 +337,9 @@ def test_a_state_dict_for_open_clip_is_loaded_by_open_clip(tmp_path):
 @pytest.mark.slow
 def test_vit_b_32_agrees_with_transformers(tmp_path):
     """The architecture of tanganke/clip-vit-base-patch32_*, random weights, both ways."""
-    clip = load_clip("ViT-B-32-quickgelu")
+    clip = load_clip("ViT-B-32-quickgelu", "random")
     save_hugging_face(clip, clip.theta0, tmp_path)
-    stored = json.loads((tmp_path / "config.json").read_text())
+    stored = json.loads((tmp_path / "config.json").read_text())["vision_config"]
     defaults = CLIPVisionConfig().to_dict()
     assert {k: v for k, v in stored.items() if k not in ("architectures", "dtype")}.items() <= defaults.items()
     model = CLIPVisionModelWithProjection.from_pretrained(tmp_path).eval()
@@ -305,8 +439,8 @@ def test_a_projection_is_only_missing_where_nothing_else_is_there(clip, tmp_path
     state["visual_prozection.weight"] = state.pop("visual_projection.weight")
     safetensors_file(state, weights)
     refused(weights, clip, r"lacks 1 of the image tower's tensors, visual_projection\.weight among them")
-    del state["visual_prozection.weight"]
-    safetensors_file(state, weights)
+    tower = {name: value for name, value in state.items() if name.startswith("vision_model.")}
+    safetensors_file(tower, weights)
     assert load_checkpoint(weights, clip).tau["visual.proj"].norm() == 0
 
 
@@ -356,7 +490,7 @@ def test_a_linearised_file_must_hold_its_base_and_all_of_its_lists(clip, tmp_pat
 @pytest.mark.parametrize("key", ["hidden_act", "num_attention_heads", "layer_norm_eps"])
 def test_a_config_with_another_function_of_the_weights_is_refused(key, clip, tmp_path):
     save_hugging_face(clip, finetuned(clip), tmp_path / "model")
-    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["vision_config"]
     del config[key]  # then transformers takes its default: quick_gelu, 12 heads, 1e-5
     (tmp_path / "model" / "config.json").write_text(json.dumps({"vision_config": config}))
     if key == "layer_norm_eps":

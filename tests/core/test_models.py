@@ -16,14 +16,13 @@ from taujp_core.cache import write_cached
 from taujp_core.files import write_tensors
 from taujp_core.models import (
     ASSETS,
-    check_shipped_weights,
     check_texts,
     fingerprint,
-    load_clip,
     logits,
     tokens_of,
     zero_shot_head,
 )
+from taujp_core.pretrained import OPENAI, check_shipped_weights, hub_names, load_clip
 from taujp_core.suites import load_suite
 from taujp_core.suites.files import suite_files
 
@@ -64,7 +63,7 @@ def test_words_of_captions_are_single_tokens_and_others_fall_into_pieces(mini):
 
 
 def test_any_open_clip_architecture_loads(tmp_path):
-    clip = load_clip("ViT-S-32-alt", device="cpu")
+    clip = load_clip("ViT-S-32-alt", "random", device="cpu")
     assert clip.image_size == 224
     images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     mean, std = (torch.tensor(clip.model.visual.preprocess_cfg[key])[:, None, None] for key in ("mean", "std"))
@@ -85,11 +84,35 @@ def test_fingerprints_see_one_bit_the_name_and_the_shape():
 
 
 def test_unknown_models_and_tags_are_named():
-    with pytest.raises(ValueError, match="unknown model 'maxi': accepted are mini and"):
+    with pytest.raises(ValueError, match="unknown model 'maxi': accepted are mini, the names of"):
         load_clip("maxi")
     with pytest.raises(ValueError, match=r"unknown pretrained tag 'mine' for ViT-B-32: accepted are openai"):
         load_clip("ViT-B-32", pretrained="mine")
-    assert "ViT-B-32" in open_clip.list_models()
+    with pytest.raises(
+        ValueError, match=r"ViT-B-32 is an architecture without weights: accepted are openai.*, random$"
+    ):
+        load_clip("ViT-B-32")
+    with pytest.raises(ValueError, match="openai/clip-vit-base is neither a folder nor a CLIP of the Hugging Face hub"):
+        load_clip("openai/clip-vit-base")
+    for name, tag in (("openai/clip-vit-base-patch32", "openai"), (ASSETS / "mini", "random")):
+        with pytest.raises(ValueError, match="pretrained must not be given beside it"):
+            load_clip(name, tag)
+
+
+def test_names_of_the_hub_are_architectures_and_tags_of_open_clip(monkeypatch):
+    """Which open_clip would refuse if they did not fit each other; nothing is fetched."""
+    asked = []
+    monkeypatch.setattr(
+        open_clip, "create_model", lambda name, pretrained, device: asked.append((name, pretrained)) or 1 / 0
+    )
+    for name, pair in hub_names().items():
+        with pytest.raises(ZeroDivisionError):
+            load_clip(name)
+        assert asked[-1] == pair
+        assert pair[1] in open_clip.list_pretrained_tags_by_model(pair[0])
+    assert hub_names()["laion/CLIP-ViT-B-32-laion2B-s34B-b79K"] == ("ViT-B-32", "laion2b_s34b_b79k")
+    for name in OPENAI.values():
+        assert open_clip.get_model_config(name)["quick_gelu"]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +138,10 @@ def test_weights_that_cannot_be_fetched_are_named_with_their_place(tmp_path, mon
 
 def test_random_weights_are_always_the_same():
     torch.manual_seed(1)
-    first = load_clip("ViT-S-32-alt", device="cpu").fingerprint
+    first = load_clip("ViT-S-32-alt", "random", device="cpu").fingerprint
     expected = torch.rand(1)
     torch.manual_seed(1)
-    assert load_clip("ViT-S-32-alt", device="cpu").fingerprint == first
+    assert load_clip("ViT-S-32-alt", "random", device="cpu").fingerprint == first
     assert torch.equal(torch.rand(1), expected)  # the caller's generator is left alone
 
 

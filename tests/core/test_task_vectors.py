@@ -112,3 +112,25 @@ def test_a_vector_follows_theta0s_device_and_order():
     vector = TaskVector({"a": torch.ones(1), "b": torch.ones(2)}, "0123", "mnist", "linear").like(theta0)
     assert list(vector.tau) == ["b", "a"]
     assert all(value.is_meta for value in vector.tau.values())
+
+
+def test_vectors_add_subtract_and_scale(tiny):
+    cars, dtd, pets = (small_vector(tiny, "linear", name, seed) for seed, name in enumerate(["cars", "dtd", "pets"]))
+    summed = 0.4 * cars + dtd - pets * 2
+    assert summed.task == "cars+dtd+-pets"
+    for name, value in summed.tau.items():
+        assert torch.allclose(value, 0.4 * cars.tau[name] + dtd.tau[name] - 2 * pets.tau[name], atol=1e-7)
+    assert sum([cars, dtd]).digest() == (cars + dtd).digest() == total([cars, dtd]).digest()
+    assert (-cars).tau["linear.weight"].equal(-cars.tau["linear.weight"])
+    with pytest.raises(ValueError, match="must have one application"):
+        cars + small_vector(tiny, "standard")
+    for wrong in (lambda: cars + 1, lambda: cars * cars, lambda: 1 + cars, lambda: cars - 2.0):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            wrong()
+
+
+def test_a_vector_is_shown_on_one_line(tiny):
+    shown = repr(small_vector(tiny, "linear", "cars"))
+    assert shown.startswith("TaskVector('cars' by linear, ‖τ‖ = ")
+    assert shown.endswith(f"θ₀ {tiny.fingerprint})")
+    assert "\n" not in shown

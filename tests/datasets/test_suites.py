@@ -42,7 +42,7 @@ def test_a_task_without_epochs_is_named():
 
 
 def test_own_suites_are_read_from_their_folder(tmp_path, monkeypatch):
-    own = {"like": "clip8", "model": "ViT-B-16", "pretrained": None, "recipe": {"steps": 40}}
+    own = {"like": "clip8", "model": "ViT-B-16", "pretrained": "random", "recipe": {"steps": 40}}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
     with pytest.raises(ValueError, match="unknown suite 'mine': accepted are clip8-b16, clip8-b32, clip8-l14, mini"):
         load_suite("mine")

@@ -28,7 +28,7 @@ def write_suite(folder: Path) -> None:
     suite = {
         "like": "clip8",
         "model": "ViT-B-32-quickgelu",
-        "pretrained": None,
+        "pretrained": "random",
         "tasks": {
             name: {**task, "published": name, "train_images": 20, "test_images": 10} for name in ("mnist", "svhn")
         },
@@ -70,7 +70,7 @@ def test_one_command_goes_from_data_to_the_report(tmp_path, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     # What an earlier call had trained when it was stopped.
-    clip = load_clip("ViT-B-32-quickgelu")
+    clip = load_clip("ViT-B-32-quickgelu", "random")
     done = finetune(run_config("clip8-fixture", "mnist", "standard"), tmp_path / "runs", clip).folder / "record.json"
     before = done.stat().st_mtime_ns
     made = subprocess.run(
