@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from taujp_core.models import Clip, check_texts, load_clip
+from taujp_core.models import Clip, check_texts
 from taujp_core.parameters import device_of
+from taujp_core.pretrained import load_clip
 from taujp_core.products.memory import graph_bytes, total_memory
 from taujp_core.products.precision import check_precision
 from taujp_core.suites import Suite, load_suite

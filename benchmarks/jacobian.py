@@ -33,8 +33,9 @@ from taujp_core.applications.linearised import Products
 from taujp_core.evaluation import cross_entropy
 from taujp_core.files import write_json
 from taujp_core.methods import METHODS, Batch
-from taujp_core.models import Clip, load_clip, logits
+from taujp_core.models import Clip, logits
 from taujp_core.parameters import Parameters, device_of
+from taujp_core.pretrained import load_clip
 from taujp_core.products.jacobian import jacobian_products
 from taujp_core.products.precision import precision
 from taujp_core.provenance import provenance

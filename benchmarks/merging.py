@@ -32,8 +32,9 @@ from analysis.trainings import run_configs, train
 from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy
-from taujp_core.models import Clip, load_clip, zero_shot_head
+from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import Parameters, device_of
+from taujp_core.pretrained import load_clip
 from taujp_core.provenance import provenance
 from taujp_core.suites import Suite, load_suite
 

@@ -6,7 +6,7 @@ The image encoder f(x; θ), θ₀ and its fingerprint, zero-shot heads. `pretrai
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import open_clip
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .cache import read_cached, write_cached
 from .checks import check_bytes
-from .files import sha256
 from .identity import digest, fingerprint
 from .parameters import Parameters
 from .progress import Progress

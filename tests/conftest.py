@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import nn
 
-from taujp_core.models import Clip, fingerprint, load_clip
+from taujp_core.models import Clip, fingerprint
+from taujp_core.pretrained import load_clip
 
 # Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
 torch.set_num_threads(1)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from taujp_core.mini.pretrain import PretrainConfig
-from taujp_core.models import Clip, load_clip
+from taujp_core.models import Clip
+from taujp_core.pretrained import load_clip
 from taujp_core.training.state import read_progress
 
 from ..begin import check_memory

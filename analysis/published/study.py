@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from taujp_core.checkpoints import load_checkpoints
 from taujp_core.checks import one_of
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import RunConfig, run_config

@@ -13,7 +13,8 @@ from pathlib import Path
 from taujp_core.files import write_json
 from taujp_core.identity import digest
 from taujp_core.methods import find_method
-from taujp_core.models import Clip, load_clip
+from taujp_core.models import Clip
+from taujp_core.pretrained import load_clip
 from taujp_core.suites import Suite, load_suite
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import run_folder

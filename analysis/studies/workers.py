@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import torch
 
-from taujp_core.models import load_clip
 from taujp_core.parameters import bytes_of, device_of
+from taujp_core.pretrained import load_clip
 from taujp_core.products.memory import graph_bytes
 from taujp_core.suites import load_suite
 from taujp_core.training.step_images import penalty_images

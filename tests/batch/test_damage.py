@@ -19,7 +19,7 @@ from analysis.studies.command import main
 from analysis.studies.damage import DAMAGED, check_notebook, set_damaged_aside
 from analysis.studies.point import Outcome, Point, finished_file, lock_file
 from taujp_core.files import write_json
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.run_store import only_process

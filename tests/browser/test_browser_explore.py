@@ -15,7 +15,7 @@ from analysis.explore.answers import Answers
 from analysis.explore.gather import PAGE_IMAGES, Explorer, explore
 from analysis.figures import task_colours
 from analysis.trainings import run_configs
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.suites import load_suite
 
 pytestmark = pytest.mark.browser

@@ -5,7 +5,7 @@ import torch
 from conftest import random_images, random_like
 
 from taujp_core.methods import METHODS, Batch
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.products.jacobian import gauss_newton_product, jacobian_products
 from taujp_core.products.precision import precision
 from taujp_core.task_vectors import edited

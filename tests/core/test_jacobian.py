@@ -10,7 +10,8 @@ from towers import TOWERS, brute_force, central_difference, inner, pytorch_rules
 
 from taujp_core.evaluation import features, linearised_features
 from taujp_core.methods import METHODS, Batch
-from taujp_core.models import Clip, ImageEncoder, load_clip
+from taujp_core.models import Clip, ImageEncoder
+from taujp_core.pretrained import load_clip
 from taujp_core.products.jacobian import (
     gauss_newton_product,
     jacobian_products,

@@ -21,7 +21,7 @@ import taujp_core.training.finetune as finetuning
 import taujp_core.training.loop as loop
 from taujp_core.files import Damaged, read_tensors, write_tensors
 from taujp_core.methods import METHODS
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.training.state import Carried, restore_state, save_state, state_tensors
 
 STEPS = 8

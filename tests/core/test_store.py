@@ -21,7 +21,7 @@ import taujp_core.training.finetune as finetuning
 import taujp_core.training.loop as loop
 import taujp_core.training.run_store as runs
 from taujp_core.files import Damaged, read_json
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune

@@ -16,7 +16,7 @@ import trainings
 from tqdm import tqdm
 
 import taujp_core.training.state as training_state
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 
 VECTORS = {
     "standard": {},

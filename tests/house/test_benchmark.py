@@ -14,7 +14,7 @@ BENCHMARK = runpy.run_path(str(PATH))
 
 @pytest.fixture(scope="module")
 def sides(request):
-    from taujp_core.models import load_clip
+    from taujp_core.pretrained import load_clip
 
     return BENCHMARK["Sides"](load_clip("mini", device="cpu"), 8, 12).to(torch.float64)
 
@@ -53,6 +53,6 @@ def test_the_report_has_a_row_a_race(tmp_path, monkeypatch, capsys):
 
 
 def load_mini():
-    from taujp_core.models import load_clip
+    from taujp_core.pretrained import load_clip
 
     return load_clip("mini", device="cpu")

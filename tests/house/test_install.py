@@ -14,7 +14,7 @@ assert Path(taujp_core.__file__).is_relative_to(here / "site"), taujp_core.__fil
 from analysis.paths import in_project
 from analysis.report.tables import report_rows
 from taujp_core.datasets import load_split
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.provenance import provenance
 from taujp_core.suites import load_suite
 clip, suite = load_clip("mini", device="cpu"), load_suite("mini")

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from scipy.io import savemat
 
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.training.config import run_config
 from taujp_core.training.finetune import finetune
 

@@ -45,8 +45,9 @@ from taujp_core.files import write_json
 from taujp_core.identity import fingerprint
 from taujp_core.methods import METHODS
 from taujp_core.mini.canvas import Random
-from taujp_core.models import Clip, ImageEncoder, load_clip, zero_shot_head
+from taujp_core.models import Clip, ImageEncoder, zero_shot_head
 from taujp_core.optimisation import batch_indices
+from taujp_core.pretrained import load_clip
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 from taujp_core.task_vectors import TaskVector
 from taujp_core.tasks import Task

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from drivers import Place, place_in
 
 from taujp_core.files import UNFINISHED, read_json, write_json
-from taujp_core.models import load_clip
+from taujp_core.pretrained import load_clip
 from taujp_core.progress import say
 from taujp_core.provenance import provenance
 from taujp_core.task_vectors import TaskVector
