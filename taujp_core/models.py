@@ -59,8 +59,9 @@ class Clip:
 
 
 def wrap_clip(name: str, model: nn.Module, tokenizer: object, device: str) -> Clip:
-    preprocess = model.visual.preprocess_cfg
-    encoder = ImageEncoder(model.visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
+    visual, logit_scale = cast(Any, model).visual, cast(Any, model).logit_scale
+    preprocess = visual.preprocess_cfg
+    encoder = ImageEncoder(visual, tuple(preprocess["mean"]), tuple(preprocess["std"])).to(device).eval()
     theta0 = {key: value.detach().clone() for key, value in encoder.named_parameters()}
     size = visual.image_size
     return Clip(

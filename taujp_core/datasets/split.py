@@ -46,8 +46,8 @@ class Split:
         """A fair sample of so many, always the same; all for 0. Each class has its share of it, whatever the order."""
         if count == 0:
             return self
-        ordered = self.in_fair_order()
-        return ordered.subset(range(len(self))[:count], fair=True)
+        order = torch.arange(len(self)) if self.fair else fair_order(self.labels)
+        return self.subset(order[:count], fair=True)
 
     def in_fair_order(self) -> "Split":
         return self if self.fair else self.subset(fair_order(self.labels), fair=True)

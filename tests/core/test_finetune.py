@@ -11,7 +11,7 @@ from conftest import random_like
 
 import taujp_core.training.descent as descent
 import taujp_core.training.loop as loop
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split, load_split
 from taujp_core.files import read_tensors
 from taujp_core.methods import METHODS
 from taujp_core.models import zero_shot_head
@@ -82,22 +82,13 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
         assert torch.allclose(parts[0][name], value, rtol=1e-8, atol=1e-10 * value.abs().max().item() + 1e-14), name
 
 
-class Numbered(torch.utils.data.Dataset):
+def numbered(number: int) -> Split:
     """Its images are its number."""
-
-    def __init__(self, number):
-        self.number = number
-
-    def __len__(self):
-        return 40
-
-    def __getitem__(self, indices):
-        images = torch.full((len(indices), 3, 1, 1), self.number, dtype=torch.uint8)
-        return images, torch.zeros(len(indices), dtype=torch.long)
+    return Split(torch.full((40, 3, 1, 1), number, dtype=torch.uint8), torch.zeros(40, dtype=torch.long))
 
 
 def test_efficient_takes_the_other_data_sets_in_turn_and_strict_all_of_them():
-    train, *others = (Numbered(k) for k in (9, 0, 1, 2))
+    train, *others = (numbered(k) for k in (9, 0, 1, 2))
     efficient, strict = config("taujp-efficient", penalty_start=1), config("taujp-strict")
     images, _, none = step_batches(efficient, train, others, 0)
     assert (images[0, 0, 0, 0].item(), none) == (9, [])  # before its start

@@ -269,6 +269,7 @@ def test_whoever_takes_some_of_a_split_takes_a_fair_sample(tmp_path):
     for split in PARTS.values():
         pictures, drawn = load_split(suite.task("sorted"), split).first(20).tensors
         assert drawn.bincount().tolist() == [2] * 10
+        assert torch.equal(load_split(suite.task("sorted"), split)[:20][0], pictures), "so is the beginning itself"
         assert torch.equal(pictures[:, 0, 0, 0].long(), drawn)
         assert len(load_split(suite.task("sorted"), split).first(0)) == 200
     assert load_split(suite.task("sorted"), "train").first(30).images[:, 0, 0, 0].bincount().tolist() == [3] * 10

@@ -46,7 +46,7 @@ FAULTS = [
     ("taujp_core/datasets/load.py", "order[held:], order[:held]", "order, order[:held]",
      "datasets/test_datasets.py datasets/test_own_data.py"),
     ("taujp_core/datasets/split.py", "return self if self.fair else", "return self if True else", "datasets/test_what_is_read.py -k fair"),
-    ("taujp_core/datasets/split.py", "        ordered = self.in_fair_order()", "        ordered = self", "datasets/test_split.py -k fair"),
+    ("taujp_core/datasets/split.py", "torch.arange(len(self)) if self.fair else", "torch.arange(len(self)) if True else", "datasets/test_split.py -k fair"),
     ("taujp_core/datasets/sources/class_folders.py", "source.place(task, parts)", "source.locate(task)", "datasets/test_walks.py"),
     ("taujp_core/suites/suite.py", "check_own(task, places[task.name])", "check_own(task)", "datasets/test_walks.py -k suite_file"),
     ("analysis/merging/matching.py", "max(share, len(own) // most)", "share", "datasets/test_split.py -k merge"),
