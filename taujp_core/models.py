@@ -6,7 +6,7 @@ The image encoder f(x; θ), θ₀ and its fingerprint, zero-shot heads. `pretrai
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import torch

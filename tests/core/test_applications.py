@@ -12,11 +12,11 @@ import torch
 from conftest import random_images, random_like, tiny_clip
 
 import taujp_core
-from analysis.addition import measure_addition, summary_table
+from analysis.addition.measure import measure_addition, summary_table
 from analysis.merging.matching import Matching
 from analysis.merging.output import merge_to
 from analysis.merging.rivals import Evidence, find_rival
-from analysis.negation import measure_negation
+from analysis.negation.measure import measure_negation
 from analysis.pairs import APPLICATIONS as COMPARED
 from analysis.products import edited_source
 from analysis.trainings import run_configs, train
