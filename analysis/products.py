@@ -5,6 +5,7 @@ A source is one data set under several vectors; it answers `edited_features(coef
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor
 
@@ -37,7 +38,7 @@ def edited_source(
 
 def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> Products:
     """f₀ and Jτₜ of a data set, whatever the vectors' methods. Raises what `edited_source` raises."""
-    return edited_source(clip, vectors, split, LINEARISED)
+    return cast(Products, edited_source(clip, vectors, split, LINEARISED))
 
 
 def pair_sources(

@@ -5,6 +5,7 @@ Many runs at once: train what is missing, load what is there.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -38,7 +39,7 @@ def run_configs(
     methods: Sequence[str],
     seeds: Sequence[int] = (0,),
     known: Sequence[str] | None = None,
-    **changes,
+    **changes: Any,
 ) -> list[RunConfig]:
     """A configuration for each method, seed and task, in this order; `changes` go to `run_config`.
 

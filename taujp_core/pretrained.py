@@ -82,7 +82,7 @@ def created(source: str, device: str, **options: str | None) -> nn.Module:
 @cache
 def hub_names() -> dict[str, tuple[str, str]]:
     """The architecture and tag of each CLIP on the hub that open_clip knows."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for name, tag in open_clip.list_pretrained():
         entry = open_clip.get_pretrained_cfg(name, tag)
         if "hf_hub" in entry and has_quick_gelu(name) == entry.get("quick_gelu", False):
@@ -109,7 +109,7 @@ def check_tag(name: str, tag: str | None, shipped: list[str]) -> None:
             "Hugging Face hub such as openai/clip-vit-base-patch32, and folders"
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in (*tags, RANDOM):
+    if tag is None or tag not in (*tags, RANDOM):
         wrong = f"unknown pretrained tag {tag!r} for {name}" if tag else f"{name} is an architecture without weights"
         raise ValueError(f"{wrong}: accepted are {', '.join([*tags, RANDOM])}")
     if tag != RANDOM:

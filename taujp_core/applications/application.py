@@ -18,7 +18,8 @@ Loss = Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]]
 class Source(Protocol):
     """One data set's images under several vectors, ready for any coefficients."""
 
-    labels: Int[Tensor, "n"]
+    @property
+    def labels(self) -> Int[Tensor, "n"]: ...
 
     def edited_features(self, coefficients: Sequence[float] | Float[Tensor, "t"]) -> Float[Tensor, "n d"]:
         """Features under Σₜ αₜτₜ, one coefficient for each vector."""

@@ -53,7 +53,10 @@ def save_hugging_face(clip: Clip, theta: Parameters, folder: Path | str, record:
         weights = folder / "model.safetensors"
         weights.unlink(missing_ok=True)
         for name, content in texts.items():
-            (write_text if isinstance(content, str) else write_json)(folder / name, content)
+            if isinstance(content, str):
+                write_text(folder / name, content)
+            else:
+                write_json(folder / name, content)
         write_atomically(weights, lambda temporary: save_file(tensors, temporary, metadata={"format": "pt"}))
 
     if folder.is_dir() and any(folder.iterdir()):

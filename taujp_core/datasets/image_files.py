@@ -69,8 +69,8 @@ class Folders:
 def class_folders(folder: Path) -> Folders:
     """Raises ValueError for a link to nowhere that is named as a picture."""
     found = Folders(folder, {}, Counter())
-    with os.scandir(folder) as entries:
-        entries = sorted(entries, key=lambda entry: entry.name)
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir() and not entry.name.startswith("."):
             found.pictures[entry.name], others = walked(entry.path)
@@ -105,8 +105,8 @@ def entries_below(folder: str | Path, above: frozenset[str] = frozenset()) -> It
     Links are followed, but for those to a folder that they lie in themselves.
     """
     above |= {os.path.realpath(folder)}
-    with os.scandir(folder) as entries:
-        entries = sorted(entries, key=lambda entry: entry.name)
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
     for entry in entries:
         if entry.name.startswith(".") or not entry.is_dir():
             yield entry

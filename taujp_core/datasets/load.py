@@ -80,9 +80,10 @@ def find(task: Task, part: str, place: Place | None = None) -> Split:
     and `encoded` do.
     """
     found = encoded(task, part, place or task.locate())
-    sources = found.pictures.sources
-    in_memory = isinstance(sources, Tensor) and sources.shape[-2:] == (task.image_size, task.image_size)
-    return Split(sources, found.labels, found.fair) if in_memory else found
+    sources = getattr(found.pictures, "sources", None)
+    if isinstance(sources, Tensor) and sources.shape[-2:] == (task.image_size, task.image_size):
+        return Split(sources, found.labels, found.fair)
+    return found
 
 
 def encoded(task: Task, part: str, place: Place) -> Split:

@@ -94,13 +94,14 @@ class Split:
         """
         if least_crop == 1:
             return self[rows]
-        whole, crops = self.pictures, []
-        lazy = isinstance(whole, Pictures)
-        size = whole.size if lazy else whole.shape[-1]
+        pictures, crops = self.pictures, []
+        size = pictures.size if isinstance(pictures, Pictures) else pictures.shape[-1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
             for i in rows:
-                picture = whole.picture(i) if lazy else transforms.to_pil_image(whole[i])
+                picture = (
+                    pictures.picture(i) if isinstance(pictures, Pictures) else transforms.to_pil_image(pictures[i])
+                )
                 box = RandomResizedCrop.get_params(picture, scale=[least_crop, 1.0], ratio=[3 / 4, 4 / 3])
                 crop = transforms.resized_crop(picture, *box, [size, size], InterpolationMode.BICUBIC)
                 crops.append(transforms.pil_to_tensor(crop))

@@ -5,6 +5,7 @@ The recipe is Arjovsky et al. 2019's for Colored MNIST, whose values their autho
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -77,7 +78,7 @@ class Fitted:
         return evaluate(self.model, images).softmax(-1)
 
 
-def recipe_of(objective: str, **changes: object) -> Recipe:
+def recipe_of(objective: str, **changes: Any) -> Recipe:
     """The objective's recipe with changes. Raises ValueError for an unknown objective and for what no recipe can be."""
     find_objective(objective)
     for name in sorted(changes):

@@ -65,7 +65,9 @@ def load_suite(name: str, complete: bool = True) -> Suite:
             if key not in raw:
                 raise ValueError(f"{path} is without {key}: a suite has {', '.join(suite_files.NEEDED)}")
         size = model_size(raw["model"])
-        tasks, controls, places = [], [], {}
+        tasks: list[Task] = []
+        controls: list[Task] = []
+        places = {}
         for made, section in ((tasks, "tasks"), (controls, "control")):
             for task, entry in raw[section].items():
                 found, places[task] = make_task(task, entry, size, complete)

@@ -16,7 +16,6 @@ import pytest
 import torch
 from conftest import random_images, random_like, tiny_clip
 
-from analysis import joint
 from analysis.merging import arena
 from analysis.merging import merge as merging
 from analysis.merging.arena import Setting
@@ -31,7 +30,7 @@ from taujp_core.suites.recipe import RECIPE
 from taujp_core.task_vectors import TaskVector
 from taujp_core.tasks import Place, Source, Task
 from taujp_core.training import config as configuration
-from taujp_core.training import run_store
+from taujp_core.training import joint, run_store
 from taujp_core.training.config import RunConfig, run_config
 from taujp_core.training.joint import joint_folder, on_the_union
 from taujp_core.training.run_store import identity, run_folder

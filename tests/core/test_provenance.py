@@ -9,7 +9,7 @@ import pytest
 from taujp_core import provenance
 
 ROOT = Path(__file__).parents[2]
-NO_CODE = {"docs", "results", ".ci", ".gitignore", "LICENSE", "CITATION.cff"}
+NO_CODE = {"docs", "results", ".ci", ".github", ".pre-commit-config.yaml", ".gitignore", "LICENSE", "CITATION.cff"}
 
 
 def git(root: Path, *arguments: str) -> str:

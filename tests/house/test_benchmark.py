@@ -38,7 +38,7 @@ def test_products_and_curves_of_both_sides_are_equal(sides):
 def test_the_report_has_a_row_a_race(tmp_path, monkeypatch, capsys):
     small = {"medians": lambda sides, rounds, device: dict.fromkeys(sides, 0.5)}
     monkeypatch.setitem(BENCHMARK["race"].__globals__, "medians", small["medians"])
-    monkeypatch.setitem(BENCHMARK["main"].__globals__, "load_clip", lambda name, device: load_mini())
+    monkeypatch.setitem(BENCHMARK["main"].__globals__, "load_clip", lambda name, pretrained, device: load_mini())
     monkeypatch.setattr(sys, "argv", ["jacobian.py", "--quick", "--device", "cpu", "--json", str(tmp_path / "r.json")])
     BENCHMARK["main"]()
     record = json.loads((tmp_path / "r.json").read_text())

@@ -32,6 +32,9 @@ from torch import Tensor
 from analysis.merging import arena, merge
 from analysis.merging.rivals import RIVALS, Evidence, adamerging
 from taujp_core import models, optimisation
+from taujp_core.applications import Application
+from taujp_core.applications.encoder import ENCODER
+from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load, load_split, pictures, reservoir
 from taujp_core.datasets.sources import hub, rendered
 from taujp_core.datasets.sources.class_folders import ClassFolders
@@ -300,10 +303,10 @@ def merged(method: str, with_control: bool) -> list[float]:
     return numbers_of(found.vector.tau)
 
 
-def rivals_merge(name: str, application: str) -> list[float]:
+def rivals_merge(name: str, application: Application) -> list[float]:
     heads = [zero_shot_head(tower(), tuple(CLASSES), ("a photo of a {}.",))] * len(TASKS)
     evidence = Evidence(tower(), application, [some_images(6, 10 + seed) for seed in range(len(TASKS))], heads)
-    method = {"encoder": "standard", "linearised": "linear"}[application]
+    method = application.plain_method
     with patch.object(adamerging, "STEPS", adamerging.STEPS // 50):  # many alike
         return numbers_of(RIVALS[name].merged([vector.tau for vector in vectors(method)], evidence))
 
@@ -355,8 +358,8 @@ def entries() -> dict[str, Entry]:
         found[name] = Entry(version_of(merge), partial(merged, *of))
     for name, rival in RIVALS.items():
         place = {f"RIVAL of {name} in {rival.merge.__module__.replace('.', '/')}.py": rival.version}
-        for application in rival.applications[:1] if rival.data_free else rival.applications:
-            found[f"{name}, {application}"] = Entry(
+        for application in [ENCODER] if rival.data_free or rival.in_weights else [ENCODER, LINEARISED]:
+            found[f"{name}, {application.name}"] = Entry(
                 place | version_of(models), partial(rivals_merge, name, application)
             )
     found["arena"] = Entry(seen | version_of(Package) | version_of(models) | version_of(arena), measured)

@@ -53,6 +53,8 @@ class ClassFolders(Source):
         for folder, name in named.items():
             if not images.get(folder):
                 what = "has no pictures" if folder in images else "does not exist"
+                if others := [other for other in images if other not in named]:
+                    what += f", and {train / others[0]} is a folder without a class"
                 raise ValueError(f"the class {name!r} of {task.name} is without a folder: {train / folder} {what}")
         check_spellings(task.name, list(named.values()))
         source = replace(self, folders=tuple(named))
