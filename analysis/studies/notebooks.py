@@ -1,9 +1,7 @@
 """What does a notebook say of itself without being run? Its parameters, its code, and the study that it begins with."""
 
 import ast
-import hashlib
 import importlib
-import json
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,10 +20,6 @@ def cells_of(notebook: Path) -> tuple[nbformat.NotebookNode, ...]:
 
 def code_cells(notebook: Path) -> tuple[str, ...]:
     return tuple(cell.source for cell in cells_of(notebook) if cell.cell_type == "code")
-
-
-def code_digest(notebook: Path) -> str:
-    return hashlib.sha256(json.dumps(code_cells(notebook)).encode()).hexdigest()
 
 
 def check_names(notebook: Path, parameters: dict) -> None:

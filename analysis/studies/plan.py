@@ -22,7 +22,7 @@ from taujp_core.training.run_store import run_folder
 from ..begin import check_study
 from ..paths import PLAN, check_writable, in_project
 from ..trainings import run_configs
-from .notebooks import check_names, defaults_of, study_of
+from .notebooks import check_names, code_cells, defaults_of, study_of
 from .point import Point, finished_file
 from .study import NOTEBOOKS, Study
 

@@ -189,10 +189,19 @@ def test_invariant_vectors(clip, gpu, tmp_path):
 
 
 @pytest.mark.parametrize("method", WAYS)
-def test_merging(method, clip, gpu, tmp_path):
+def test_merging(method, clip, gpu, tmp_path, monkeypatch):
     vectors = vectors_of(clip, method)
     images = {task: random_images(9, k) for k, task in enumerate(TASKS)}
-    merged = merge(vectors, clip, images, random_images(9, 5), tmp_path / "state.safetensors", rounds=2).vector
+    merged, one_round = merge(vectors, clip, images, random_images(9, 5), rounds=2).vector, merging.one_round
+
+    def killed(going, *rest):
+        if going.rounds == 1:
+            raise KeyboardInterrupt
+        return one_round(going, *rest)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(merging, "one_round", killed)
+        merge(vectors, clip, images, random_images(9, 5), tmp_path / "state.safetensors", rounds=3)
     resumed = merge(vectors, clip, images, random_images(9, 5), tmp_path / "state.safetensors", rounds=3).vector
     assert all(gpu.holds(value) for vector in (merged, resumed) for value in vector.tau.values())
     for _ in range(2):  # written, then read
