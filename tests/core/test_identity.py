@@ -21,8 +21,14 @@ from analysis.merging import merge as merging
 from analysis.merging.arena import Setting
 from taujp_core import optimisation
 from taujp_core.cache import cache_folder
-from taujp_core.datasets import pictures, split, task_identity
-from taujp_core.datasets.sources import SOURCES, ClassFolders, Hub, InMemory, Package, Published, Table, rendered
+from taujp_core.datasets import load, pictures, task_identity
+from taujp_core.datasets.sources import SOURCES, rendered
+from taujp_core.datasets.sources.class_folders import ClassFolders
+from taujp_core.datasets.sources.hub import Hub
+from taujp_core.datasets.sources.in_memory import InMemory
+from taujp_core.datasets.sources.published import Published
+from taujp_core.datasets.sources.rendered import Package
+from taujp_core.datasets.sources.tables import Table
 from taujp_core.identity import bytes_digest, digest, fields_of, fingerprint, plain
 from taujp_core.methods import METHODS, Parameter
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
@@ -166,7 +172,7 @@ def test_every_version_is_in_the_identity_of_what_it_makes(monkeypatch):
 
     seen = [found()]
     assert run_store.VERSION is optimisation.VERSION
-    for module in (run_store, split, pictures):
+    for module in (run_store, load, pictures):
         with monkeypatch.context() as patch:
             patch.setattr(module, "VERSION", 0)
             seen.append(found())
@@ -238,7 +244,7 @@ def test_every_field_of_a_task_is_in_the_identity(monkeypatch):
     }  # fmt: skip
     assert other.keys() == {f.name for f in fields(Task)}
     changed = [digest(task_identity(replace(task, **{name: value}))) for name, value in other.items()]
-    for module in (split, pictures):
+    for module in (load, pictures):
         with monkeypatch.context() as patch:
             patch.setattr(module, "VERSION", 0)
             changed.append(digest(task_identity(task)))

@@ -376,12 +376,12 @@ def is_same(one: Result, other: Result) -> bool:
 def complaint(name: str, entry: Entry, golden: dict, result: Result) -> str:
     """What is wrong with a result, and what to do; empty if nothing is."""
     if name not in golden or golden[name]["versions"] != entry.versions:
-        return f"the golden result of “{name}” is of other versions or missing: run `python tests/golden.py`"
+        return f"the golden result of “{name}” is of other versions or missing: run `python tests/tools/golden.py`"
     if is_same(result, golden[name]["result"]):
         return ""
     return (
         f"“{name}” gives another result than its version says, and whoever looks would find results of the old behaviour: "
-        f"raise VERSION in what you changed of {', '.join(entry.versions)}, and run `python tests/golden.py`; or take "
+        f"raise VERSION in what you changed of {', '.join(entry.versions)}, and run `python tests/tools/golden.py`; or take "
         f"the change back. Now {result}, golden {golden[name]['result']}"
     )
 
