@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from taujp_core.applications import Source
+from taujp_core.applications import EditedData
 from taujp_core.applications.linearised import Products
 from taujp_core.models import logits
 from taujp_core.progress import Progress
@@ -24,7 +24,9 @@ COEFFICIENTS = tuple(k / 20 for k in range(21))  # 0, 0.05, …, 1: Ilharco et a
 CONTROL_SHARE = 0.95  # of the pre-trained model's accuracy on the control, which a negated vector must leave
 
 
-def scores(source: Source, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]) -> pd.DataFrame:
+def scores(
+    source: EditedData, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]
+) -> pd.DataFrame:
     """accuracy, loss (mean cross-entropy in nats, which is the NLL), ece and ace at each of these coefficients, a row each.
 
     See `analysis.metrics`. The calibration errors add less than a hundredth to an evaluation of the small CLIP.
@@ -39,7 +41,7 @@ def scores(source: Source, head: Float[Tensor, "d classes"], coefficients: Seque
 
 
 def addition_curve(
-    source: Source,
+    source: EditedData,
     head: Float[Tensor, "d classes"],
     expert: Sequence[float],
     direction: Sequence[float],
@@ -84,11 +86,15 @@ def tuned_negation(curve: pd.DataFrame) -> float:
     return float(allowed.coefficient[allowed.target.idxmin()])
 
 
-def predictions(source: Source, head: Float[Tensor, "d classes"], coefficients: Sequence[float]) -> Int[Tensor, "n"]:
+def predictions(
+    source: EditedData, head: Float[Tensor, "d classes"], coefficients: Sequence[float]
+) -> Int[Tensor, "n"]:
     return logits(source.edited_features(coefficients), head).argmax(-1)
 
 
-def disentanglement_map(sources: Sequence[Source], heads: Sequence[Tensor], alphas: Sequence[float]) -> pd.DataFrame:
+def disentanglement_map(
+    sources: Sequence[EditedData], heads: Sequence[Tensor], alphas: Sequence[float]
+) -> pd.DataFrame:
     """The disentanglement error of two task vectors over (α₁, α₂) (Ortiz-Jimenez et al. 2023, eq. 5).
 
     ξ(α₁, α₂) = Σₜ share of task t's images whose prediction under θ₀ + α₁τ₁ + α₂τ₂ is not the one under

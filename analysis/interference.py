@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from taujp_core.applications import Source
+from taujp_core.applications import EditedData
 from taujp_core.applications.linearised import Products
 from taujp_core.checks import check_images
 from taujp_core.evaluation import check_finite
@@ -42,7 +42,7 @@ DAMPING = 0.01  # ρ in units of τᵀGτ/‖τ‖²
 
 
 def interference(
-    source: Source,
+    source: EditedData,
     head: Float[Tensor, "d classes"],
     base: Sequence[float],
     coefficients: Sequence[Sequence[float]],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from taujp_core.applications import Source, find_application
+from taujp_core.applications import EditedData, find_application
 from taujp_core.datasets import Split, load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.parameters import flat
@@ -73,7 +73,7 @@ def own_effects(
     }
 
 
-def both_sources(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> dict[str, Source]:
+def both_sources(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> dict[str, EditedData]:
     """A data set under these vectors, by the name of the application, whatever their methods."""
     return {name: edited_source(clip, vectors, split, find_application(name)) for name in APPLICATIONS}
 

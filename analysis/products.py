@@ -9,7 +9,7 @@ from typing import cast
 
 from torch import Tensor
 
-from taujp_core.applications import Application, Source
+from taujp_core.applications import Application, EditedData
 from taujp_core.applications.linearised import LINEARISED, Products
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import check_finite
@@ -23,7 +23,7 @@ def edited_source(
     vectors: Sequence[TaskVector],
     split: Split,
     application: Application | None = None,
-) -> Source:
+) -> EditedData:
     """A data set under these vectors, applied as their methods apply them, or all in one given way.
 
     Raises ValueError for vectors of another θ₀, and unless their methods apply them alike; FloatingPointError for vectors
@@ -43,7 +43,7 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: Split) ->
 
 def pair_sources(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int
-) -> tuple[list[Source], list[Tensor]]:
+) -> tuple[list[EditedData], list[Tensor]]:
     """For each vector's task: its first validation images with all vectors, as the method is applied, and its head."""
     tasks = [suite.task(vector.task) for vector in vectors]
     sources = [edited_source(clip, vectors, load_split(task, "validation").first(images)) for task in tasks]

@@ -28,7 +28,7 @@ WRITTEN, READ, FOLDER = "written", "read", "folder"
 
 
 @dataclass(frozen=True)
-class Parameter:
+class Accepted:
     """What a parameter accepts beside its type, and what its comment in the notebook says.
 
     least, most: of a whole number, or of each in a list; empty: whether a list may be; of_suite: names tasks of the suite;
@@ -45,22 +45,22 @@ class Parameter:
     unless: str = ""
 
 
-def ask(value: object, says: str | Parameter, **accepted: Any) -> Any:
-    """A parameter as a dataclass's field: its default, and its `Parameter` or what that is made of."""
-    parameter = says if isinstance(says, Parameter) else Parameter(says, **accepted)
+def ask(value: object, says: str | Accepted, **accepted: Any) -> Any:
+    """A parameter as a dataclass's field: its default, and its `Accepted` or what that is made of."""
+    parameter = says if isinstance(says, Accepted) else Accepted(says, **accepted)
     return field(default_factory=lambda: copy.deepcopy(value), metadata={"parameter": parameter})
 
 
-SUITE = Parameter("model, tasks and control: a file of taujp_core/suites, or of TAUJP_SUITES")
-SOME_TASKS = Parameter("some of the suite's tasks; [] means all", empty=True, of_suite=True)
-KNOWN = Parameter("tasks whose images the penalty sees; [] means all of the suite", empty=True, of_suite=True)
-METHOD_NAMES = Parameter("also taujp-strict, post-hoc-linearised")
-SEED = Parameter("order of the batches")
-SEEDS = Parameter("one training of every vector for each")
-CHANGES = Parameter("changes to the suite's recipe, such as penalty_weight; {}: none")
-IMAGES = Parameter("of each validation and test split to measure on; 0: all")
-STORE = Parameter("folder of the run store; finished runs in it are not trained again", path=WRITTEN)
-OUTPUT = Parameter("folder for the tables and summary.json", path=WRITTEN)
+SUITE = Accepted("model, tasks and control: a file of taujp_core/suites, or of TAUJP_SUITES")
+SOME_TASKS = Accepted("some of the suite's tasks; [] means all", empty=True, of_suite=True)
+KNOWN = Accepted("tasks whose images the penalty sees; [] means all of the suite", empty=True, of_suite=True)
+METHOD_NAMES = Accepted("also taujp-strict, post-hoc-linearised")
+SEED = Accepted("order of the batches")
+SEEDS = Accepted("one training of every vector for each")
+CHANGES = Accepted("changes to the suite's recipe, such as penalty_weight; {}: none")
+IMAGES = Accepted("of each validation and test split to measure on; 0: all")
+STORE = Accepted("folder of the run store; finished runs in it are not trained again", path=WRITTEN)
+OUTPUT = Accepted("folder for the tables and summary.json", path=WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ class Grid:
         return run_configs(suite, self.tasks or list(suite.tasks), self.methods, self.seeds, **self.recipe)
 
 
-def parameters_of(study: type) -> dict[str, tuple[object, Parameter]]:
-    """Type and `Parameter` of each field; a field without one accepts what its type does."""
+def parameters_of(study: type) -> dict[str, tuple[object, Accepted]]:
+    """Type and `Accepted` of each field; a field without one accepts what its type does."""
     hints = get_type_hints(study)
-    return {each.name: (hints[each.name], each.metadata.get("parameter", Parameter(""))) for each in fields(study)}
+    return {each.name: (hints[each.name], each.metadata.get("parameter", Accepted(""))) for each in fields(study)}
 
 
 def configurations(plan: object) -> list[RunConfig]:
@@ -115,7 +115,7 @@ def fits(value: object, kind: object) -> bool:
     return isinstance(value, int | float if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
-def check_value(value: object, parameter: Parameter, suite: Suite | None) -> None:
+def check_value(value: object, parameter: Accepted, suite: Suite | None) -> None:
     """Raises ValueError, or FileNotFoundError, for a value of the right type that is not accepted."""
     elements = value if isinstance(value, list) else [value]
     if not elements and not parameter.empty:
@@ -136,7 +136,7 @@ def check_value(value: object, parameter: Parameter, suite: Suite | None) -> Non
         check_readable(value, folder=parameter.path == FOLDER)
 
 
-def check_number(value: int | float, parameter: Parameter) -> None:
+def check_number(value: int | float, parameter: Accepted) -> None:
     if isinstance(value, float):
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"must be finite and not negative, not {value}")

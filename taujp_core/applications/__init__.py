@@ -8,9 +8,9 @@ import importlib
 import pkgutil
 
 from ..checks import one_of
-from .application import Application, Source
+from .application import Application, EditedData
 
-__all__ = ["APPLICATIONS", "Application", "Source", "find_application", "register"]
+__all__ = ["APPLICATIONS", "Application", "EditedData", "find_application", "register"]
 
 APPLICATIONS: dict[str, Application] = {}
 

@@ -15,7 +15,7 @@ Details = TypeVar("Details")
 Loss = Callable[[Float[Tensor, "n d"]], tuple[Float[Tensor, ""], Details]]
 
 
-class Source(Protocol):
+class EditedData(Protocol):
     """One data set's images under several vectors, ready for any coefficients."""
 
     @property
@@ -55,7 +55,7 @@ class Application(ABC):
         """Gradient with respect to τ of loss(features under τ), and what else `loss` returns. All images are one batch."""
 
     @abstractmethod
-    def source(self, clip: Clip, taus: Sequence[Parameters], split: Split) -> Source:
+    def source(self, clip: Clip, taus: Sequence[Parameters], split: Split) -> EditedData:
         """A data set under these vectors. Raises what `features` raises."""
 
     @abstractmethod

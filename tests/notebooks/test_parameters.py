@@ -22,7 +22,7 @@ from analysis.begin import ParameterError, begin
 from analysis.paths import in_project
 from analysis.published.checkpoints import publish
 from analysis.studies.notebooks import cells_of, study_of
-from analysis.study import Parameter, configurations, parameters_of
+from analysis.study import Accepted, configurations, parameters_of
 from taujp_core.files import write_json
 from taujp_core.mini.pretrain import PretrainConfig, pretrain
 from taujp_core.suites import load_suite
@@ -496,8 +496,8 @@ def test_a_suite_without_a_file_serves_as_well(home, mini):
 
 @dataclass(frozen=True)
 class Needs:
-    images: int = field(metadata={"parameter": Parameter("how many", least=3)})
-    names: list[str] = field(metadata={"parameter": Parameter("may be none", empty=True)})
+    images: int = field(metadata={"parameter": Accepted("how many", least=3)})
+    names: list[str] = field(metadata={"parameter": Accepted("may be none", empty=True)})
 
     def plan(self) -> None:
         raise ValueError(f"{self.images} images are not {len(self.names)} names")
@@ -511,7 +511,7 @@ class Needs:
         (Needs, {"images": 2, "names": []}, "parameter images: must be from 3 to 4294967295, not 2"),
         (Needs, {"images": 5, "names": [], "n": 3}, "unknown parameter n: accepted are images, names"),
         (dict, {"images": 5}, "a study is a dataclass of parameters with a function plan, not <class 'dict'>"),
-        (Parameter, {"says": "x"}, "a study is a dataclass of parameters with a function plan, not <class 'analysis"),
+        (Accepted, {"says": "x"}, "a study is a dataclass of parameters with a function plan, not <class 'analysis"),
     ],
 )  # fmt: skip
 def test_somebodys_own_study_is_answered_in_a_sentence(study, given, sentence):
