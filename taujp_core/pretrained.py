@@ -34,7 +34,8 @@ def load_clip(
 
     Raises ValueError for an unknown name or tag, for an architecture without a tag, for a folder that holds no CLIP, for
     weights that were trained with another activation function than the architecture has, and for weights of `mini` that
-    are not those that were published with it; ConnectionError for weights that are neither here nor to be fetched.
+    are not those that were published with it; FileNotFoundError for a folder without a config.json; ConnectionError for
+    weights that are neither here nor to be fetched.
 
     >>> load_clip("mini").image_size
     32
@@ -45,7 +46,7 @@ def load_clip(
     if name in shipped:
         check_shipped_weights(assets / name)
         return of_folder(assets / name, device, bpe_path=str(assets / name / "bpe_merges.txt.gz"))
-    if Path(name).is_dir():
+    if name not in open_clip.list_models() and Path(name).is_dir():  # a folder may have an architecture's name
         if pretrained is not None:
             raise ValueError(f"{name} is a folder that holds its weights: pretrained must not be given beside it")
         if (Path(name) / "open_clip_config.json").is_file():

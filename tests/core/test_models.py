@@ -99,6 +99,13 @@ def test_unknown_models_and_tags_are_named():
             load_clip(name, tag)
 
 
+def test_a_folder_that_is_named_as_an_architecture_is_not_taken_for_it(tmp_path, monkeypatch):
+    """Runs of a suite may lie in one."""
+    (tmp_path / "ViT-S-32-alt").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_clip("ViT-S-32-alt", "random", device="cpu").name == "ViT-S-32-alt"
+
+
 def test_names_of_the_hub_are_architectures_and_tags_of_open_clip(monkeypatch):
     """Which open_clip would refuse if they did not fit each other; nothing is fetched."""
     asked = []
