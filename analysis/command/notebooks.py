@@ -47,7 +47,11 @@ def lab(folder: Path) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists and holds no notebooks of taujp: give a new folder")
         source = folder_of_notebooks()
-        write_folder(folder, lambda made: shutil.copytree(source, made, dirs_exist_ok=True) and None)
+
+        def copy(made: Path) -> None:
+            shutil.copytree(source, made, dirs_exist_ok=True)
+
+        write_folder(folder, copy)
         print(f"The notebooks are in {folder}.")
     arguments = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     if arguments:
