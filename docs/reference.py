@@ -1,11 +1,12 @@
 """How do docstrings become the reference? Read from the source, a page a folder; nothing is imported.
 
 Docstrings are plain text with Unicode mathematics, and code in backticks: Markdown in all but the signs that Markdown
-takes for its own, which are escaped. Lines indented by four or more are shown as they stand. Functions, classes and
-methods with a docstring are public here; annotations stand as they are written.
+takes for its own, which are escaped. Tables stay tables. Functions, classes and methods with a docstring are public here;
+annotations stand as they are written.
 """
 
 import ast
+import re
 from itertools import groupby
 from pathlib import Path
 from textwrap import dedent
@@ -96,12 +97,33 @@ def without_self(node: ast.FunctionDef, owner: str) -> str:
 
 
 def markdown(docstring: str) -> str:
-    """A docstring as Markdown."""
+    """A docstring as Markdown: sentences, tables, blocks that are shown as they stand, and examples."""
     parts = []
-    for is_block, lines in groupby(docstring.splitlines(), lambda line: line.startswith("    ")):
+    for kind, lines in groupby(docstring.splitlines(), kind_of):
         text = "\n".join(lines)
-        parts.append(f"\n```text\n{text}\n```\n" if is_block else plain(text))
+        if kind == "block":
+            language = "python" if text.lstrip().startswith((">>>", "import ", "from ")) else "text"
+            parts.append(f"\n```{language}\n{dedent(text) if language == 'python' else text}\n```\n")
+        else:
+            parts.append(f"\n{table(text)}\n" if kind == "table" else plain(text))
     return "\n".join(parts).strip()
+
+
+def kind_of(line: str) -> str:
+    """Lines indented by four or more, and lines with columns set by spaces, are shown as they stand."""
+    if line.startswith("    ") or line.startswith(">>>") or re.search(r"^\S.*\S {2,}\S", line):
+        return "block"
+    return "table" if re.match(r"\|.*\|$", line) else "text"
+
+
+def table(text: str) -> str:
+    """A table of Markdown, with its cells escaped; its rule stays."""
+    lines = text.split("\n")
+    return "\n".join(line if set(line) <= set("|-: ") else "|".join(map(escaped, cells(line))) for line in lines)
+
+
+def cells(line: str) -> list[str]:
+    return re.split(r"(?<!\\)\|", line)
 
 
 def plain(text: str) -> str:

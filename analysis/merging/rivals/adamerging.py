@@ -5,8 +5,8 @@ AdaMerging (Yang et al. 2024, arXiv 2310.02575) merges with one coefficient λ p
 
     τ_l = Σ_t λ_{t,l} τ_{t,l},   λ by Adam on Σ_t mean over x of H(p(·|x)),
 
-the entropy H in nats, x a batch of task t's images. Published coefficients adapt to the *test* images; here they see
-training images, as all rivals do. The gradient with respect to λ_{t,l} is ⟨∂loss/∂τ_l, τ_{t,l}⟩, so that one backward pass
+the entropy H in nats, x a batch of task t's images. Published coefficients adapt to the test images; here they see
+training images, as all methods here do. The gradient with respect to λ_{t,l} is ⟨∂loss/∂τ_l, τ_{t,l}⟩, so that one backward pass
 per batch serves all.
 
 Verified against: the published descent with autograd through the coefficients, in float64. The authors' scripts

@@ -7,7 +7,7 @@ G_t the second moment of the activations that the expert's map meets on some of 
     τ = GAIN · evened[U_1 … U_T] · evened[U_1ᵀτ_1; …; U_Tᵀτ_T]
 
 `evened` makes a matrix orthogonal, times its mean singular value. (The code takes the singular vectors of X·τ_tᵀ; those are
-the same, and a common factor of λ cancels.) Three levels of *polarised* scaling make what is large larger: a task's
+the same, and a common factor of λ cancels.) Three levels of "polarised" scaling make what is large larger: a task's
 factor times ‖τ_t‖² over the square of the tasks' mean norm; both factors' directions times (λ/mean λ)^SPREAD, brought
 to mean 1; and the columns of the joint right factor times the square of their norm over the mean norm. `out_proj` has no
 essential directions there and is merged as in TSV-M. Last, every map is multiplied by the square of its norm over the mean
