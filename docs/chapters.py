@@ -89,7 +89,7 @@ def opening_of(folder: Path, name: str, notebook: dict) -> str:
     picture, answer = first_picture(notebook), sentences(notebook)
     text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[-1]}", *answer[:-1]]) if answer else ""
     if picture:
-        save(folder / f"{name}.png", base64.b64decode(picture))
+        save_picture(folder / f"{name}.png", picture)
         title = title_of(notebook)
         text += f"\n\n![{title}: the first figure]({name}.png)"
     return text.strip()
@@ -154,6 +154,11 @@ def escaped(text: str) -> str:
     return "".join(
         part if number % 2 else re.sub(r"([\\*_<>\[\]#|$~^{}])", r"\\\1", part) for number, part in enumerate(parts)
     )
+
+
+def save_picture(path: Path, picture: str) -> None:
+    """A PNG as a notebook holds it."""
+    save(path, base64.b64decode(picture))
 
 
 def save(path: Path, content: bytes) -> None:

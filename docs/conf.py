@@ -55,6 +55,8 @@ GENERATED = ("chapters/", "reference/", "methods/", "gallery/")
 
 def write_pages(app: object) -> None:
     chapters.write(ROOT, DOCS / "chapters")
+    # The README shows it, too, where nothing is built; a test compares it with the notebook's.
+    chapters.save_picture(DOCS / "_static/addition.png", chapters.first_picture(chapters.read(ROOT, "30_addition")))
     gallery.write(ROOT, DOCS / "gallery")
     merging_methods.write(ROOT, DOCS / "methods")
     reference.write(ROOT, DOCS / "reference")
