@@ -5,6 +5,7 @@ one. The explorer and the screenshots, which need a training and a browser, are 
 are drawn by the plotly.js that Python's plotly brings, so that the site works from a disk without a network.
 """
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -63,9 +64,12 @@ def write_pages(app: object) -> None:
 
 
 def link_chapters(app: object, name: str, source: list[str]) -> None:
-    """A page that names a notebook leads to its chapter."""
+    """A page that names a notebook leads to its chapter; a picture that `made.py` could not make is left out."""
     if not name.startswith(GENERATED):
-        source[0] = chapters.linked(source[0], chapters.names(ROOT), "chapters/")
+        text = chapters.linked(source[0], chapters.names(ROOT), "chapters/")
+        source[0] = re.sub(
+            r"!\[[^]]*\]\((_made/[^)]+)\)", lambda found: found[0] if (DOCS / found[1]).is_file() else "", text
+        )
 
 
 def with_figures(app: object, page: str, template: str, context: dict, doctree: object) -> None:
