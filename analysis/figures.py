@@ -100,7 +100,7 @@ def level(values: pd.Series, end: float = 1.0) -> pd.DataFrame:
 def on_curve(values: pd.Series, tuned: dict[str, float]) -> pd.DataFrame:
     """Values (index: method, coefficient) at each method's tuned coefficient, interpolated."""
     rows = [(method, at, np.interp(at, values[method].index, values[method])) for method, at in tuned.items()]
-    return pd.DataFrame(rows, columns=["method", "coefficient", values.name])
+    return pd.DataFrame(rows, columns=["method", "coefficient", values.name]).dropna()
 
 
 def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:

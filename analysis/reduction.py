@@ -18,7 +18,7 @@ from taujp_core.task_vectors import TaskVector, total
 from .coefficients import COEFFICIENTS, addition_curve, tuned_coefficient
 from .interference import reduce_tau_jp
 from .products import edited_source
-from .tau_jp import own_and_others, tau_jp_table
+from .tau_jp import own_and_others, tau_jp
 
 
 def reduce_all(
@@ -76,7 +76,7 @@ def measure_reduction(
             seconds.append(took)
         for name, version in versions.items():
             tasks = [vector.task for vector in version]
-            by_task = own_and_others(tau_jp_table(clip, suite, version, images, tasks), tasks)
+            by_task = own_and_others(tau_jp(clip, version, [suite.task(task) for task in tasks], images), tasks)
             own = find_method(method).application
             for application in dict.fromkeys((LINEARISED, own)):
                 found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")

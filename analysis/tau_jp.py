@@ -3,36 +3,54 @@
 from collections.abc import Sequence
 
 import pandas as pd
+import torch
 
-from taujp_core.datasets import load_split
+from taujp_core.datasets import Split
+from taujp_core.datasets.given import by_name, images_of
 from taujp_core.models import Clip
-from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector
+from taujp_core.task_vectors import as_vectors
 
 from .products import measure_products
 
 
-def tau_jp_table(
-    clip: Clip,
-    suite: Suite,
-    vectors: Sequence[TaskVector],
-    images: int = 200,
-    data_sets: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """τJp of every vector on every data set: by default those of the suite, the control among them.
+def tau_jp(clip: Clip, vectors: object, images: object, most: int = 200) -> pd.DataFrame:
+    """τJp(τ, D) = mean over x in D of ‖J_θ f(x; θ₀)·τ‖₂ of every vector on every data set.
 
-    A row for each vector, named by its task; a column for each data set; on the first `images` validation images,
-    which need no labels. Raises what `measure_products` raises.
+    f(x; θ) is the image encoder's output before normalisation, so that τJp has the unit of a feature's length. The larger
+    it is on another task's images, the more the vector changes that task's answers.
+
+    Args:
+        clip: the pre-trained model.
+        vectors: a task vector, a run, a merge, or a list of them.
+        images: pictures by the name of the data set, without labels: folders, bytes [n, 3, h, w] of any size, PIL images,
+            torch Datasets, tasks (their validation images); or a folder that holds a folder for each; or tasks.
+        most: images of each data set, a fair sample; 0: all.
+
+    Returns:
+        A row for each vector, named by its task; a column for each data set.
+
+    Raises:
+        ValueError for a vector of another θ₀; FloatingPointError for a vector with NaN; TypeError, ValueError or
+        FileNotFoundError, in a sentence that names the data set, for pictures that cannot be read.
+
+    >>> clip, street = load_clip("mini"), load_suite("mini").task("street")
+    >>> vector = train(clip, street, method="linear", steps=2)
+    >>> tau_jp(clip, vector, {"street": street}, most=8).shape
+    (1, 1)
+
+    Source: Yoshida et al., ICLR 2025, sec. 4.
     """
+    vectors = as_vectors(vectors)
     columns = {}
-    for name in suite.datasets() if data_sets is None else data_sets:
-        measured = measure_products(clip, vectors, load_split(suite.task(name), "validation").first(images))
-        columns[name] = measured.tau_jp().tolist()
+    for name, given in by_name("images", images).items():
+        pictures = images_of(f"images of {name}", given, clip.image_size, most, "validation")
+        split = Split(pictures, torch.zeros(len(pictures), dtype=torch.long))
+        columns[name] = measure_products(clip, vectors, split).tau_jp().tolist()
     return pd.DataFrame(columns, index=pd.Index([vector.task for vector in vectors], name="vector"))
 
 
 def own_and_others(table: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    """Of `tau_jp_table`, for each vector: τJp on its own task (tau_jp_own), its mean on the others of `tasks`."""
+    """Of `tau_jp`'s table, for each vector: τJp on its own task (tau_jp_own), its mean on the others of `tasks`."""
     rows = [
         {"tau_jp_own": row[name], "tau_jp_others": row[[task for task in tasks if task != name]].mean()}
         for name, row in table.iterrows()

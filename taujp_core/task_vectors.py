@@ -95,6 +95,21 @@ class TaskVector:
         return vector.like(clip.theta0)
 
 
+def as_vectors(given: object) -> list[TaskVector]:
+    """The vectors of one or several that are given: task vectors, or runs and merges, which have one.
+
+    Raises TypeError for something else, ValueError for none at all.
+    """
+    several = given if isinstance(given, list | tuple) else [given]
+    found = [one if isinstance(one, TaskVector) else getattr(one, "vector", one) for one in several]
+    for one in found:
+        if not isinstance(one, TaskVector):
+            raise TypeError(f"a task vector, a run or a merge is needed, not {type(one).__name__}")
+    if not found:
+        raise ValueError("at least one task vector is needed, and none is given")
+    return found
+
+
 def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_fingerprint: str) -> None:
     """Raises ValueError unless every vector was made from this θ₀."""
     for vector in vectors:

@@ -5,7 +5,7 @@ A task: a data set with the names and templates that make its head, and where it
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -79,13 +79,17 @@ class Task:
     name: str
     classes: tuple[str, ...]
     templates: tuple[str, ...]
-    image_size: int | None  # pixels; the suite's model decides it, and a task in no suite has none
+    image_size: int | None  # pixels of a side, which the model decides; None: not yet known
     source: Source
     train_images: int | None = (
         None  # published counts; where no validation images are published, they are part of train
     )
     test_images: int | None = None
     validation_images: int | None = None
+
+    def sized(self, size: int) -> "Task":
+        """The same task, for a model that takes pictures of this size."""
+        return replace(self, image_size=size)
 
     def locate(self) -> Place:
         """Where its pictures are now. Raises what its source's `locate` does."""

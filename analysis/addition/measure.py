@@ -56,7 +56,7 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
         name: measure_products(clip, vectors, load_split(suite.task(name), "validation").first(images))
-        for name in (*(task.name for task in tasks), suite.control.name)
+        for name in (task.name for task in (*tasks, *suite.controls))
     }
     tau_jp = [
         {"vector": vector.task, "data_set": name, "tau_jp": value}

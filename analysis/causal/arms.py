@@ -122,7 +122,7 @@ def third(vectors: Sequence[Run], source: int, target: int, suite: Suite) -> str
     for step in range(1, len(vectors)):
         if (other := (target + step) % len(vectors)) not in (source, target):
             return vectors[other].config.task
-    return suite.control.name
+    return suite.needed_control().name
 
 
 def one_hot(column: int, count: int) -> tuple[float, ...]:

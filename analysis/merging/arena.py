@@ -132,7 +132,7 @@ def raced(name: str, setting: Setting, vectors: Sequence[TaskVector], folder: Pa
 
 def identity(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> str:
     """A digest of all that decides a result: of the suite, the data sets that are merged and measured on."""
-    suite, sets = setting.suite, [*(vector.task for vector in vectors), setting.suite.control.name]
+    suite, sets = setting.suite, [*(vector.task for vector in vectors), setting.suite.needed_control().name]
     return digest(
         {
             **fields_of(setting, "clip", "suite"),
@@ -157,7 +157,9 @@ def merged_by(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> Tas
     }
     if name in (OURS, OURS_WITH_CONTROL):
         control = (
-            load_split(suite.control, "train").first(setting.merge_images).images if name == OURS_WITH_CONTROL else None
+            load_split(suite.needed_control(), "train").first(setting.merge_images).images
+            if name == OURS_WITH_CONTROL
+            else None
         )
         return merge(vectors, clip, images, control, rounds=setting.rounds).vector
     tasks = [suite.task(vector.task) for vector in vectors]
@@ -227,7 +229,7 @@ def measure_merge(setting: Setting, merged: TaskVector, vectors: Sequence[TaskVe
                 "accuracy": accuracies(setting, merged, task, "test", coefficients),
             }
         )
-        for task in [*tasks, setting.suite.control.name]
+        for task in [*tasks, setting.suite.needed_control().name]
     ]
     return pd.concat(tables)
 
@@ -236,7 +238,7 @@ def measure_single(setting: Setting, vectors: Sequence[TaskVector]) -> pd.DataFr
     """task, pretrained, expert: test accuracies of θ₀ and of each vector on its own task; the control's of θ₀."""
     both = [accuracies(setting, vector, vector.task, "test", (0.0, 1.0)) for vector in vectors]
     rows = [(vector.task, *found) for vector, found in zip(vectors, both, strict=True)]
-    control = setting.suite.control.name
+    control = setting.suite.needed_control().name
     rows.append((control, *accuracies(setting, vectors[0], control, "test", (0.0,)), None))
     return pd.DataFrame(rows, columns=["task", "pretrained", "expert"])
 

@@ -14,7 +14,7 @@ def measure_joint(setting: Setting, joint: Mapping[tuple[str, int], TaskVector],
     rows = [
         (method, seed, task, *accuracies(setting, vector, task, "test", (1.0,)))
         for (method, seed), vector in joint.items()
-        for task in (*tasks, setting.suite.control.name)
+        for task in (*tasks, setting.suite.needed_control().name)
     ]
     return pd.DataFrame(rows, columns=["method", "seed", "task", "joint"])
 

@@ -80,7 +80,7 @@ def accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], merged: 
     models = {"pre-trained": zero, "sum": total(vectors).tau, "merged": merged.tau}
     own = {vector.task: vector.tau for vector in vectors if vector.task in suite.tasks}
     rows = {}
-    for name in [*own, *([suite.control.name] if own else [])]:
+    for name in [*own, *(task.name for task in suite.controls if own)]:
         images, labels = load_split(suite.task(name), "test").first(count).tensors
         head = zero_shot_head(clip, suite.task(name).classes, suite.task(name).templates)
         taus = models | ({"expert": own[name]} if name in own else {})

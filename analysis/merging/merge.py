@@ -25,6 +25,7 @@ from taujp_core.task_vectors import TaskVector, applied_alike, check_moves, chec
 from taujp_core.training.state import read_state, state_digest
 
 from .matching import Matching, held_out
+from .merged import Merged
 from .preconditioner import measure_preconditioner
 from .rivals.actmat import actmat
 from .solve import solve
@@ -39,22 +40,6 @@ LEAST = 0.005  # share of the held-out objective that counts as one
 SUMS = (0.2, 0.3, 0.4, 0.6, 1.0)  # coefficients of Σ τ_t that are tried as the start, beside ActMat's vector
 HALVINGS = 6  # of the line search
 VECTORS = ("start", "tau", "best")  # that a state file holds
-
-
-@dataclass(frozen=True)
-class Merged:
-    """vector: the merged one, for α = 1.
-
-    history: a row for the start (round 0) and for each round, with `held` (the objective on held-out images, features'
-    squared units), the round's `images` of each set and the objective `before` and `after` on them, rho, iterations
-    and length of the step.
-    distances: a row for each set, with its mean squared distance from the expert on held-out images of the pre-trained
-    model, of the plain sum Σ τ_t, at the start and of the result.
-    """
-
-    vector: TaskVector
-    history: pd.DataFrame
-    distances: pd.DataFrame
 
 
 def merge(
@@ -101,7 +86,8 @@ def merge(
     distances = pd.DataFrame({name: judge.distances(tau).tolist() for name, tau in found.items()})
     distances.insert(0, "set", names)
     vector = TaskVector(going.best, clip.fingerprint, everything.task, everything.method)
-    return Merged(vector, pd.DataFrame(going.history).astype(float), distances)
+    tasks = tuple(vector.task for vector in vectors)
+    return Merged(vector, pd.DataFrame(going.history).astype(float), distances, clip, tasks, this, rounds)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from taujp_core.checks import one_of
-from taujp_core.datasets import load_images, load_split
+from taujp_core.datasets import load_split
+from taujp_core.datasets.given import by_name, images_of
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 
@@ -19,35 +20,39 @@ def pictures_of(
 ) -> tuple[dict[str, UInt8[Tensor, "_ 3 h w"]], UInt8[Tensor, "n 3 h w"] | None]:
     """At most `count` images of each task, by its name, and of the control; None if the folder has none.
 
-    folder: holds a folder of pictures for each task; None: training images of the suite and its control. Raises
-    FileNotFoundError for a task without a folder, ValueError for a folder without a task, for one without pictures and
-    for an unknown task.
+    folder: holds a folder of pictures for each task, and one named `control` if there is a control; None: training images of
+    the suite and its control. Raises FileNotFoundError for a folder that is not there, what `pictures_given` does, and
+    ValueError for an unknown task.
     """
     if folder is None:
         for task in tasks:
             one_of("task without a folder of images", task, suite.tasks)
         found = {task: load_split(suite.task(task), "train").first(count).images for task in tasks}
-        return found, load_split(suite.control, "train").first(count).images
-    check_folders(folder, tasks)
-    found = {task: load_images(folder / task, clip.image_size, count) for task in tasks}
-    control = load_images(folder / CONTROL, clip.image_size, count) if (folder / CONTROL).is_dir() else None
-    return found, control
+        return found, load_split(suite.needed_control(), "train").first(count).images
+    found = by_name("images", folder)
+    control = found.pop(CONTROL, None)
+    return pictures_given(found, control, clip, tasks, count)
 
 
-def check_folders(folder: Path, tasks: Sequence[str]) -> None:
-    """Raises ValueError or FileNotFoundError unless each task has a folder here, and each folder a task."""
+def pictures_given(
+    images: Mapping[str, object], control: object, clip: Clip, tasks: Sequence[str], count: int
+) -> tuple[dict[str, UInt8[Tensor, "_ 3 h w"]], UInt8[Tensor, "n 3 h w"] | None]:
+    """The same of pictures in any form (`taujp_core.datasets.given`), by the tasks' names; control None: there is none.
+
+    Raises ValueError for a task without pictures and for pictures without a task, and what reading them raises.
+    """
     if CONTROL in tasks:
         raise ValueError(f"a checkpoint is called {CONTROL}, which is the name of the pictures of no task: rename it")
     for task in tasks:
-        if not (folder / task).is_dir():
-            raise FileNotFoundError(f"the checkpoint {task} has no folder of pictures: {folder / task} does not exist")
-    there = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    alone = [name for name in there if name not in (*tasks, CONTROL)]
-    if alone:
+        if task not in images:
+            raise ValueError(f"the checkpoint {task} has no pictures: there are {', '.join(images) or 'none'}")
+    if alone := [name for name in images if name not in tasks]:
         raise ValueError(
-            f"{folder} has pictures of {', '.join(alone)}, and there is no checkpoint of that name, but of "
-            f"{', '.join(tasks)}: name checkpoints and folders alike, or move away what shall not be merged"
+            f"there are pictures of {', '.join(alone)} and no checkpoint of that name, but of {', '.join(tasks)}: give both "
+            "the same name, or leave out what shall not be merged"
         )
+    found = {task: images_of(f"images of {task}", images[task], clip.image_size, count) for task in tasks}
+    return found, None if control is None else images_of("images of the control", control, clip.image_size, count)
 
 
 def set_apart(

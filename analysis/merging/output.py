@@ -1,8 +1,6 @@
-"""Where does a merged model go, and when is what lies there not overwritten?
+"""How is a merge written that may be killed while it merges, and when is what lies there not overwritten?
 
-OUTPUT            the merged checkpoint: open_clip's layout for a name that ends in .safetensors, else Hugging Face's
-                  folder; of linearised vectors, which no such layout holds, this project's task vector (.safetensors).
-                  It appears by one rename and holds its own record, which merge it is and how it went (in the file's
+OUTPUT            the merged checkpoint (`merged.py`). It appears by one rename and holds its own record, which merge it is and how it went (in the file's
                   head, in the folder's merge.json): what is there is finished
 .OUTPUT.merging/  what a merge needs until then; gone when it is finished
     state.safetensors   the merge so far
@@ -19,14 +17,14 @@ import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
-from taujp_core.checkpoints import load_checkpoint, merge_record, save_hugging_face, save_open_clip
+from taujp_core.checkpoints import load_checkpoint, merge_record
 from taujp_core.locks import held
 from taujp_core.models import Clip
-from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.task_vectors import TaskVector
 
-from .merge import ROUND_IMAGES, ROUNDS, Merged, check, identity, merge
+from .merge import ROUND_IMAGES, ROUNDS, check, identity, merge
+from .merged import TABLES, Merged, check_layout, write
 
-TABLES = ("history", "distances")
 STATE = "state.safetensors"
 
 
@@ -52,8 +50,8 @@ def merge_to(
     if not output.exists():
         with only_process(output):
             if not output.exists():
-                write_merge(output, vectors, clip, images, control, this, rounds, round_images)
-    merged = finished(output, this, vectors, clip)
+                write_merge(output, vectors, clip, images, control, rounds, round_images)
+    merged = finished(output, this, vectors, clip, rounds)
     if unfinished(output).exists():  # of this merge, which may have been killed between its last two moments
         with only_process(output):
             shutil.rmtree(unfinished(output), ignore_errors=True)
@@ -66,7 +64,6 @@ def write_merge(
     clip: Clip,
     images: Mapping[str, UInt8[Tensor, "_ 3 h w"]],
     control: UInt8[Tensor, "n 3 h w"] | None,
-    this: str,
     rounds: int,
     round_images: int,
 ) -> None:
@@ -74,27 +71,11 @@ def write_merge(
     folder = unfinished(output)
     clear(folder, keep=STATE)
     merged = merge(vectors, clip, images, control, folder / STATE, rounds, round_images)
-    tables = {name: rows(getattr(merged, name)) for name in TABLES}
-    tasks = [vector.task for vector in vectors]
-    record = {"merge": this, "rounds": rounds, "task": merged.vector.task, "tasks": tasks, **tables}
-    write(folder / output.name, merged.vector, clip, record)
+    write(folder / output.name, merged.vector, clip, merged.record())
     (folder / output.name).replace(output)
 
 
-def rows(table: pd.DataFrame) -> list[dict]:
-    """As JSON holds them: it knows no NaN and no infinity, for which there is None."""
-    table = table.replace([float("inf"), float("-inf")], float("nan"))
-    return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
-def check_layout(output: Path, vector: TaskVector) -> None:
-    if not vector.application.in_weights and output.suffix != ".safetensors":
-        raise ValueError(
-            f"the merge of {vector.method} vectors is a task vector file: {output} must end in .safetensors"
-        )
-
-
-def finished(output: Path, this: str, vectors: Sequence[TaskVector], clip: Clip) -> Merged:
+def finished(output: Path, this: str, vectors: Sequence[TaskVector], clip: Clip, rounds: int) -> Merged:
     """What this merge has written; raises ValueError if what is there is something else."""
     found = merge_record(output)
     if found.get("merge") != this:
@@ -102,17 +83,8 @@ def finished(output: Path, this: str, vectors: Sequence[TaskVector], clip: Clip)
     vector = load_checkpoint(output, clip, task=found["task"])
     vector = TaskVector(vector.tau, vector.theta0_fingerprint, found["task"], vectors[0].method)
     history, distances = (pd.DataFrame(found[name]) for name in TABLES)
-    return Merged(vector, history.astype(float), distances.astype({name: float for name in distances if name != "set"}))
-
-
-def write(output: Path, vector: TaskVector, clip: Clip, record: dict) -> None:
-    theta = edited(clip.theta0, [vector], [1.0])
-    if not vector.application.in_weights:
-        vector.save(output, merge=record)
-    elif output.suffix == ".safetensors":
-        save_open_clip(clip, theta, output, record)
-    else:
-        save_hugging_face(clip, theta, output, record)
+    distances = distances.astype({name: float for name in distances if name != "set"})
+    return Merged(vector, history.astype(float), distances, clip, tuple(found["tasks"]), this, rounds)
 
 
 def only_process(output: Path) -> AbstractContextManager[None]:

@@ -43,11 +43,12 @@ class Negation:
 def measure_negation(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0) -> Negation:
     """Negate each run's vector, applied as its method is.
 
-    Measured on the first `images` of each split, on all for 0. Raises ValueError for a control of one class, on which every
+    Measured on the first `images` of each split, on all for 0. Raises ValueError without a control, and for one of one class, on which every
     model is right.
     """
-    if len(suite.control.classes) < 2:
-        raise ValueError(f"the control {suite.control.name} has one class: every answer is right, whatever is unlearnt")
+    control = suite.needed_control()
+    if len(control.classes) < 2:
+        raise ValueError(f"the control {control.name} has one class: every answer is right, whatever is unlearnt")
     return Negation(*tables_of_models(runs, lambda vectors: negate(clip, suite, vectors, images)))
 
 
@@ -57,11 +58,12 @@ def negate(
     """The two tables for vectors of one method, one a task."""
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
-    control_head = zero_shot_head(clip, suite.control.classes, suite.control.templates)
+    untouched = suite.needed_control()
+    control_head = zero_shot_head(clip, untouched.classes, untouched.templates)
 
     def accuracies(split: str, coefficients: Sequence[Sequence[float]]) -> list[pd.DataFrame]:
         """target and control, a table a vector, at its coefficients; the control's images are read once for all."""
-        control = edited_source(clip, vectors, load_split(suite.control, split).first(images))
+        control = edited_source(clip, vectors, load_split(untouched, split).first(images))
         tables = []
         for k, (task, head, alphas) in enumerate(zip(tasks, heads, coefficients, strict=True)):
             target = edited_source(clip, [vectors[k]], load_split(task, split).first(images))

@@ -36,9 +36,9 @@ LOOPBACK = "127.0.0.1"
 PAGE_SECONDS = 1.0  # the page is written after each point, but no more often than this
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = "python -m analysis.studies") -> int:
     """Exit code: 0 if all points are done, 1 if some failed, 2 for what is not accepted, 130 if it was stopped."""
-    chosen = options().parse_args(arguments)
+    chosen = options(program).parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a preempted driver stops as by Ctrl-C
     try:
@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         return STOPPED
 
 
-def options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.studies", description=__doc__.splitlines()[-1])
+def options(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description=__doc__.splitlines()[-1])
     parser.add_argument("study", type=Path, metavar="STUDY.yaml")
     parser.add_argument("--workers", type=int, metavar="N", help="of this machine; default: one a GPU, else by cores")
     parser.add_argument(

@@ -54,7 +54,9 @@ def trainings(study: Study, suite: Suite) -> list[Point]:
         changes = study.recipe if weight is None else {**study.recipe, "penalty_weight": weight}
         configs = run_configs(suite, tasks, study.methods, study.seeds, known, **changes)
         asked += [(config, changes) for config in configs]
-    for name in sorted({suite.control.name}.union(*([one.task, *one.penalty_tasks] for one, _ in asked))):
+    for name in sorted(
+        {task.name for task in suite.controls}.union(*([one.task, *one.penalty_tasks] for one, _ in asked))
+    ):
         suite.task(name).locate()
     clip = theta0_of(suite.model, suite.pretrained)
     return [training(study, config, changes, list(known), clip) for config, changes in asked]

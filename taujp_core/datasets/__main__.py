@@ -18,9 +18,9 @@ from .sources import hub
 DEFAULT = "clip8-b32"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, program: str = "python -m taujp_core.datasets") -> int:
     """Exit code: 0 if all is well, 1 if something is wrong or missing, 2 for arguments that are not understood."""
-    parser = argparse.ArgumentParser(prog="python -m taujp_core.datasets", description="The data sets of a suite.")
+    parser = argparse.ArgumentParser(prog=program, description="The data sets of a suite.")
     commands = parser.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--suite", default=DEFAULT, metavar="NAME", help=f"default: {DEFAULT}")

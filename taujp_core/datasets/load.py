@@ -89,10 +89,12 @@ def find(task: Task, part: str, place: Place | None = None) -> Split:
 def encoded(task: Task, part: str, place: Place) -> Split:
     """The same as `Pictures`, which know their names, wherever they are.
 
-    Raises ValueError for a part without pictures, for labels that are not the task's, and for a task in no suite.
+    Raises ValueError for a part without pictures, for labels that are not the task's, and for a task whose size no model has decided yet.
     """
     if task.image_size is None:
-        raise ValueError(f"the task {task.name} is in no suite yet: own_suite decides the size of its pictures")
+        raise ValueError(
+            f"the size of the pictures of {task.name} is not known yet: give `task.sized(clip.image_size)`"
+        )
     sources, labels = place.read(part)
     title = f"{task.name} {part} in {place.name}"
     check_labels(title, labels, len(task.classes))

@@ -4,7 +4,7 @@ Suites: a model, its tasks, the control that negation must not hurt, and the rec
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import open_clip
 
@@ -12,7 +12,7 @@ from ..checks import one_of
 from ..datasets.check import check_own
 from ..datasets.sources.in_memory import in_memory
 from ..files import read_json
-from ..models import ASSETS
+from ..models import ASSETS, Clip
 from ..tasks import Task
 from . import files as suite_files
 from .entries import check_name, make_task
@@ -30,12 +30,23 @@ class Suite:
     model: str
     pretrained: str | None
     tasks: dict[str, Task]
-    control: Task
+    control: Task | None  # None: nothing is to be kept beside the tasks
     recipe: dict
 
     def datasets(self) -> dict[str, Task]:
-        """The tasks and, last, the control."""
-        return {**self.tasks, self.control.name: self.control}
+        """The tasks and, last, the control if there is one."""
+        return self.tasks | {task.name: task for task in self.controls}
+
+    @property
+    def controls(self) -> tuple[Task, ...]:
+        """The control, or nothing where there is none."""
+        return (self.control,) if self.control else ()
+
+    def needed_control(self) -> Task:
+        """Raises ValueError where there is none."""
+        if self.control is None:
+            raise ValueError(f"the suite {self.name} is without a control, and one is needed here")
+        return self.control
 
     def task(self, name: str) -> Task:
         """Raises ValueError for a name that is not among the tasks (the control is trained on as well)."""
@@ -85,28 +96,30 @@ def load_suite(name: str, complete: bool = True) -> Suite:
 
 
 def own_suite(
-    model: str,
+    model: str | Clip,
     tasks: Sequence[Task],
-    control: Task,
+    control: Task | None = None,
     pretrained: str | None = None,
     recipe: Mapping | None = None,
     name: str = "own",
 ) -> Suite:
     """A suite without a file: tasks of `own_task`, and of other suites (`load_suite("mini").task("mnist")`).
 
-    Pictures are brought to the model's size. `recipe` changes the default one: the package's for `mini`, else the
+    model: its name, or the loaded one. control: what negation must not hurt and a penalty keeps beside the tasks, if there
+    is something. Pictures are brought to the model's size. `recipe` changes the default one: the package's for `mini`, else the
     paper's with 2000 steps; `epochs`, one number, may stand for `steps`. Runs are stored under `name`. Raises
     ValueError or TypeError, in a sentence, for what is not accepted, and for data that do not do (see `load_suite`).
     """
     if name in suite_files.shared_files():
         raise ValueError(f"there is a suite {name} in the package: give yours another name")
-    for task in [*tasks, control]:
+    for task in [*tasks, *([control] if control else [])]:
         if not isinstance(task, Task):
             raise TypeError(f"a task is made by own_task or is one of another suite, not {type(task).__name__}")
-    size = model_size(model)
-    sized = [replace(task, image_size=size) for task in tasks]
+    size = model.image_size if isinstance(model, Clip) else model_size(model)
+    model = model.name if isinstance(model, Clip) else model
+    sized = [task.sized(size) for task in tasks]
     recipe = full_recipe(model, recipe or {})
-    suite = checked(name, model, pretrained, sized, replace(control, image_size=size), recipe)
+    suite = checked(name, model, pretrained, sized, control and control.sized(size), recipe)
     for task in suite.datasets().values():
         check_own(task)
     return suite
@@ -145,12 +158,12 @@ def full_recipe(model: str, own: Mapping) -> dict:
     return suite_files.merged_recipe(suite_files.default_recipe(model), own)
 
 
-def checked(name: str, model: str, pretrained: object, tasks: list[Task], control: Task, recipe: dict) -> Suite:
+def checked(name: str, model: str, pretrained: object, tasks: list[Task], control: Task | None, recipe: dict) -> Suite:
     """Raises ValueError or TypeError for parts that do not make a suite."""
     check_name("suite", name)
     if not (pretrained is None or isinstance(pretrained, str)):
         raise TypeError(f"pretrained must be a tag of open_clip or null, not {pretrained!r}")
-    names = [task.name for task in [*tasks, control]]
+    names = [task.name for task in [*tasks, *([control] if control else [])]]
     if not tasks:
         raise ValueError(f"the suite {name} is without tasks")
     for one in names:

@@ -76,7 +76,8 @@ def run_config(
     check_changes(changes, trained)
     checked("seed", seed, Number("", int))
     recipe = recipe_of(suite, one, trained, changes)
-    known = [*(tasks or suite.tasks), *([suite.control.name] if trained.others != "environments" else [])]
+    controls = () if trained.others == "environments" else suite.controls
+    known = [*(tasks or suite.tasks), *(control.name for control in controls)]
     penalised = changes.get("penalty_tasks", [name for name in known if name != task])
     config = RunConfig(
         suite=suite,

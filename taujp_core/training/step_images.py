@@ -36,7 +36,7 @@ def penalised_splits(config: RunConfig) -> list[Split]:
     splits = []
     for name in config.penalty_tasks:
         split = load_split(config.suite.task(name), "train")
-        kept = config.penalty_reservoir and name != config.suite.control.name
+        kept = config.penalty_reservoir and name in config.suite.tasks
         splits.append(reservoir(split, config.penalty_reservoir) if kept else split)
     return splits
 

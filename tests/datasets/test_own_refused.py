@@ -204,7 +204,7 @@ def test_calls_in_python(root):  # noqa: F811
         (ValueError, lambda: own_task("x" * 81, CLASSES, train=pair), "the name of a task must have at most 80 bytes, not 81: xxxxx"),
         (ValueError, lambda: own_task("ä" * 41, folder="pets"), "the name of a task must have at most 80 bytes, not 82: ä"),
         (ValueError, lambda: own_suite("mini", [task], control, name="s" * 300), "the name of a suite must have at most 80 bytes, not 300"),
-        (ValueError, lambda: load_split(task, "train"), "the task pets is in no suite yet: own_suite decides the size of its pictures"),
+        (ValueError, lambda: load_split(task, "train"), "the size of the pictures of pets is not known yet: give `task.sized(clip.image_size)`"),
         (ValueError, lambda: run_config(own_suite("mini", [own_task("cats", ["cat"], train=(IMAGES, [0] * 12))], control), "cats", "standard"), "cats has one class, 'cat': every answer is right, and there is nothing to train"),
         (ValueError, lambda: own_suite("mini", [], control), "the suite own is without tasks"),
         (ValueError, lambda: own_suite("mini", [task, task], control), "two data sets of the suite own have the name 'pets'"),

@@ -16,7 +16,7 @@ from analysis.interference import reduce_tau_jp
 from analysis.negation.measure import measure_negation
 from analysis.products import measure_products
 from analysis.reduction import reduce_all
-from analysis.tau_jp import tau_jp_table
+from analysis.tau_jp import tau_jp
 from analysis.trainings import run_configs, train
 from taujp_core.datasets import Split, load_images
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
@@ -59,7 +59,7 @@ def test_what_the_notebooks_do(mine, tiny, tmp_path, source, monkeypatch):
     one = finetune(run_config("mine" if source == "file" else suite, tasks[0], "standard"), store, tiny)
     assert one.folder == next(run.folder for run in runs if run.config.method == "standard")
     vectors = [run.vector for run in runs[:2]]
-    assert list(tau_jp_table(tiny, suite, vectors, images=4)) == [*tasks, suite.control.name]
+    assert list(tau_jp(tiny, vectors, suite.datasets(), 4)) == [*tasks, suite.control.name]
     reduced, _ = reduce_all(tiny, suite, vectors, solve_images=3, iterations=1)
     assert [vector.task for vector in reduced] == [vector.task for vector in vectors]
     record = json.loads((one.folder / "record.json").read_text())
@@ -107,7 +107,7 @@ def test_pictures_of_one_class_are_measured_on_and_kept_from_moving(tiny, tmp_pa
     run = finetune(run_config(suite, "pets", "taujp-efficient"), tmp_path, tiny)
     assert "cats" in run.config.penalty_tasks
     assert run.vector.norm() > 0
-    assert (tau_jp_table(tiny, suite, [run.vector], 4) > 0).all(axis=None)
+    assert (tau_jp(tiny, run, suite.datasets(), 4) > 0).all(axis=None)
     with pytest.raises(ValueError, match="the control cats has one class: every answer is right"):
         measure_negation(tiny, own_suite("mini", [both], one, recipe=RECIPE), [run])
 

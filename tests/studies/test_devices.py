@@ -40,7 +40,7 @@ from analysis.negation.measure import measure_negation
 from analysis.products import pair_sources
 from analysis.published.checkpoints import compare_sets, continue_with_penalty, pair_points, publish
 from analysis.reduction import measure_reduction
-from analysis.tau_jp import tau_jp_table
+from analysis.tau_jp import tau_jp
 from analysis.trainings import run_configs, train
 from taujp_core.checkpoints import load_checkpoints
 from taujp_core.methods import METHODS
@@ -120,7 +120,7 @@ def test_pairs_and_maps(method, clip):
 
 def test_tau_jp_reduction_and_edits(clip, gpu):
     vectors, images = vectors_of(clip), random_images(FEW)
-    assert tau_jp_table(clip, SUITE, vectors, FEW, TASKS).notna().all(axis=None)
+    assert tau_jp(clip, vectors, [SUITE.task(task) for task in TASKS], FEW).notna().all(axis=None)
     reduced = reduce_tau_jp(vectors[0], clip, images, [images, images], iterations=2)
     assert all(map(gpu.holds, reduced.tau.values()))
     table, _ = measure_reduction(clip, SUITE, {"standard": vectors_of(clip, "standard")}, FEW, 2, FEW)

@@ -21,7 +21,7 @@ from analysis.published.checkpoints import (
 )
 from analysis.published.figures import foreseen_and_seen, one_shot_of_sets
 from analysis.published.study import PublishedStudy
-from analysis.tau_jp import own_and_others, tau_jp_table
+from analysis.tau_jp import own_and_others, tau_jp
 from analysis.trainings import run_configs
 from taujp_core.checkpoints import load_checkpoint, load_checkpoints, save_hugging_face, save_open_clip
 from taujp_core.datasets import load_split
@@ -37,7 +37,7 @@ def test_published_vectors_are_measured_on_every_data_set_and_merged(mini, tmp_p
     for number, (task, kind) in enumerate([("street", "whole.pt"), ("mnist", "module.pt"), ("signs", "hugging_face")]):
         FORMATS[kind](folder / (task if kind == "hugging_face" else f"{task}.pt"), mini, finetuned(mini, number))
     vectors = load_checkpoints(folder, mini)
-    table = tau_jp_table(mini, suite, vectors, images=4)
+    table = tau_jp(mini, vectors, suite.datasets(), 4)
     assert list(table.index) == ["mnist", "signs", "street"]
     assert list(table.columns) == list(suite.datasets())
 
@@ -61,7 +61,7 @@ def test_published_vectors_are_measured_on_every_data_set_and_merged(mini, tmp_p
 def test_vectors_of_another_theta0_are_not_measured(mini):
     vector = TaskVector(finetuned(mini), "abcd", "street", "standard")
     with pytest.raises(ValueError, match="belongs to θ₀ abcd"):
-        tau_jp_table(mini, load_suite("mini"), [vector], images=2)
+        tau_jp(mini, vector, load_suite("mini").datasets(), 2)
 
 
 def random_vectors(mini, tasks, method="standard"):
@@ -96,7 +96,7 @@ def test_every_ordered_pair_is_measured_with_its_tau_jp(mini):
     vectors = random_vectors(mini, ["mnist", "signs", "uci"])
     points = pair_points(mini, SUITE, vectors, images=4)
     assert len(points) == 6 * 2
-    table = tau_jp_table(mini, SUITE, vectors, images=4)
+    table = tau_jp(mini, vectors, SUITE.datasets(), 4)
     for row in points.itertuples():
         assert row.tau_jp == pytest.approx(table.loc[row.source, row.target], rel=1e-4)
     expected = (table.loc["signs", "mnist"] + table.loc["signs", "uci"]) / 2
@@ -150,9 +150,9 @@ def test_the_penalty_takes_tau_jp_from_a_finished_vector(mini, tmp_path, monkeyp
         for weight in (0.0, 10.0)
         for config in run_configs(SUITE, ["uci"], ["taujp-efficient"], known=names, penalty_weight=weight, **changes)
     }
-    tau_jp = [tau_jp_table(mini, SUITE, [v], images=8).mnist.item() for v in (vector, after[0.0], after[10.0])]
-    assert tau_jp[2] < 0.9 * tau_jp[0]
-    assert tau_jp[2] < 0.9 * tau_jp[1]
+    found = [tau_jp(mini, v, SUITE.task("mnist"), 8).mnist.item() for v in (vector, after[0.0], after[10.0])]
+    assert found[2] < 0.9 * found[0]
+    assert found[2] < 0.9 * found[1]
 
 
 def test_the_figures_show_every_pair_and_every_set(mini):

@@ -8,7 +8,7 @@ from conftest import random_like
 
 import analysis.reduction
 from analysis.reduction import addition_accuracies, measure_reduction, reduce_all, reduction_findings
-from analysis.tau_jp import own_and_others, tau_jp_table
+from analysis.tau_jp import own_and_others, tau_jp
 from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -62,7 +62,8 @@ def test_vectors_reduced_for_each_other_have_less_effect_there_and_the_same_at_h
     reduced, seconds = reduce_all(mini, SUITE, pair, solve_images=6, iterations=8)
     assert seconds > 0
     tasks = ["uci", "mnist"]
-    before, after = (own_and_others(tau_jp_table(mini, SUITE, v, IMAGES, tasks), tasks) for v in (pair, reduced))
+    sets = [SUITE.task(task) for task in tasks]
+    before, after = (own_and_others(tau_jp(mini, v, sets, IMAGES), tasks) for v in (pair, reduced))
     assert (after.tau_jp_others < 0.9 * before.tau_jp_others).all()
     # What the edit keeps is Jτ on solved images; its norm on other images moves a little.
     assert after.tau_jp_own.tolist() == pytest.approx(before.tau_jp_own.tolist(), rel=0.15)

@@ -1,0 +1,1 @@
+"""What does the command `taujp` do? The same as `import taujp`, from a terminal."""

@@ -1,0 +1,61 @@
+"""Where are the notebooks, and how are they opened or run from an empty folder?
+
+They lie in the repository, and in share/taujp/notebooks of an installation from a wheel.
+"""
+
+import os
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import papermill
+
+from taujp_core.checkpoints.writing import write_folder
+from taujp_core.files import named_folder
+
+EXPLORE = "36_explore.ipynb"
+
+
+def folder_of_notebooks() -> Path:
+    """Raises FileNotFoundError where they are not installed."""
+    repository = Path(__file__).parents[2] / "notebooks"
+    if (repository / EXPLORE).is_file():
+        return repository
+    try:
+        installed = [file.locate() for file in files("taujp") or () if file.name == EXPLORE]
+    except PackageNotFoundError:
+        installed = []
+    if not installed:
+        raise FileNotFoundError("the notebooks are not there: install taujp from its wheel, or clone its repository")
+    return Path(installed[0]).resolve().parent
+
+
+def explore() -> None:
+    """Run the notebook with its defaults; the page that it writes has the sliders."""
+    folder = (named_folder("TAUJP_HOME") or Path.cwd()) / "runs" / "explore"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TAUJP_HOME", str(Path.cwd()))
+    print("Six short trainings of the small CLIP, about two minutes on two cores, if they are not there.", flush=True)
+    papermill.execute_notebook(folder_of_notebooks() / EXPLORE, folder / EXPLORE, progress_bar=sys.stderr.isatty())
+    print(f"The sliders are in {folder / 'explore.html'}: open it in a browser.")
+
+
+def lab(folder: Path) -> None:
+    """Copy the notebooks, if they are not there, and become JupyterLab.
+
+    Raises ValueError for a folder that holds something else, PermissionError for root, whom Jupyter refuses.
+    """
+    if not (folder / EXPLORE).is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"{folder} exists and holds no notebooks of taujp: give a new folder")
+        source = folder_of_notebooks()
+        write_folder(folder, lambda made: shutil.copytree(source, made, dirs_exist_ok=True) and None)
+        print(f"The notebooks are in {folder}.")
+    arguments = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    if arguments:
+        print(
+            "JupyterLab is started as root: whoever reaches its port can do everything on this machine.",
+            file=sys.stderr,
+        )
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", *arguments])
