@@ -26,8 +26,9 @@ def write(root: Path, folder: Path) -> None:
         if path.stem not in (*pages, "index", FACE):
             path.unlink()
     questions = {name: question(package) for name, package in pages.items()}
+    elsewhere = {(module, node.name) for node, module, _ in public_names(root).values() if hasattr(node, "name")}
     for name, package in pages.items():
-        save(folder / f"{name}.md", page(root, name, package).encode())
+        save(folder / f"{name}.md", page(root, name, package, elsewhere).encode())
     save(folder / "index.md", index(questions).encode())
     save(folder / f"{FACE}.md", face(root).encode())
 
@@ -50,12 +51,10 @@ def index(questions: dict[str, str]) -> str:
 
 def face(root: Path) -> str:
     """The public names: those of the module's own example first, the others by the alphabet; with links to the source."""
-    source = (root / f"{FACE}.py").read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    docstring = ast.get_docstring(tree) or ""
-    modules = {name: module for module, names in constant(tree, "WHERE").items() for name in names}
-    shown = [name for name in dict.fromkeys(re.findall(rf"{FACE}\.(\w+)", docstring)) if name in modules]
-    rest = sorted(set(modules) - set(shown), key=str.lower)
+    docstring = ast.get_docstring(ast.parse((root / f"{FACE}.py").read_text(encoding="utf-8"))) or ""
+    names = public_names(root)
+    shown = [name for name in dict.fromkeys(re.findall(rf"{FACE}\.(\w+)", docstring)) if name in names]
+    rest = sorted(set(names) - set(shown), key=str.lower)
     first, _, more = docstring.partition("\n")
     parts = [
         "---\nmyst:\n  html_meta:\n    keywords: API, import, function, huggingface\n---",
@@ -64,11 +63,18 @@ def face(root: Path) -> str:
         markdown(more.strip("\n")),
         "[Python basics](../python.md) shows them at work. Everything else: [all modules](index.md).",
         "## Start with these",
-        *(public(root, name, modules[name]) for name in shown),
+        *(public(*names[name]) for name in shown),
         "## All others",
-        *(public(root, name, modules[name]) for name in rest),
+        *(public(*names[name]) for name in rest),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def public_names(root: Path) -> dict[str, tuple[ast.stmt, str, str]]:
+    """Of `import taujp`: each name with its node, and the module and the text that it is written in."""
+    tree = ast.parse((root / f"{FACE}.py").read_text(encoding="utf-8"))
+    modules = {name: module for module, names in constant(tree, "WHERE").items() for name in names}
+    return {name: defined(root, name, module) for name, module in modules.items()}
 
 
 def constant(tree: ast.Module, name: str) -> dict:
@@ -79,21 +85,14 @@ def constant(tree: ast.Module, name: str) -> dict:
     return ast.literal_eval(value)
 
 
-def public(root: Path, name: str, module: str) -> str:
-    """A public name as it is imported, with a link to where it is written."""
-    node, module, source = defined(root, name, module)
-    if isinstance(node, ast.AnnAssign | ast.Assign):
-        said = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-        comment = source.splitlines()[node.lineno - 1].partition("  # ")[2]
-        text = f"{escaped(comment)} In `{module}`.".strip()
-        return (
-            f"{OUTER}{{py:data}} {name}\n:module: {FACE}\n"
-            + (f":type: {said}\n" if said else "")
-            + f"\n{text}\n{OUTER}"
-        )
-    link = f'<p class="source"><a href="../_modules/{module.replace(".", "/")}.html#{name}">source: {module}</a></p>'
-    shown = described(node, FACE, source)
-    return shown.rstrip().removesuffix(OUTER) + f"```{{raw}} html\n{link}\n```\n{OUTER}"
+def public(node: ast.stmt, module: str, source: str) -> str:
+    """A public name; Sphinx adds a link to the source."""
+    if not isinstance(node, ast.AnnAssign | ast.Assign):
+        return described(node, module, source)
+    name = ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+    typed = f":type: {ast.unparse(node.annotation)}\n" if isinstance(node, ast.AnnAssign) else ""
+    comment = source.splitlines()[node.lineno - 1].partition("  # ")[2]
+    return f"{OUTER}{{py:data}} {name}\n:module: {module}\n{typed}\n{escaped(comment)} In `{module}`.\n{OUTER}"
 
 
 def defined(root: Path, name: str, module: str) -> tuple[ast.stmt, str, str]:
@@ -113,13 +112,20 @@ def defined(root: Path, name: str, module: str) -> tuple[ast.stmt, str, str]:
     raise ValueError(f"{module} has no {name}")
 
 
-def page(root: Path, name: str, package: Path) -> str:
+def page(root: Path, name: str, package: Path, elsewhere: set[tuple[str, str]]) -> str:
+    """A folder's page; what is public is described on the page of the public names, and named here."""
     parts = [f"# {name}"]
     for path in sorted(package.glob("*.py"), key=lambda path: (path.name != "__init__.py", path.name)):
         source = path.read_text(encoding="utf-8")
         tree = ast.parse(source)
         module = name if path.name == "__init__.py" else f"{name}.{path.stem}"
-        shown = [described(node, module, source) for node in tree.body if is_public(node)]
+        shown = [
+            f"{{py:obj}}`{module}.{node.name}` is public."
+            if (module, node.name) in elsewhere
+            else described(node, module, source)
+            for node in tree.body
+            if is_public(node)
+        ]
         docstring = ast.get_docstring(tree)
         if not docstring and not shown:
             continue

@@ -184,8 +184,7 @@ def test_the_public_names_have_a_page_with_what_they_take_and_where_they_are_wri
     shown = re.findall(r"^`{5}\{py:\w+\} (\w+)", page, re.MULTILINE)
     assert sorted(shown) == sorted(taujp.__all__) and shown[0] == "load_clip"
     assert "{py:function} merge(clip: Clip, vectors: object, images: object" in page
-    assert '<a href="../_modules/analysis/merging/call.html#merge">' in page
-    assert len(re.findall(r"^:module: taujp$", page, re.MULTILINE)) >= len(shown)
+    assert len(re.findall(r"^:module: (taujp_core|analysis)\.", page, re.MULTILINE)) >= len(shown)
 
 
 def test_the_gallery_has_every_figure(tmp_path):
@@ -227,8 +226,11 @@ class Links(HTMLParser):
 
 @pytest.mark.docs
 def test_the_site_is_built_without_warnings_and_needs_no_network():
-    """Warnings are errors; every picture, script and link of every page is there, and none is loaded from elsewhere."""
-    command = [sys.executable, "-m", "sphinx", "-M", "html", str(DOCS), str(SITE.parent), "-W", "--keep-going", "-q"]
+    """Warnings are errors; every picture, script and link of every page is there, and none is loaded from elsewhere.
+
+    -E: an environment of an earlier build knows names that have moved to another page since.
+    """
+    command = [sys.executable, "-m", "sphinx", "-M", "html", str(DOCS), str(SITE.parent), "-W", "-E", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}
