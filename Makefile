@@ -137,6 +137,7 @@ $(DOCS_STAMP): $(STAMP)
 	touch $@
 
 docs: $(DOCS_STAMP)
+	$(BIN)/python docs/made.py
 	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py
 	@echo "The site: docs/_build/html/index.html"
 

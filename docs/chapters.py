@@ -25,6 +25,15 @@ def written(root: Path, name: str) -> Path:
     return full[0] if full else root / "notebooks" / f"{name}.ipynb"
 
 
+def read(root: Path, name: str) -> dict:
+    """The notebook that a chapter shows."""
+    return json.loads(written(root, name).read_text(encoding="utf-8"))
+
+
+def title_of(notebook: dict) -> str:
+    return "".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# ")
+
+
 def write(root: Path, folder: Path) -> None:
     """Chapters, their opening pictures and the page that lists them; a file whose content stays is left alone."""
     folder.mkdir(exist_ok=True)
@@ -32,7 +41,7 @@ def write(root: Path, folder: Path) -> None:
     for path in folder.iterdir():
         if path.stem not in (*found, "index"):
             path.unlink()
-    notebooks = {name: json.loads(written(root, name).read_text(encoding="utf-8")) for name in found}
+    notebooks = {name: read(root, name) for name in found}
     for name, notebook in notebooks.items():
         save(folder / f"{name}.ipynb", json.dumps(chapter(root, folder, name, notebook, found)).encode())
     save(folder / "index.md", overview(notebooks).encode())
@@ -80,8 +89,8 @@ def opening_of(folder: Path, name: str, notebook: dict) -> str:
     picture, answer = first_picture(notebook), sentences(notebook)
     text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[-1]}", *answer[:-1]]) if answer else ""
     if picture:
-        save(folder / f"{name}.png", base64.b64decode(picture))
-        title = "".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# ")
+        save_picture(folder / f"{name}.png", picture)
+        title = title_of(notebook)
         text += f"\n\n![{title}: the first figure]({name}.png)"
     return text.strip()
 
@@ -119,7 +128,7 @@ def overview(notebooks: dict[str, dict]) -> str:
     """A page with a chapter a row: what it answers, and what it found."""
     rows = []
     for name, notebook in notebooks.items():
-        title = "".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# ")
+        title = title_of(notebook)
         rows.append(f"- [{title}]({name}.ipynb). {' '.join(sentences(notebook)) or 'Not executed yet.'}")
     toctree = "\n".join(notebooks)
     return (
@@ -145,6 +154,11 @@ def escaped(text: str) -> str:
     return "".join(
         part if number % 2 else re.sub(r"([\\*_<>\[\]#|$~^{}])", r"\\\1", part) for number, part in enumerate(parts)
     )
+
+
+def save_picture(path: Path, picture: str) -> None:
+    """A PNG as a notebook holds it."""
+    save(path, base64.b64decode(picture))
 
 
 def save(path: Path, content: bytes) -> None:

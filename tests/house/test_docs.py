@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "notebooks/README.md", *sorted(DOCS.glob("*.md"))]
 SITE = DOCS / "_build/html"
+MADE = ("chapters/", "reference/", "methods/", "gallery/", "_made/")  # folders that the build writes
 sys.path.insert(0, str(DOCS))
 
 import chapters  # noqa: E402
+import gallery  # noqa: E402
 import reference  # noqa: E402
 
 
@@ -35,7 +37,7 @@ def broken(page: Path) -> list[str]:
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        made = page.parent == DOCS and path.startswith(("chapters/", "reference/"))
+        made = page.parent == DOCS and path.startswith(MADE)
         there = made or target.exists()
         if not there or (anchor and target.suffix == ".md" and anchor not in anchors(whole(target))):
             found.append(link)
@@ -139,6 +141,59 @@ def test_docstrings_read_as_they_are_written():
     ]
 
 
+@pytest.mark.docs
+def test_tables_columns_sections_and_examples_of_docstrings_are_what_they_look_like():
+    from markdown_it import MarkdownIt
+
+    docstring = """Reads.
+
+| read | as |
+|---|---|
+| `a_b` | c_d |
+
+NAME      what it is
+LONGER    and that
+
+    import taujp
+    taujp.merge(1)
+
+Args:
+    one: the first,
+        over two lines.
+    two: the second.
+
+Returns:
+    A_number.
+
+>>> reads(1)
+2
+"""
+    html = MarkdownIt().enable("table").render(reference.markdown(docstring))
+    assert "<td><code>a_b</code></td>\n<td>c_d</td>" in html
+    assert '<pre><code class="language-text">NAME      what it is\nLONGER    and that\n</code></pre>' in html
+    assert '<pre><code class="language-python">import taujp\ntaujp.merge(1)\n</code></pre>' in html
+    assert "<li><code>one</code>: the first, over two lines.</li>\n<li><code>two</code>: the second.</li>" in html
+    assert "<p><strong>Returns.</strong> A_number.</p>" in html
+    assert '<pre><code class="language-python">&gt;&gt;&gt; reads(1)\n2\n</code></pre>' in html
+
+
+def test_the_public_names_have_a_page_with_what_they_take_and_where_they_are_written():
+    import taujp
+
+    page = reference.face(ROOT)
+    shown = re.findall(r"^`{5}\{py:\w+\} (\w+)", page, re.MULTILINE)
+    assert sorted(shown) == sorted(taujp.__all__) and shown[0] == "load_clip"
+    assert "{py:function} merge(clip: Clip, vectors: object, images: object" in page
+    assert len(re.findall(r"^:module: (taujp_core|analysis)\.", page, re.MULTILINE)) >= len(shown)
+
+
+def test_the_gallery_has_every_figure(tmp_path):
+    gallery.write(ROOT, tmp_path / "gallery")
+    text = (tmp_path / "gallery/index.md").read_text(encoding="utf-8")
+    pictures = [path.name for path in (tmp_path / "gallery").glob("*.png")]
+    assert len(pictures) > 30 and all(f"]({name})](../chapters/" in text for name in pictures)
+
+
 def test_the_reference_has_what_has_a_docstring(tmp_path):
     reference.write(ROOT, tmp_path / "reference")
     core = (tmp_path / "reference/taujp_core.products.md").read_text(encoding="utf-8")
@@ -171,8 +226,11 @@ class Links(HTMLParser):
 
 @pytest.mark.docs
 def test_the_site_is_built_without_warnings_and_needs_no_network():
-    """Warnings are errors; every picture, script and link of every page is there, and none is loaded from elsewhere."""
-    command = [sys.executable, "-m", "sphinx", "-M", "html", str(DOCS), str(SITE.parent), "-W", "--keep-going", "-q"]
+    """Warnings are errors; every picture, script and link of every page is there, and none is loaded from elsewhere.
+
+    -E: an environment of an earlier build knows names that have moved to another page since.
+    """
+    command = [sys.executable, "-m", "sphinx", "-M", "html", str(DOCS), str(SITE.parent), "-W", "-E", "--keep-going", "-q"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}

@@ -1,6 +1,5 @@
 """Calibration of merged models: equal to models evaluated one by one, fitted on validation alone, honest sentences."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -229,17 +228,3 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     wanted = tempered[(tempered.model == "one-shot")].set_index(["temperature_of", "task"]).temperature
     assert list(points.x) == wanted["expert"].round(4).tolist()
     assert list(points.y) == wanted["merged"].round(4).tolist()
-
-
-def test_the_pages_examples_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    source = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs/calibration.md").read_text("utf-8"), re.DOTALL))
-    call = 'merged, ["mnist", "signs"]'
-    for long, short in (("steps=50", "steps=2"), ("first(500)", "first(20)"), (call, f"{call}, images=20")):
-        assert source.count(long) == 1
-        source = source.replace(long, short)
-    names: dict = {}
-    exec(source, names)
-    assert "temperature" in capsys.readouterr().out
-    assert torch.allclose(names["probabilities"].sum(-1), torch.ones(20), atol=1e-5)
-    assert set(names["after"]) == {"accuracy", "loss", "ece", "ace"}

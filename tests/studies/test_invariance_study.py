@@ -1,6 +1,5 @@
 """The study of invariant objectives: metrics of the last evaluations, intervals, choices and honest sentences."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -145,15 +144,3 @@ def test_sweeps_and_cases_take_each_value_and_case(short):
 def test_unknown_names_are_refused(data, arm):
     with pytest.raises(ValueError, match=r"unknown (data 'coloured uci'|objective 'irm'): accepted are "):
         study.plan_fit(data, arm, 0)
-
-
-def test_the_pages_code_runs(capsys, monkeypatch, tmp_path):
-    """As it stands, but for the number of steps."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
-    names: dict = {}
-    for block in blocks:
-        exec(block.replace('recipe_of("irmv1")', 'recipe_of("irmv1", steps=3, images=20, hidden=8)'), names)
-    assert capsys.readouterr().out.count("\n") >= 1
-    assert torch.isfinite(names["loss"])

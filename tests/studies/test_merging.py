@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import re
 import runpy
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -496,21 +495,6 @@ def write_pictures(folder: Path, count: int, seed: int) -> None:
     folder.mkdir(parents=True)
     for number, image in enumerate(random_images(count, seed)):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
-
-
-def test_the_pages_example_runs(mini, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for seed, task in enumerate(["mnist", "control", "signs"]):
-        write_pictures(tmp_path / "pictures" / task, 8, seed)
-        if task != "control":
-            theta = {name: value + 0.004 * torch.randn_like(value) for name, value in mini.theta0.items()}
-            save_open_clip(mini, theta, tmp_path / "published" / f"{task}.safetensors")
-    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/merge.md").read_text("utf-8"), re.DOTALL)
-    assert source.count("images, control)") == 1
-    exec(source.replace("images, control)", "images, control, rounds=1)"), {})
-    said = capsys.readouterr().out
-    assert "The sum model's features are" in said and "The merged model's features are" in said
-    assert load_checkpoint(tmp_path / "merged.safetensors", mini).task == "merged"
 
 
 def test_pictures_are_ones_own_or_the_suites(mini, tmp_path):

@@ -1,4 +1,4 @@
-"""What does AdaMerging merge with one coefficient a task and parameter tensor? See `adamerging.py`."""
+"""What does AdaMerging merge with one coefficient per task and parameter tensor? See `adamerging.py`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What does AdaMerging merge with one coefficient a task? See `adamerging.py`."""
+"""What does AdaMerging merge with one coefficient per task? See `adamerging.py`."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,14 @@
 """What is left of the sum when most entries are dropped at random?
 
-DARE with task arithmetic (Yu et al. 2024, arXiv 2311.03099, sec. 3): every entry of every vector is dropped with
-probability p = 0.9, and what stays is divided by 1 − p, so that the expectation is the vector; τ is the sum. The
-random numbers are always the same, and drawn on the CPU.
+DARE with task arithmetic (Yu et al. 2024, arXiv 2311.03099, sec. 3) drops entries of every vector at random, scales up
+what stays so that the expectation is the vector, and adds:
+
+    τ = Σ_t m_t ∘ τ_t / (1 − p),   m_t = 0 with probability p = DROPPED, else 1.
+
+The random numbers are the same in every call, and are drawn on the CPU.
+
+Verified against: the definition, by its statistics: the share of dropped entries, the scale, and independent masks. The
+authors' `mask_input_with_mask_rate` (yule-BUAA/MergeLM, commit 6d49ad9) was read; its random numbers are others.
 """
 
 from collections.abc import Sequence
@@ -14,7 +20,7 @@ from taujp_core.parameters import Parameters
 from .rival import Rival
 from .task_arithmetic import task_arithmetic
 
-DROPPED = 0.9
+DROPPED = 0.9  # share of the entries that are dropped, p
 
 
 def dare(taus: Sequence[Parameters]) -> Parameters:

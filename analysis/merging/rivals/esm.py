@@ -1,15 +1,19 @@
 """Which directions of a map's output does each vector move most, on its own task's images?
 
 ESM (Li et al. 2026, arXiv 2602.20208), as the authors' code has it (ESM-ViT; its scalings stand there in full). With
-G the second moment of the activations that the expert's map meets on some of its task's images, the eigenvectors of
-τ_tGτ_tᵀ are the essential directions U_t of the map's output, and λ their eigenvalues. (The code takes the singular
-vectors of X·τ_tᵀ; those are the same, and a common factor of λ cancels.) The leading out/T are kept, and the factors
-(U_t, U_tᵀτ_t) of all tasks put side by side. Three levels of *polarised* scaling make what is large larger: a task's
-factor times ‖τ_t‖² over the square of the tasks' mean norm; both factors' directions times (λ/mean λ)^0.15, brought
-to mean 1; and the columns of the joint right factor times the square of their norm over the mean norm. Both joint
-factors become orthogonal with their mean singular value, and their product counts twice. `out_proj` has no essential
-directions there and is merged as in TSV-M. Last, every map is multiplied by the square of its norm over the mean norm
-of its kind over the blocks.
+G_t the second moment of the activations that the expert's map meets on some of its task's images:
+
+    U_t, λ_t: the leading out/T eigenvectors and eigenvalues of τ_t G_t τ_tᵀ (the essential directions)
+    τ = GAIN · evened[U_1 … U_T] · evened[U_1ᵀτ_1; …; U_Tᵀτ_T]
+
+`evened` makes a matrix orthogonal, times its mean singular value. (The code takes the singular vectors of X·τ_tᵀ; those are
+the same, and a common factor of λ cancels.) Three levels of "polarised" scaling make what is large larger: a task's
+factor times ‖τ_t‖² over the square of the tasks' mean norm; both factors' directions times (λ/mean λ)^SPREAD, brought
+to mean 1; and the columns of the joint right factor times the square of their norm over the mean norm. `out_proj` has no
+essential directions there and is merged as in TSV-M. Last, every map is multiplied by the square of its norm over the mean
+norm of its kind over the blocks. Parameters that are no linear maps are averaged.
+
+Verified against: the authors' steps, written again one by one in NumPy and float64. The authors' code was read, not run.
 """
 
 from collections.abc import Sequence
@@ -25,7 +29,9 @@ from .activations import second_moments
 from .matrices import by_matrix, evened, is_linear_map
 from .rival import Evidence, Rival
 
-POWER, SPREAD, GAIN = 2, 0.15, 2
+POWER = 2  # exponent of the scalings by norms
+SPREAD = 0.15  # exponent of the scaling by eigenvalues
+GAIN = 2  # factor of the product
 
 
 def esm(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:

@@ -1,18 +1,21 @@
 """How are a merged model's layers brought back to its experts' features, one after the other?
 
-FeatCal (Gu et al. 2026, arXiv 2605.13030, sec. 4 and app. G, H), of the task arithmetic Σ 0.3·τ_t. Blocks are
+FeatCal (Gu et al. 2026, arXiv 2605.13030, sec. 4 and app. G, H) starts from task arithmetic, Σ_t SCALE·τ_t. Blocks are
 calibrated from the first to the last. Task t's images go through the blocks that are calibrated already, and through
 its expert; x_s is what a module of the (not yet calibrated) block meets, x_e what the expert's meets, and the teacher
-sees x_t = a·x_e + (1 − a)·x_s with a = 0.3. With means over images and tokens, c_t the Frobenius norm of mean x_sx_sᵀ
-and the anchor θ₀ + ρ·(θ − θ₀) (ρ = 2; λ = 0.05):
+sees x_t = a·x_e + (1 − a)·x_s with a = TEACHER. With means over images and tokens, c_t the Frobenius norm of mean x_sx_sᵀ
+and the anchor θ₀ + ρ·(θ − θ₀) (ρ = ANCHOR; λ = RIDGE):
 
     weights:  min Σ_t mean ‖W x_s − W_t x_t‖² / c_t + λ‖W − anchor‖²   (and 1e-8·‖W‖²),
     biases:   min Σ_t ‖b + W·mean x_s − b_t − W_t·mean x_t‖² / c_t + λ‖b − anchor‖²,
     layer norms (z normalised): min Σ_t mean ‖γz + β − γ_tz − β_t‖² + λ‖(γ, β) − anchor‖².
 
-In the last block, where the class token alone goes on, other tokens count 0.01 everywhere but for keys and values.
+In the last block, where the class token alone goes on, other tokens count OTHER_TOKENS everywhere but for keys and values.
 Constants are the paper's; the authors' demonstration has a = 0.25, ρ = 2.2. Embeddings, the last layer norm and the
 projection stay those of the task arithmetic. It is defined for encoders: linearised blocks have one set of activations.
+
+Verified against: the paper's least squares problems, each written as one tall system in float64. The authors' demonstration
+was read for its constants; it was not run.
 """
 
 from collections.abc import Sequence
@@ -29,7 +32,12 @@ from .activations import blocks_of, first_block_inputs, listen, of_block
 from .matrices import is_linear_map
 from .rival import Evidence, Rival
 
-SCALE, TEACHER, ANCHOR, RIDGE, LEAST, OTHER_TOKENS = 0.3, 0.3, 2.0, 0.05, 1e-8, 0.01
+SCALE = 0.3  # coefficient of the task arithmetic that is calibrated
+TEACHER = 0.3  # a: share of the expert's activations in the teacher's
+ANCHOR = 2.0  # ρ: how far the anchor stands from θ₀
+RIDGE = 0.05  # λ: weight of the anchor
+LEAST = 1e-8  # keeps systems solvable
+OTHER_TOKENS = 0.01  # weight of all but the class token in the last block
 
 
 def featcal(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:

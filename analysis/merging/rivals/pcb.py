@@ -1,9 +1,18 @@
 """Which entries win the competition within a vector and between the vectors?
 
-PCB-Merging (Du et al. 2024, arXiv 2410.02396, sec. 3.2). Over the whole flattened vectors, each cut off at its
-0.01 % smallest and largest magnitudes: intra-balancing exp(T·norm(|τ_t|)²), inter-balancing tanh(τ_t·Σ_s τ_s), their
-product β_t. Of β_t the largest 5 % are kept and brought to [0, 1]; τ = Σ β_tτ_t / Σ β_t. `norm` is min-max within a
-vector. The paper writes soft-max for both; this follows the authors' `pcb-merging.py`, as the paper's numbers do.
+PCB-Merging (Du et al. 2024, arXiv 2410.02396, sec. 3.2) takes each vector as one long row of numbers. Magnitudes beyond
+the CUT smallest and largest are cut off. Each entry gets a weight from the vector's own magnitudes and from its agreement
+with the sum, and the weights' largest KEPT count:
+
+    β_t = exp(T·norm(|τ_t|)²) · tanh(τ_t·Σ_s τ_s)
+    β̂_t = norm(β_t, cut off below its largest KEPT)
+    τ   = Σ_t β̂_t τ_t / Σ_t β̂_t
+
+`norm` brings a vector's entries to [0, 1] by their minimum and maximum. The paper writes a soft-max in its place; this
+follows the authors' `pcb-merging.py`, from which the paper's numbers come.
+
+Verified against: the authors' `PCB_merge` with ratio 0.05 (duguodong7/pcb-merging, commit 5897888): equal in float64. Their
+file `vision_source_code/pcb.py` differs from it: it cuts off at 1 % and sums normalised vectors.
 """
 
 from collections.abc import Sequence
@@ -17,7 +26,8 @@ from taujp_core.parameters import Parameters
 from .matrices import flattened, unflattened
 from .rival import Rival
 
-KEPT, CUT = 0.05, 0.0001
+KEPT = 0.05  # share of the weights that count
+CUT = 0.0001  # share of magnitudes that is cut off at either end
 
 
 def pcb(taus: Sequence[Parameters]) -> Parameters:

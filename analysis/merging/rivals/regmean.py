@@ -1,9 +1,14 @@
 """Which linear maps answer their own tasks' activations as the experts do?
 
-RegMean (Jin et al. 2023, arXiv 2212.09849, eq. 2): W = Σ W_tG_t · (Σ G_t)⁻¹ for every linear map, with G_t the second
-moment of its inputs in expert t on task t's images, off-diagonals times 0.95; everything else is the mean. The sum is
-linear in W_t = W₀ + τ_t, so that τ is the same expression in τ_t. Vectors of the linearised encoder meet θ₀'s
-activations.
+RegMean (Jin et al. 2023, arXiv 2212.09849, eq. 2): each linear map is the least squares solution over all tasks,
+
+    W = Σ_t W_t G_t · (Σ_t G_t)⁻¹,   G_t = mean of xxᵀ over the map's inputs x in expert t on task t's images,
+
+with the off-diagonal entries of G_t times OFF_DIAGONAL. Everything else is averaged. The expression is linear in
+W_t = W₀ + τ_t, so that τ is the same expression in τ_t. Vectors of the linearised encoder meet θ₀'s activations.
+
+Verified against: the authors' `regmean_mean_params` with 0.95 on given G_t (bloomberg/dataless-model-merging, commit
+92247ae): equal in float64 to 2e-15. The G_t are compared with a forward pass that is written out by hand.
 """
 
 from collections.abc import Sequence
@@ -18,7 +23,7 @@ from .activations import second_moments
 from .matrices import by_matrix, weighted_mean
 from .rival import Evidence, Rival
 
-OFF_DIAGONAL = 0.95
+OFF_DIAGONAL = 0.95  # factor of the second moments' off-diagonal entries
 
 
 def regmean(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:

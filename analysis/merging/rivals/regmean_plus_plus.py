@@ -1,9 +1,15 @@
 """What if each block were merged for the activations that the blocks merged before it really give?
 
-RegMean++ (Nguyen et al. 2025, arXiv 2508.03121, alg. 1): RegMean block by block. Embeddings are the mean; block ℓ of
-expert t is run on what the merged blocks before ℓ make of task t's images, its maps' second moments are taken on the
-way, and the merged block ℓ hands on what it makes of the same inputs. Everything that is no linear map is the mean.
-In the linearisation every activation is θ₀'s, whatever was merged: there it would be RegMean.
+RegMean++ (Nguyen et al. 2025, arXiv 2508.03121, alg. 1) is RegMean block by block. Embeddings are averaged. Block ℓ of
+expert t is run on what the merged blocks before ℓ make of task t's images, and the second moments G_t of its maps' inputs
+are taken on the way:
+
+    W_ℓ = Σ_t W_{t,ℓ} G_{t,ℓ} · (Σ_t G_{t,ℓ})⁻¹.
+
+The merged block ℓ hands on what it makes of the same inputs. Parameters that are no linear maps are averaged. In the
+linearisation every activation is θ₀'s, whatever was merged: there it would be RegMean, and it is not offered.
+
+Verified against: the paper's algorithm, written out block by block in float64. The authors' code was not run.
 """
 
 from collections.abc import Sequence

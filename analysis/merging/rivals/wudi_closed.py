@@ -1,11 +1,15 @@
 """Where does WUDI's optimiser go, if it is given the time?
 
-The minimum of the loss of Cheng et al. 2025 (arXiv 2503.08099, eq. 9; see `wudi.py`),
+The minimum of the loss of Cheng et al. 2025 (arXiv 2503.08099, eq. 9; `wudi.py`), Σ_t ‖(τ − τ_t) τ_tᵀ‖² / ‖τ_t‖², per
+linear map:
 
-    Σ_t ‖(τ − τ_t) τ_tᵀ‖² / ‖τ_t‖²,
+    τ = Σ_t τ_t C_t · (Σ_t C_t)⁺,   C_t = τ_tᵀτ_t / ‖τ_t‖².
 
-per linear map: τ = Σ_t τ_t C_t · (Σ_t C_t)⁺ with C_t = τ_tᵀτ_t / ‖τ_t‖². It has no learning rate, so that it is the
-same method for vectors of any scale. Beside it differs from ActMat in the weights of the tasks alone.
+There is no learning rate, so that it is the same method for vectors of any scale. Parameters that are no linear maps are
+averaged. ActMat differs in the weights of the tasks and in taking queries, keys and values apart.
+
+Verified against: the minimum of the published loss, found in another way (one tall system) in float64, and 3000 steps of
+Adam on the loss. The authors publish no closed form.
 """
 
 from collections.abc import Sequence
