@@ -20,17 +20,18 @@ from .palette import BLACK, SERIES, SYMBOLS, method_look
 COLOUR_SCALE = "Viridis"  # of all matrices: light is good, dark is bad, nothing is white
 WIDTH = 940  # pixels of a stored picture; where a figure is drawn, it is as wide as its cell
 LEFT, RIGHT, TOP, BOTTOM = 80, 25, 54, 60  # pixels around the panels; the title is above them, the legend below
+SHORT = 20  # letters of a category that leaves room for two panels in a narrow cell
 LETTER, ROW = 7, 21  # pixels: of a letter, on average, and of a row of the title
-NARROW = {1: 56, 2: 28, 3: 18}  # letters of an axis' title below one of so many panels, where the cell is narrow
+NARROW = {1: 44, 2: 24, 3: 18}  # letters of an axis' title below one of so many panels, where the cell is narrow
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
 TEMPLATE.layout.update(
     font=dict(family="Arial, sans-serif", size=13, color="#222222"), colorway=SERIES, barmode="group", showlegend=True, autosize=True,
-    title=dict(font_size=16, x=0.02, y=1, yanchor="top", yref="container", pad_t=16),
+    title=dict(font_size=16, x=0.02, yanchor="top", yref="container"),
     legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
-    coloraxis=dict(colorscale=COLOUR_SCALE, colorbar_title_side="right"),
+    coloraxis=dict(colorscale=COLOUR_SCALE, colorbar=dict(title_side="right", title_font_size=13)),
     xaxis_title_font_size=13, yaxis_title_font_size=13,
 )  # fmt: skip
-TEMPLATE.data.heatmap = [go.Heatmap(xgap=1, ygap=1, textfont_size=12)]
+TEMPLATE.data.heatmap = [go.Heatmap(xgap=1, ygap=1, textfont_size=13)]
 
 
 def line(colour: str, width: float = 2, dash: str = "solid") -> dict:
@@ -81,17 +82,18 @@ def points(
     table: pd.DataFrame, category: str, value: str, looks: dict, *, title: str, category_axis: dict, value_axis: dict,
     by: str = "name", panel: str = "", row_height: int = 26,
 ) -> go.Figure:  # fmt: skip
-    """Categories from top to bottom, the value to the right. Panels whose categories differ are below one another."""
+    """Categories from top to bottom, the value to the right. Panels are side by side if their categories are the same and short."""
     parts = table.groupby(panel, sort=False) if panel else [("", table)]
     rows = {name: list(part[category].unique()) for name, part in parts}
-    alike = len(set(map(tuple, rows.values()))) == 1
+    short = max(len(name) for names in rows.values() for name in names) <= SHORT
+    alike = short and len(set(map(tuple, rows.values()))) == 1
     height = 20 + row_height * max(map(len, rows.values()))
     figure, places = grid(list(rows), len(rows) if alike else 1, height, list(rows), own_y=not alike)
     draw(figure, places, table, value, category, looks, by, panel)
     for name, place in places.items():
         ends = dict(range=[len(rows[name]) - 0.4, -0.6], categoryorder="array", categoryarray=rows[name])
         figure.update_yaxes(type="category", ticksuffix=" ", **ends, **place)
-    return finished(figure, places, title, value_axis, category_axis)
+    return finished(figure, places, title, value_axis, category_axis, letters=0 if short else NARROW[3])
 
 
 def matrices(
@@ -177,15 +179,18 @@ def plain(values: object) -> list:
 
 
 def finished(
-    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None
+    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None, letters: int = 0
 ) -> go.Figure:
-    """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend."""
+    """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend.
+
+    letters: of a row of the title of x.
+    """
     figure.update_xaxes(x_axis | dict(title=None)).update_yaxes(y_axis | dict(title=None))
     for name, place in places.items():
         if place["col"] == 1 or own_y:
             figure.update_yaxes(title=own_y[name] if own_y else y_axis["title"], **place)
     lowest = {place["col"]: place for place in places.values()}
-    below = wrap(x_axis["title"], NARROW[min(len(lowest), 3)])
+    below = wrap(x_axis["title"], letters or NARROW[min(len(lowest), 3)])
     for place in lowest.values():
         figure.update_xaxes(title="<br>".join(below), showticklabels=True, **place)
     names = [45 + LETTER * len(trace.name) for trace in figure.data if trace.showlegend]
@@ -197,7 +202,9 @@ def finished(
 def headed(figure: go.Figure, title: str, panels: float, margin: dict) -> go.Figure:
     """With its title, and under it, smaller, what follows a line break; panels: pixels of all that is below."""
     said, _, note = title.partition("\n")
-    rows = wrap(said, 56) + [f'<span style="font-size:12px">{row}</span>' for row in wrap(note, 76)]
+    rows = wrap(said, 46) + [f'<span style="font-size:12px">{row}</span>' for row in wrap(note, 62)]
     top = TOP + ROW * len(rows)
-    figure.update_layout(title_text="<br>".join(rows), margin=margin | dict(t=top))
-    return figure.update_layout(height=top + panels + margin["b"])
+    height = top + panels + margin["b"]
+    # Of several rows, plotly puts the first one's foot at y, and not its top.
+    heading = dict(text="<br>".join(rows), y=1 - (28 if len(rows) > 1 else 17) / height)
+    return figure.update_layout(title=heading, height=height, margin=margin | dict(t=top))

@@ -53,7 +53,7 @@ def accuracy_versus_coefficient(
         "zero-shot mean": (ZERO_SHOT, level(mean.xs(0.0, level="coefficient"))),
         "α tuned on validation": (CHOSEN, on_curve(mean, tuned)),
     }
-    title = "Accuracy on each task, by the coefficient of the sum of all vectors\nθ₀ + α·Στ on test images; a panel per method"
+    title = "Accuracy of the sum, by its coefficient\nθ₀ + α·Στ on each task's test images; a panel per method"
     return over_coefficient(parts, title, f"test accuracy<br>{SHARE}")
 
 
@@ -75,7 +75,7 @@ def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str,
         "95 % of the control's accuracy": (SINGLE_TASK, level(0.95 * control.xs(0.0, level="coefficient"), last)),
         "mean tuned α": (CHOSEN, pd.concat([on_curve(mean, tuned), on_curve(control, tuned)])),
     }
-    title = "What subtracting a vector takes from its task, and from the control\nθ₀ − α·τ of one vector at a time; a panel per method"
+    title = "What subtraction takes from task and control\nθ₀ − α·τ of one vector at a time; a panel per method"
     return over_coefficient(parts, title, f"validation accuracy<br>{SHARE}", last)
 
 
@@ -116,7 +116,7 @@ def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
     tau_jp: method, seed, vector, data_set, tau_jp. All methods share the (logarithmic) colour scale.
     """
     return matrices(
-        tau_jp, "vector", "data_set", "tau_jp", panel="method", title="How far each task vector moves the images of each task: τJp\nmean ‖J(x)τ‖₂ over validation images; light: little",
+        tau_jp, "vector", "data_set", "tau_jp", panel="method", title="How far each vector moves each task's images\nτJp, the mean ‖J(x)τ‖₂ over validation images; light: little",
         x_axis=dict(title="images of", tickangle=40), y_axis=dict(title="task vector of", autorange="reversed"), digits=".3g", log=True,
         colour_axis=dict(colorbar_title="τJp (log scale)"), hover="vector of %{y} on %{x}: τJp = %{text}", little_is_good=True,
         height=100 + 32 * tau_jp.vector.nunique(),
@@ -130,7 +130,7 @@ def disentanglement_maps(maps: pd.DataFrame, pair: list[str]) -> go.Figure:
     """
     figure = matrices(
         maps, "alpha_2", "alpha_1", "error", panel="method",
-        title="How often two vectors together answer otherwise than each alone\ndisentanglement error ξ, the share of changed predictions, summed over both tasks; light: seldom",
+        title="How much two vectors disturb each other\ndisentanglement error ξ: share of predictions that change, summed over both tasks; light: few",
         x_axis=dict(title=f"coefficient α₁ of {pair[0]}"), y_axis=dict(title=f"coefficient α₂ of {pair[1]}"),
         colour_axis=dict(cmin=0, cmax=2, colorbar_title="ξ"), hover="α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}", little_is_good=True,
     )  # fmt: skip
@@ -158,7 +158,7 @@ def training_curves(record: dict) -> go.Figure:
         # The step before the penalty starts, and data sets in turn, leave no value or a jagged one.
         panels["mean ‖Jτ‖₂, other data"] = history.penalty[history.index > config["penalty_start"]]
     panels[f"validation accuracy<br>{SHARE}"] = curve.set_index("step").validation_accuracy
-    title = f"Fine-tuning on {config['task']} by {config['method']}, step by step\nseed {config['seed']}"
+    title = f"Fine-tuning on {config['task']}, step by step\n{config['method']}, seed {config['seed']}"
     return over_steps(panels, dict.fromkeys(panels, look), title)
 
 

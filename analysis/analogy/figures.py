@@ -30,7 +30,7 @@ def analogy_curves(curves: pd.DataFrame, test: pd.DataFrame) -> go.Figure:
     rows = dict(tuple(means.reset_index().groupby("model")))
     rows |= {ZERO: level(analogy.xs(0.0, level="coefficient")), TUNED: on_curve(analogy, tuned)}
     parts = {name: (look, rows[name]) for name, look in LOOKS.items()}
-    title = "What an analogy of three vectors reaches on the fourth task\nθ₀ + α·(τ other + τ source − τ source other): means over quadruples and seeds"
+    title = "What an analogy of three vectors reaches\nθ₀ + α·(τ other + τ source − τ source other) on the target; means over quadruples and seeds"
     return over_coefficient(parts, title, f"validation accuracy on the target<br>{SHARE}")
 
 
@@ -45,7 +45,7 @@ def gain_against_tau_jp(gained: pd.DataFrame) -> go.Figure:
     figure = lines(
         long.rename(columns={"quadruple": "text"}), "tau_jp", "gain over zero-shot",
         {method: method_line(method, size=9) | dict(mode="markers") for method in long.method}, by="method", panel="vector", own_x=True,
-        title="What an analogy gains, by τJp of each of its vectors\na point per quadruple of tasks; a panel per vector",
+        title="What an analogy gains, by τJp of its vectors\na point per quadruple of tasks; a panel per vector",
         x_axis=dict(title="τJp on the target's images: mean ‖Jτ‖₂", rangemode="tozero"),
         y_axis=dict(title="gain over zero-shot at α = 1<br>(share of images)"),
     )  # fmt: skip

@@ -36,7 +36,7 @@ def curves_over_coefficient(curves: pd.DataFrame, tuned: dict[str, float]) -> go
         looks[f"tuned α, {method}"] = star | dict(legendgroup=method, showlegend=False)
     return lines(
         pd.concat(parts), "coefficient", "value", looks, panel="metric", own_y=PANELS, height=240,
-        title="Accuracy and calibration of the merged model, by its coefficient\nθ₀ + α·Στ on test images: means over tasks and seeds; ★ tuned α", x_axis=dict(title="coefficient α", range=[-0.03, 1.05]),
+        title="Accuracy and calibration, by the coefficient\nθ₀ + α·Στ, test images: means over tasks, seeds; ★ tuned α", x_axis=dict(title="coefficient α", range=[-0.03, 1.05]),
         y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ def reliability_diagrams(reliability: pd.DataFrame, model: str) -> go.Figure:
     return lines(
         pd.concat([ours[["method"]].drop_duplicates().merge(diagonal, how="cross"), bins]), "confidence", "accuracy",
         {CALIBRATED: DIAGONAL} | looks, panel="method",
-        title=f"How far confidence is from accuracy in the {model} model\n{BINS} bins; a larger mark holds more test images; on the dotted line the model is calibrated",
+        title=f"Confidence and accuracy, {model} model\n{BINS} bins; larger marks: more test images; dotted: calibrated",
         x_axis=dict(title="confidence (mean in the bin)", range=[-0.03, 1.07]),
         y_axis=dict(title=f"test accuracy<br>{SHARE}", range=[-0.04, 1.07]),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def temperatures_of_expert_and_merged(tempered: pd.DataFrame) -> go.Figure:
     log = dict(type="log", tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100])
     return lines(
         pd.concat([merged[["model"]].drop_duplicates().merge(diagonal, how="cross"), found.assign(text=text)]), OF_EXPERT, OF_MERGED, looks, by="method", panel="model", height=380,
-        title="Which temperature calibrates a model before and after the merge\na point per task and seed; on the dotted line the merge changes nothing",
+        title="Temperatures before and after the merge\na point per task and seed; dotted: the merge changes nothing",
         x_axis=log | dict(title="temperature of the single-task model (log scale)"),
         y_axis=log | dict(title="of the merged model (log scale)"),
     )  # fmt: skip

@@ -61,7 +61,7 @@ def onset_trajectories(points: pd.DataFrame, outcome: str, application: str) -> 
     looks = {start: series_line(k) | dict(name=f"penalty from step {start:g}") for k, start in enumerate(starts)}
     figure = lines(
         means, "step", "value", looks | {never: marked_line(BLACK, symbol="x") | dict(name="no penalty")}, by="level", panel="panel",
-        own_y=panels, across=1, height=220, title=f"What happens once the penalty is switched on, {application}\ndashed: the step at which it is; means over ordered pairs of tasks, s onto t",
+        own_y=panels, across=1, height=220, title=f"What switching the penalty on does, {application}\ndashed: from this step on; means over pairs of tasks, s onto t",
         x_axis=dict(title="optimiser step"), y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
     for start in starts:
@@ -96,8 +96,8 @@ def forest(effects: pd.DataFrame) -> go.Figure:
     empty = [shown[:1].assign(verdict=verdict, estimate=np.nan) for verdict in VERDICTS]
     looks = {verdict: marks(colour, 11, symbol) for verdict, (colour, symbol) in VERDICTS.items()}
     figure = by_category(
-        pd.concat([*empty, shown]), "name", "estimate", looks, by="verdict", panel="application", row_height=50,
-        title="How much interference goes with a change of τJp\n95 % intervals; dotted: the least effect that counts; the verdict is on causality",
+        pd.concat([*empty, shown]), "name", "estimate", looks, by="verdict", panel="application", row_height=34,
+        title="Interference that goes with a change of τJp\n95 % intervals; dotted: the least effect that counts",
         category_axis=dict(title="arm"), value_axis=dict(title="effect (share of the untreated interference)"),
     )  # fmt: skip
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
@@ -128,7 +128,7 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
         looks[name] = look
     return lines(
         table.assign(place=table.level.map(weights.index)), "place", "value", looks, panel="panel",
-        own_y=dict(zip(panels, titles, strict=True)), title="What the weight λ of the penalty buys, and what it costs\nsmall dots: seeds; lines: their means",
+        own_y=dict(zip(panels, titles, strict=True)), title="What the penalty's weight λ buys and costs\nsmall dots: seeds; lines: their means",
         x_axis=dict(title="weight λ of the penalty", tickvals=list(range(len(weights))), ticktext=[f"{weight:g}" for weight in weights]),
         y_axis=dict(rangemode="tozero"),
     )  # fmt: skip

@@ -46,7 +46,7 @@ def average_over_arrivals(averages: pd.DataFrame) -> go.Figure:
         looks[method] = method_line(method, size=8)
     return lines(
         pd.concat([band, spread.assign(name=spread.method, value=spread["mean"])]), "arrival", "value", looks, height=400,
-        title="Average accuracy on the tasks seen so far, over the arrivals\nmean of the orders of arrival, and their range",
+        title="Average accuracy on the tasks seen so far\nmean of the orders of arrival, and their range",
         x_axis=dict(title="tasks that have arrived", dtick=1),
         y_axis=dict(title=f"average test accuracy A<br>{SHARE}", range=[0, 1.02]),
     )  # fmt: skip

@@ -5,13 +5,14 @@ import itertools
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import BOTTOM, CHOSEN, MEAN, draw, finished, grid, marks
+from ..drawing import CHOSEN, MEAN, draw, finished, grid, marks
 from ..figures import SHARE, task_line
 from ..palette import BLACK
 from .answers import HIGHEST, LOWEST
 from .gather import Explorer
 
 SHOWN = 1.0  # where the slider stands at first
+ROOM = 90  # pixels of the slider
 BAR, POINT, MEAN_OF_TASKS = "at the slider's α", "the slider's α", "mean of the tasks"
 MARKS = {"zero-shot": "line-ew-open", "single-task": "diamond-open", "one-shot (α = 1)": "x-thin-open"}
 
@@ -43,7 +44,7 @@ def common_coefficient(explorer: Explorer) -> go.Figure:
     finished(
         figure,
         places,
-        "Accuracy of each task, at one coefficient for all vectors\nθ₀ + α·Στ on validation images; a column per method; the slider moves α",
+        "Each task at one coefficient for all vectors\nvalidation accuracy of θ₀ + α·Στ; the slider moves α",
         dict(title=""),
         y_axis,
     )
@@ -59,7 +60,7 @@ def long(table: pd.DataFrame, index: str, method: str) -> pd.DataFrame:
 
 
 def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure:
-    """plotly's slider below the axes, which puts new numbers into the bars and points."""
+    """plotly's slider above the axes, which puts new numbers into the bars and points."""
     moving = [number for name in (BAR, POINT) for number, trace in enumerate(figure.data) if trace.name == name]
     alphas, steps = list(next(iter(curves.values())).index), []
     for alpha in alphas:
@@ -70,5 +71,13 @@ def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure
         steps.append(dict(method="restyle", label=f"{alpha:g}", args=[{"x": x, "y": y}, moving]))
     layout = figure.layout
     axes = layout.height - layout.margin.t - layout.margin.b
-    slider = dict(active=alphas.index(SHOWN), steps=steps, currentvalue_prefix="α of all vectors: ", y=-BOTTOM / axes)
-    return figure.update_layout(sliders=[slider], height=layout.height + 125, margin_b=layout.margin.b + 125)
+    slider = dict(
+        active=alphas.index(SHOWN),
+        steps=steps,
+        currentvalue_prefix="α of all vectors: ",
+        y=1 + 40 / axes,
+        yanchor="bottom",
+    )
+    height = layout.height + ROOM
+    layout.title.y = 1 - (1 - layout.title.y) * layout.height / height
+    return figure.update_layout(sliders=[slider], height=height, margin_t=layout.margin.t + ROOM)

@@ -28,7 +28,7 @@ def plane(summary: pd.DataFrame) -> go.Figure:
     top = (ends.ece + ends.ece_half.fillna(0)).max()
     return lines(
         ends, "accuracy", "ece", {arm: method_line(arm, 1, size=11) for arm in ARMS}, by="arm", panel="data", height=360,
-        title="Accuracy and calibration, from the training environments to the test environment\nopen: training; full: test; bars: 95 % intervals over seeds",
+        title="From training to test: accuracy, calibration\nopen: training environments; full: test environment; bars: 95 % intervals over seeds",
         x_axis=dict(title="accuracy (share of images)", range=[0, 1]), y_axis=dict(title="ECE, 15 bins (share)", range=[0, 1.05 * top]),
     )  # fmt: skip
 
@@ -38,7 +38,7 @@ def training_curves(curves: pd.DataFrame) -> go.Figure:
     means = curves.groupby(["arm", "step"]).test.mean().reset_index()
     figure = lines(
         means, "step", "test", {arm: method_line(arm, **FEW) for arm in ARMS}, by="arm", height=360,
-        title="Accuracy where colour and label disagree, over the training", x_axis=dict(title="optimiser step"),
+        title="Accuracy where colour and label disagree", x_axis=dict(title="optimiser step"),
         y_axis=dict(title=f"accuracy, test environment<br>{SHARE}", range=[0, 1]),
     )  # fmt: skip
     return figure.add_hline(y=0.75, line=GUIDE, annotation_text="the most that labels allow")

@@ -22,7 +22,7 @@ def tau_jp_of_kinds(measured: Measured) -> go.Figure:
         looks[f"{pictures} pictures"] = marks(colour, 12, symbol)
     return points(
         pd.concat([each.assign(name=each.pictures), means.assign(name=means.pictures + " pictures")]), "kind", "tau_jp",
-        looks, panel="panel", title="How far each vector moves the pictures of other tasks\nsmall: tasks and seeds; large: their mean", category_axis=dict(title="vector"),
+        looks, panel="panel", title="How far each vector moves other tasks' images\nsmall: tasks and seeds; large: their mean", category_axis=dict(title="vector"),
         value_axis=dict(title="τJp on other tasks' pictures: mean ‖Jτ‖₂", rangemode="tozero"),
     )  # fmt: skip
 
@@ -33,6 +33,6 @@ def accuracy_of_kinds(answers: pd.DataFrame) -> go.Figure:
     return points(
         long.assign(panel=long.application.map(TITLES)), "kind", "value",
         {name: marks(SERIES[k], 10, SYMBOLS[k]) for k, name in enumerate(SETS.values())}, panel="panel",
-        title="What each vector has learnt: accuracy alone, on three kinds of pictures", category_axis=dict(title="vector"),
+        title="What each vector has learnt\nits own task, on three kinds of pictures", category_axis=dict(title="vector"),
         value_axis=dict(title="test accuracy (noisy labels, share of images)", range=[0, 1]),
     )  # fmt: skip

@@ -14,15 +14,16 @@ from .arena import MERGES, OURS, OURS_WITH_CONTROL, needs_table
 NAMED = 5
 OWN = {OURS: BLACK, OURS_WITH_CONTROL: GREY}
 PLAIN_SUM = "task arithmetic"
-NO_IMAGES, IMAGES, CLASS_NAMES = range(3)  # what a merge needs
+NEEDED = "blue: needs no images; ochre: images; lilac: class names, too"  # SERIES[needs]
 MARKS = (
-    "cross", "x", "triangle-down", "square", "diamond", "circle", "triangle-up", "hourglass", "bowtie", "pentagon",
-    "triangle-left", "triangle-right", "hexagram", "star-diamond", "star-square", "star-triangle-up", "star-triangle-down",
-    "diamond-tall", "diamond-wide", "triangle-ne", "triangle-se", "triangle-sw", "triangle-nw", "octagon",
+    "cross", "x", "circle", "diamond", "diamond-tall", "hourglass", "bowtie", "hexagram", "square", "star-square", "pentagon",
+    "octagon", "triangle-left", "triangle-up", "star-triangle-up", "triangle-down", "triangle-right", "star-diamond",
+    "star-triangle-down", "diamond-wide", "triangle-ne", "triangle-se", "triangle-sw", "triangle-nw",
 )  # fmt: skip
 
 
 def needs() -> dict[str, int]:
+    """By merge: 0 without images, 1 with unlabelled images, 2 with class names as well."""
     table = needs_table().set_index("name")
     return (table.images.astype(int) + table.class_names.astype(int)).to_dict()
 
@@ -38,8 +39,8 @@ def symbol(merge: str) -> str:
 def named(accuracies: pd.Series) -> list[str]:
     """The merges that matter: ours, the plain sum, the best without and the best with images; then the next best."""
     best, need = list(accuracies.sort_values(ascending=False).index), needs()
-    free = [merge for merge in best if need[merge] == NO_IMAGES and merge != PLAIN_SUM]
-    seeing = [merge for merge in best if need[merge] != NO_IMAGES and merge not in OWN]
+    free = [merge for merge in best if need[merge] == 0 and merge != PLAIN_SUM]
+    seeing = [merge for merge in best if need[merge] and merge not in OWN]
     order = dict.fromkeys([*OWN, PLAIN_SUM, *free[:1], *seeing[:1], *best])
     return [merge for merge in order if merge in best][:NAMED]
 
@@ -75,7 +76,7 @@ def accuracy_versus_seconds(summary: pd.DataFrame) -> go.Figure:
     ticks = [0.01, 0.1, 1, 10, 100, 1000]
     return lines(
         pd.concat(ends), "seconds", "accuracy", looks, by="merge", panel="method", height=420,
-        title="How accurate each merge is, and how long it takes\nfilled: α = 1; open: α tuned on validation; a panel per method of the vectors",
+        title=f"How accurate each merge is, and how slow\nfilled: α = 1; open: α tuned; {NEEDED}",
         x_axis=dict(type="log", title="seconds per merge (log scale)", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks]),
         y_axis=dict(title=f"mean test accuracy of the tasks<br>{SHARE}"),
     )  # fmt: skip
@@ -95,7 +96,7 @@ def accuracy_versus_images(table: pd.DataFrame, everything: int) -> go.Figure:
     words = [f"{count}" + (" (all)" if count == everything else "") for count in counts]
     return lines(
         pd.concat([with_images.sort_values("images"), levels]), "images", "accuracy", looks, by="merge", height=380,
-        title="How many unlabelled images a merge needs: accuracy at α = 1\ndashed: merges that need no images",
+        title="Accuracy of merges at α = 1, by their images\ndashed: merges that need no images",
         x_axis=dict(type="log", title="images per task (log scale)", tickvals=counts, ticktext=words),
         y_axis=dict(title=f"mean test accuracy of the tasks<br>{SHARE}"),
     )  # fmt: skip
@@ -105,7 +106,7 @@ def accuracy_versus_tasks(table: pd.DataFrame) -> go.Figure:
     """Mean normalised test accuracy at α = 1 over the number of tasks."""
     return lines(
         table.sort_values("tasks"), "tasks", "normalised", looks_of(table, "normalised"), by="merge", height=380,
-        title="How many tasks a merge bears: accuracy at α = 1",
+        title=f"Accuracy of merges at α = 1, by their tasks\n{NEEDED}",
         x_axis=dict(title="number of merged tasks", tickvals=sorted(table.tasks.unique().tolist())),
         y_axis=dict(title="mean normalised test accuracy<br>(1: the experts’)"),
     )  # fmt: skip

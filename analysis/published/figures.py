@@ -18,7 +18,7 @@ def foreseen_and_seen(points: pd.DataFrame, outcome: str, colours: dict[str, str
     """One point per pair: τJp of s on t, measured before merging, and the outcome on t after it; t's in colours."""
     looks = {task: look | dict(name=f"on {task}") for task, look in task_marks(colours, 10).items()}
     text = points.source + " on " + points.target
-    title = "The harm that τJp foresees, and the harm that is seen\na point per ordered pair of vectors, s on t; colour and mark are the harmed task t"
+    title = "Harm foreseen by τJp, and harm seen\na point per pair of vectors, s on t; colour and mark: task t"
     return outcome_over_tau_jp(points.assign(text=text, name=points.target), outcome, looks, title)
 
 
@@ -32,7 +32,7 @@ def one_shot_of_sets(compared: pd.DataFrame, colours: dict[str, str]) -> go.Figu
     }
     table = [means.assign(name=MEAN), means.assign(name=BEST, one_shot=means.best), compared.assign(name=compared.task)]
     return by_category(
-        pd.concat(table), "vectors", "one_shot", looks, panel="application", title="Accuracy of the plain sum of each set of vectors\nbars: means over the tasks; marks: each task, at α = 1",
+        pd.concat(table), "vectors", "one_shot", looks, panel="application", title="Accuracy of the plain sum of each set\nbars: means over the tasks; marks: each task, at α = 1",
         category_axis=dict(title="sum of"), value_axis=dict(title="test accuracy of θ₀ + Στ (share of images)", range=[0, 1.02]),
     )  # fmt: skip
 
