@@ -93,7 +93,7 @@ def points(
     for name, place in places.items():
         ends = dict(range=[len(rows[name]) - 0.4, -0.6], categoryorder="array", categoryarray=rows[name])
         figure.update_yaxes(type="category", ticksuffix=" ", **ends, **place)
-    return finished(figure, places, title, value_axis, category_axis, letters=0 if short else NARROW[3])
+    return finished(figure, places, title, value_axis, category_axis, letters=0 if short else 22)
 
 
 def matrices(
