@@ -22,7 +22,8 @@ WIDTHS = [1280, 800]
 CELL, COLUMN = ".jp-OutputArea-output", ".plotly-figure"  # in a notebook, on the site
 # Of pages whose figures are older than the code that draws them.
 OLD = {Path(line.partition(":")[0]).stem for line in (ROOT / "results/moved_on.txt").read_text().splitlines()[1:]}
-MISFITS = """(cell) => [...document.querySelectorAll(".js-plotly-plot")].flatMap((plot) => {
+# JupyterLab also draws, outside of cells, what it stores as pictures.
+MISFITS = """(cell) => [...document.querySelectorAll(".js-plotly-plot")].filter((plot) => plot.closest(cell)).flatMap((plot) => {
     const said = (what) => `${plot.querySelector(".gtitle")?.textContent}: ${what}`;
     const wide = plot.querySelector(".main-svg")?.getBoundingClientRect();
     if (!wide) return [said("it is not drawn")];
@@ -44,11 +45,13 @@ MISFITS = """(cell) => [...document.querySelectorAll(".js-plotly-plot")].flatMap
 })"""
 
 
+DRAWN = """([cell, n]) => [...document.querySelectorAll(".js-plotly-plot")].filter(
+    (plot) => plot.closest(cell) && plot.querySelector(".main-svg")).length >= n"""
+
+
 def misfits(page: Page, cell: str, figures: int) -> list[str]:
     """What does not fit, once that many figures are drawn and fitted; what is still wrong after some seconds stays so."""
-    page.wait_for_function(
-        "n => document.querySelectorAll('.js-plotly-plot .main-svg:first-of-type').length >= n", arg=figures
-    )
+    page.wait_for_function(DRAWN, arg=[cell, figures])
     found: list[list[str]] = []
 
     def fits() -> None:
