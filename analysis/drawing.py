@@ -28,7 +28,7 @@ TEMPLATE.layout.update(
     font=dict(family="Arial, sans-serif", size=13, color="#222222"), colorway=SERIES, barmode="group", showlegend=True, autosize=True,
     title=dict(font_size=16, x=0.02, yanchor="top", yref="container"),
     legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
-    coloraxis=dict(colorscale=COLOUR_SCALE, colorbar=dict(title_side="right", title_font_size=13)),
+    coloraxis=dict(colorscale=COLOUR_SCALE, colorbar=dict(title_side="top", title_font_size=13)),
     xaxis_title_font_size=13, yaxis_title_font_size=13,
 )  # fmt: skip
 TEMPLATE.data.heatmap = [go.Heatmap(xgap=1, ygap=1, textfont_size=13)]
@@ -139,7 +139,7 @@ def grid(
         shared_xaxes=False if own_x else "all", shared_yaxes=False if own_y else "all",
         horizontal_spacing=(90 if own_y else 20) / (WIDTH - LEFT - RIGHT), vertical_spacing=gap / whole,
     )  # fmt: skip
-    figure.update_annotations(font_size=13).update_layout(template=TEMPLATE, height=whole)
+    figure.update_annotations(font_size=13, yshift=3).update_layout(template=TEMPLATE, height=whole)
     return figure, {name: dict(row=k // across + 1, col=k % across + 1) for k, name in enumerate(panels)}
 
 

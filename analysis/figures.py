@@ -118,7 +118,7 @@ def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
     return matrices(
         tau_jp, "vector", "data_set", "tau_jp", panel="method", title="How far each vector moves each task's images\nτJp, the mean ‖J(x)τ‖₂ over validation images; light: little",
         x_axis=dict(title="images of", tickangle=40), y_axis=dict(title="task vector of", autorange="reversed"), digits=".3g", log=True,
-        colour_axis=dict(colorbar_title="τJp (log scale)"), hover="vector of %{y} on %{x}: τJp = %{text}", little_is_good=True,
+        colour_axis=dict(colorbar_title="τJp<br>(log scale)"), hover="vector of %{y} on %{x}: τJp = %{text}", little_is_good=True,
         height=100 + 32 * tau_jp.vector.nunique(),
     )  # fmt: skip
 

@@ -98,7 +98,7 @@ def forest(effects: pd.DataFrame) -> go.Figure:
     figure = by_category(
         pd.concat([*empty, shown]), "name", "estimate", looks, by="verdict", panel="application", row_height=34,
         title="Interference that goes with a change of τJp\n95 % intervals; dotted: the least effect that counts",
-        category_axis=dict(title="arm"), value_axis=dict(title="effect (share of the untreated interference)"),
+        category_axis=dict(title="arm"), value_axis=dict(title="effect (share of untreated)"),
     )  # fmt: skip
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
 

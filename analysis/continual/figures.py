@@ -19,7 +19,7 @@ def accuracy_matrices(arrivals: pd.DataFrame, order: int) -> go.Figure:
     return matrices(
         ours.sort_values("arrival", kind="stable"), "after", "task", "accuracy", panel="method",
         title=f"Accuracy on every task after each arrival\norder of arrival: {', '.join(tasks)}", x_axis=dict(title="test images of", tickangle=40),
-        y_axis=dict(title="after the arrival of", autorange="reversed"), colour_axis=dict(cmin=0, cmax=1, colorbar_title="test accuracy (share of images)"),
+        y_axis=dict(title="after the arrival of", autorange="reversed"), colour_axis=dict(cmin=0, cmax=1, colorbar_title="test<br>accuracy<br>(share)"),
         digits=".2f", hover="%{x} after %{y}: %{z:.3f}", height=100 + 28 * len(tasks),
     )  # fmt: skip
 

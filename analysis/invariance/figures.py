@@ -28,7 +28,7 @@ def plane(summary: pd.DataFrame) -> go.Figure:
     top = (ends.ece + ends.ece_half.fillna(0)).max()
     return lines(
         ends, "accuracy", "ece", {arm: method_line(arm, 1, size=11) for arm in ARMS}, by="arm", panel="data", height=360,
-        title="From training to test: accuracy, calibration\nopen: training environments; full: test environment; bars: 95 % intervals over seeds",
+        title="From training to test: accuracy, calibration\nopen: training environments; full: test environment; bars: 95\u00a0% intervals over seeds",
         x_axis=dict(title="accuracy (share of images)", range=[0, 1]), y_axis=dict(title="ECE, 15 bins (share)", range=[0, 1.05 * top]),
     )  # fmt: skip
 

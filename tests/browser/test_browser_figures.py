@@ -90,6 +90,8 @@ def test_every_figure_fits_its_cell_in_jupyterlab(width, browser, lab, gathered)
     window.page.goto(f"{lab.url}/lab/tree/figures.ipynb?reset")
     assert misfits(window.page, CELL, len(gathered.cells)) == []
     keep_picture(window.page, f"jupyterlab-figures-{width}")
+    # A server that is told to end waits for a kernel that only begins.
+    window.page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for(state="attached")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,7 @@ def test_every_figure_fits_its_cell_in_a_classic_notebook(width, browser, classi
     window = open_window(browser, width)
     window.page.goto(f"{classic.url}/notebooks/figures.ipynb")
     assert misfits(window.page, CELL, len(gathered.cells)) == []
+    window.page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(state="attached")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
