@@ -49,7 +49,7 @@ def looks_of(table: pd.DataFrame, accuracy: str) -> dict[str, dict]:
     """A line per merge, ours thicker, those without a name thin and grey, below the others. table: merge, accuracy."""
     shown = named(table.groupby("merge")[accuracy].mean())
     others = [merge for merge in table["merge"].unique() if merge not in shown]
-    grey = marked_line("#9a9a9a", 1, size=5) | dict(
+    grey = marked_line("#949494", 1, size=5) | dict(
         name=f"{len(others)} other merges", legendgroup="others", legendrank=2000
     )
     return dict.fromkeys(others, grey) | {
