@@ -7,42 +7,31 @@ point, and its interval: `low` and `high` of `points`, COLUMN_half of `lines`.
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
-import plotly.express as px
 import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.subplots import make_subplots
 
-PALETTE = px.colors.qualitative.D3
-METHOD_COLOURS = {
-    "standard": "#7f7f7f",
-    "post-hoc-linearised": "#17becf",
-    "linear": "#1f77b4",
-    "taujp-strict": "#9467bd",
-    "taujp-efficient": "#d62728",
-    "sequential": "#8c564b",
-    "taujp-memory": "#ff7f0e",
-    "taujp-joint": "#2ca02c",
-    "zero-shot": "black",
-}
-COLOUR_SCALE = "Viridis"  # of all matrices: dark is little, light is much, nothing is white
-WIDTH = 940  # pixels: a notebook's cell is 945 wide
-LEFT, RIGHT, TOP, BOTTOM = 80, 25, 75, 60  # pixels around the panels; the legend is below them
-LETTER = 7  # pixels, on average
+from .palette import BLACK, SERIES, SYMBOLS, method_look
+
+COLOUR_SCALE = "Viridis"  # of all matrices: light is good, dark is bad, nothing is white
+WIDTH = 940  # pixels of a stored picture; where a figure is drawn, it is as wide as its cell
+LEFT, RIGHT, TOP, BOTTOM = 80, 25, 54, 60  # pixels around the panels; the title is above them, the legend below
+SHORT = 20  # letters of a category that leaves room for two panels in a narrow cell
+LETTER, ROW = 7, 21  # pixels: of a letter, on average, and of a row of the title
+NARROW = {1: 44, 2: 24, 3: 18}  # letters of an axis' title below one of so many panels, where the cell is narrow
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
 TEMPLATE.layout.update(
-    font=dict(family="Arial, sans-serif", size=13), colorway=PALETTE, barmode="group", showlegend=True,
-    title=dict(font_size=16, x=0.02, y=1, yanchor="top", yref="container", pad_t=16),
+    font=dict(family="Arial, sans-serif", size=13, color="#222222"), colorway=SERIES, barmode="group", showlegend=True, autosize=True,
+    title=dict(font_size=16, x=0.02, yanchor="top", yref="container"),
     legend=dict(orientation="h", x=0.5, xanchor="center", y=0, yanchor="bottom", yref="container"),
-    coloraxis_colorbar_title_side="right",
+    coloraxis=dict(colorscale=COLOUR_SCALE, colorbar=dict(title_side="top", title_font_size=13)),
+    xaxis_title_font_size=13, yaxis_title_font_size=13,
 )  # fmt: skip
-
-
-def method_colour(method: str) -> str:
-    """Of a method that is not in the list, one of the palette's, always the same."""
-    return METHOD_COLOURS.get(method) or PALETTE[sum(method.encode()) % len(PALETTE)]
+TEMPLATE.data.heatmap = [go.Heatmap(xgap=1, ygap=1, textfont_size=13)]
 
 
 def line(colour: str, width: float = 2, dash: str = "solid") -> dict:
@@ -57,9 +46,21 @@ def marked_line(colour: str, width: float = 2, dash: str = "solid", **marker: ob
     return line(colour, width, dash) | marks(colour, **marker) | dict(mode="lines+markers")
 
 
-GUIDE = dict(color="black", width=1, dash="dot")
-MEAN, SINGLE_TASK, ZERO_SHOT = line("black", 4), line("black", 1.5, "dash"), line("black", 1.5, "dot")
-CHOSEN = marks("black", 13, "star")
+def method_line(method: str, width: float = 2.5, **marker: object) -> dict:
+    """In the method's colour, with its mark."""
+    colour, symbol = method_look(method)
+    return marked_line(colour, width, "dot" if method == "zero-shot" else "solid", symbol=symbol, **marker)
+
+
+def series_line(number: int, width: float = 2, **marker: object) -> dict:
+    """What is neither task, method nor verdict, the first of its figure, the second, …"""
+    return marked_line(SERIES[number % len(SERIES)], width, symbol=SYMBOLS[number % len(SYMBOLS)], **marker)
+
+
+FEW = dict(size=6, maxdisplayed=7)  # marks on a line of many points
+GUIDE = dict(color=BLACK, width=1, dash="dot")
+MEAN, SINGLE_TASK, ZERO_SHOT = line(BLACK, 4), line(BLACK, 1.5, "dash"), line(BLACK, 1.5, "dot")
+CHOSEN = marks(BLACK, 14, "star", line=dict(color="white", width=1))
 
 
 def lines(
@@ -81,24 +82,25 @@ def points(
     table: pd.DataFrame, category: str, value: str, looks: dict, *, title: str, category_axis: dict, value_axis: dict,
     by: str = "name", panel: str = "", row_height: int = 26,
 ) -> go.Figure:  # fmt: skip
-    """Categories from top to bottom, the value to the right. Panels whose categories differ are below one another."""
+    """Categories from top to bottom, the value to the right. Panels are side by side if their categories are the same and short."""
     parts = table.groupby(panel, sort=False) if panel else [("", table)]
     rows = {name: list(part[category].unique()) for name, part in parts}
-    alike = len(set(map(tuple, rows.values()))) == 1
+    short = max(len(name) for names in rows.values() for name in names) <= SHORT
+    alike = short and len(set(map(tuple, rows.values()))) == 1
     height = 20 + row_height * max(map(len, rows.values()))
     figure, places = grid(list(rows), len(rows) if alike else 1, height, list(rows), own_y=not alike)
     draw(figure, places, table, value, category, looks, by, panel)
     for name, place in places.items():
         ends = dict(range=[len(rows[name]) - 0.4, -0.6], categoryorder="array", categoryarray=rows[name])
         figure.update_yaxes(type="category", ticksuffix=" ", **ends, **place)
-    return finished(figure, places, title, value_axis, category_axis)
+    return finished(figure, places, title, value_axis, category_axis, letters=0 if short else 22)
 
 
 def matrices(
     table: pd.DataFrame, row: str, column: str, value: str, *, panel: str, title: str, x_axis: dict, y_axis: dict,
-    colour_axis: dict, hover: str, digits: str = "", log: bool = False, height: int = 300,
+    colour_axis: dict, hover: str, little_is_good: bool = False, digits: str = "", log: bool = False, height: int = 300,
 ) -> go.Figure:  # fmt: skip
-    """A matrix per value of `panel`, all on one colour scale; means of what shares a cell.
+    """A matrix per value of `panel`, all on one colour scale, on which light is good; means of what shares a cell.
 
     digits: format of the number that stands in a cell; none: numbers on hovering alone. log: colours by the logarithm.
     """
@@ -118,7 +120,7 @@ def matrices(
         figure.update_coloraxes(
             colorbar=dict(tickvals=plain(np.log10(ticks)), ticktext=[f"{tick:g}" for tick in ticks])
         )
-    figure.update_coloraxes(colorscale=COLOUR_SCALE, **colour_axis)
+    figure.update_coloraxes(colorscale=COLOUR_SCALE, reversescale=little_is_good, **colour_axis)
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     return finished(figure, places, title, x_axis, y_axis)
 
@@ -137,7 +139,7 @@ def grid(
         shared_xaxes=False if own_x else "all", shared_yaxes=False if own_y else "all",
         horizontal_spacing=(90 if own_y else 20) / (WIDTH - LEFT - RIGHT), vertical_spacing=gap / whole,
     )  # fmt: skip
-    figure.update_annotations(font_size=13).update_layout(template=TEMPLATE, width=WIDTH, height=whole)
+    figure.update_annotations(font_size=13, yshift=3).update_layout(template=TEMPLATE, height=whole)
     return figure, {name: dict(row=k // across + 1, col=k % across + 1) for k, name in enumerate(panels)}
 
 
@@ -177,17 +179,32 @@ def plain(values: object) -> list:
 
 
 def finished(
-    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None
+    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None, letters: int = 0
 ) -> go.Figure:
-    """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend."""
+    """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend.
+
+    letters: of a row of the title of x.
+    """
     figure.update_xaxes(x_axis | dict(title=None)).update_yaxes(y_axis | dict(title=None))
     for name, place in places.items():
         if place["col"] == 1 or own_y:
             figure.update_yaxes(title=own_y[name] if own_y else y_axis["title"], **place)
-    for place in {place["col"]: place for place in places.values()}.values():
-        figure.update_xaxes(title=x_axis["title"], showticklabels=True, **place)
+    lowest = {place["col"]: place for place in places.values()}
+    below = wrap(x_axis["title"], letters or NARROW[min(len(lowest), 3)])
+    for place in lowest.values():
+        figure.update_xaxes(title="<br>".join(below), showticklabels=True, **place)
     names = [45 + LETTER * len(trace.name) for trace in figure.data if trace.showlegend]
     in_a_row = len(names) if sum(names) < WIDTH else WIDTH // max(names)
-    bottom = BOTTOM + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
-    height = TOP + figure.layout.height + bottom
-    return figure.update_layout(title_text=title, height=height, margin=dict(l=LEFT, r=RIGHT, t=TOP, b=bottom))
+    bottom = BOTTOM + 16 * (len(below) - 1) + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
+    return headed(figure, title, figure.layout.height, dict(l=LEFT, r=RIGHT, b=bottom))
+
+
+def headed(figure: go.Figure, title: str, panels: float, margin: dict) -> go.Figure:
+    """With its title, and under it, smaller, what follows a line break; panels: pixels of all that is below."""
+    said, _, note = title.partition("\n")
+    rows = wrap(said, 46) + [f'<span style="font-size:12px">{row}</span>' for row in wrap(note, 62)]
+    top = TOP + ROW * len(rows)
+    height = top + panels + margin["b"]
+    # Of several rows, plotly puts the first one's foot at y, and not its top.
+    heading = dict(text="<br>".join(rows), y=1 - (28 if len(rows) > 1 else 17) / height)
+    return figure.update_layout(title=heading, height=height, margin=margin | dict(t=top))

@@ -7,32 +7,32 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from .drawing import (
+    CHOSEN,
+    FEW,
     LETTER,
-    PALETTE,
+    MEAN,
     RIGHT,
+    SINGLE_TASK,
     TEMPLATE,
-    TOP,
     WIDTH,
+    ZERO_SHOT,
+    headed,
     line,
     lines,
     marked_line,
-    marks,
     matrices,
-    method_colour,
+    method_line,
+    series_line,
 )
+from .palette import BLACK, task_symbols
+from .palette import task_colours as task_colours
 
-MEAN, SINGLE_TASK, ZERO_SHOT = line("black", 4), line("black", 1.5, "dash"), line("black", 1.5, "dot")
-CHOSEN = marks("black", 13, "star")
+SHARE = "(share of images)"
 OUTCOMES = {
     "accuracy_loss": "accuracy lost on t<br>(share of images)",
     "loss_change": "rise of t's loss<br>(nats)",
     "changed": "changed predictions<br>(share of images)",
 }
-
-
-def task_colours(names: list[str]) -> dict[str, str]:
-    """Colour of each data set by its place in the suite; pass the suite's whole list."""
-    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
 def accuracy_versus_coefficient(
@@ -53,7 +53,8 @@ def accuracy_versus_coefficient(
         "zero-shot mean": (ZERO_SHOT, level(mean.xs(0.0, level="coefficient"))),
         "α tuned on validation": (CHOSEN, on_curve(mean, tuned)),
     }
-    return over_coefficient(parts, "Accuracy of θ₀ + α·Στ", "test accuracy")
+    title = "Accuracy of the sum, by its coefficient\nθ₀ + α·Στ on each task's test images; a panel per method"
+    return over_coefficient(parts, title, f"test accuracy<br>{SHARE}")
 
 
 def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str, str]) -> go.Figure:
@@ -70,12 +71,12 @@ def negation_curves(curves: pd.DataFrame, test: pd.DataFrame, colours: dict[str,
     tuned = test[test.choice == "tuned"].groupby("method").coefficient.mean().to_dict()
     parts = task_lines(tasks, colours) | {
         "mean of the negated tasks": (MEAN, mean.reset_index()),
-        "control, mean": (line("black", 4, "dot"), control.reset_index()),
+        "control, mean": (line(BLACK, 4, "dot"), control.reset_index()),
         "95 % of the control's accuracy": (SINGLE_TASK, level(0.95 * control.xs(0.0, level="coefficient"), last)),
         "mean tuned α": (CHOSEN, pd.concat([on_curve(mean, tuned), on_curve(control, tuned)])),
     }
-    title = "Accuracy of θ₀ − α·τ on the negated task and on the control"
-    return over_coefficient(parts, title, "validation accuracy", last)
+    title = "What subtraction takes from task and control\nθ₀ − α·τ of one vector at a time; a panel per method"
+    return over_coefficient(parts, title, f"validation accuracy<br>{SHARE}", last)
 
 
 def over_coefficient(parts: dict, title: str, y_title: str, last: float = 1.0) -> go.Figure:
@@ -89,7 +90,13 @@ def over_coefficient(parts: dict, title: str, y_title: str, last: float = 1.0) -
 
 
 def task_lines(tasks: pd.DataFrame, colours: dict[str, str]) -> dict:
-    return {task: (line(colours[task], 1.3), rows) for task, rows in tasks.groupby("task", sort=False)}
+    looks = {task: task_line(colours, task) for task in colours}
+    return {task: (looks[task], rows) for task, rows in tasks.groupby("task", sort=False)}
+
+
+def task_line(colours: dict[str, str], task: str) -> dict:
+    """In the task's colour, with its mark here and there; colours: of the whole suite."""
+    return marked_line(colours[task], 1.3, symbol=task_symbols(list(colours))[task], **FEW)
 
 
 def level(values: pd.Series, end: float = 1.0) -> pd.DataFrame:
@@ -109,9 +116,9 @@ def tau_jp_matrix(tau_jp: pd.DataFrame) -> go.Figure:
     tau_jp: method, seed, vector, data_set, tau_jp. All methods share the (logarithmic) colour scale.
     """
     return matrices(
-        tau_jp, "vector", "data_set", "tau_jp", panel="method", title="τJp: mean ‖J(x)τ‖₂ over validation images",
+        tau_jp, "vector", "data_set", "tau_jp", panel="method", title="How far each vector moves each task's images\nτJp, the mean ‖J(x)τ‖₂ over validation images; light: little",
         x_axis=dict(title="images of", tickangle=40), y_axis=dict(title="task vector of", autorange="reversed"), digits=".3g", log=True,
-        colour_axis=dict(colorbar_title="τJp"), hover="vector of %{y} on %{x}: τJp = %{text}",
+        colour_axis=dict(colorbar_title="τJp<br>(log scale)"), hover="vector of %{y} on %{x}: τJp = %{text}", little_is_good=True,
         height=100 + 32 * tau_jp.vector.nunique(),
     )  # fmt: skip
 
@@ -123,12 +130,13 @@ def disentanglement_maps(maps: pd.DataFrame, pair: list[str]) -> go.Figure:
     """
     figure = matrices(
         maps, "alpha_2", "alpha_1", "error", panel="method",
-        title="Disentanglement error ξ: share of changed predictions, both tasks",
+        title="How much two vectors disturb each other\ndisentanglement error ξ: share of predictions that change, summed over both tasks; light: few",
         x_axis=dict(title=f"coefficient α₁ of {pair[0]}"), y_axis=dict(title=f"coefficient α₂ of {pair[1]}"),
-        colour_axis=dict(cmin=0, cmax=2, colorbar_title="ξ"), hover="α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}",
+        colour_axis=dict(cmin=0, cmax=2, colorbar_title="ξ"), hover="α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}", little_is_good=True,
     )  # fmt: skip
-    outline = dict(color="white", width=2, dash="dash")
-    return figure.add_shape(type="rect", x0=0, x1=1, y0=0, y1=1, line=outline, row="all", col="all")
+    for outline in (dict(color="white", width=3), dict(color=BLACK, width=1.5, dash="dash")):
+        figure.add_shape(type="rect", x0=0, x1=1, y0=0, y1=1, line=outline, row="all", col="all")
+    return figure.update_traces(xgap=0, ygap=0)
 
 
 def outcome_over_tau_jp(points: pd.DataFrame, outcome: str, looks: dict, title: str) -> go.Figure:
@@ -144,21 +152,21 @@ def outcome_over_tau_jp(points: pd.DataFrame, outcome: str, looks: dict, title: 
 def training_curves(record: dict) -> go.Figure:
     """Loss, penalty and validation accuracy over the steps of one run."""
     config, history, curve = record["config"], pd.DataFrame(record["history"]), pd.DataFrame(record["curve"])
-    history, colour = history.set_index("step"), method_colour(record["config"]["method"])
+    history, look = history.set_index("step"), method_line(config["method"], 2, **FEW)
     panels = {"task loss (nats)": history.loss}
     if config["penalty_weight"]:
         # The step before the penalty starts, and data sets in turn, leave no value or a jagged one.
         panels["mean ‖Jτ‖₂, other data"] = history.penalty[history.index > config["penalty_start"]]
-    panels["validation accuracy"] = curve.set_index("step").validation_accuracy
-    looks = {title: line(colour) for title in panels} | {"validation accuracy": marked_line(colour, size=6)}
-    return over_steps(panels, looks, f"{config['task']} by {config['method']}, seed {config['seed']}")
+    panels[f"validation accuracy<br>{SHARE}"] = curve.set_index("step").validation_accuracy
+    title = f"Fine-tuning on {config['task']}, step by step\n{config['method']}, seed {config['seed']}"
+    return over_steps(panels, dict.fromkeys(panels, look), title)
 
 
 def pretraining_curves(history: pd.DataFrame) -> go.Figure:
     """Contrastive loss and share of images that pick their own caption, over steps."""
     history = history.set_index("step")
-    panels = {"contrastive loss (nats)": history.loss, "caption accuracy in batch": history.accuracy}
-    return over_steps(panels, {title: line(PALETTE[0], 1) for title in panels}, "Pre-training")
+    panels = {"contrastive loss (nats)": history.loss, f"own caption found<br>{SHARE}": history.accuracy}
+    return over_steps(panels, dict.fromkeys(panels, series_line(0, 1, **FEW)), "Contrastive pre-training, step by step")
 
 
 def over_steps(panels: dict[str, pd.Series], looks: dict[str, dict], title: str) -> go.Figure:
@@ -167,7 +175,7 @@ def over_steps(panels: dict[str, pd.Series], looks: dict[str, dict], title: str)
     looks = {name: look | dict(showlegend=False) for name, look in looks.items()}
     return lines(
         table, "step", "value", looks, by="panel", panel="panel", own_y={name: name for name in panels}, across=1,
-        height=190, title=title, x_axis=dict(title="step"), y_axis=dict(rangemode="tozero"),
+        height=190, title=title, x_axis=dict(title="optimiser step"), y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
 
 
@@ -177,11 +185,11 @@ def contact_sheet(images: dict[str, Tensor], title: str) -> go.Figure:
     height, width, _ = rows[0].shape
     figure = px.imshow(np.concatenate(rows, 0), binary_string=True)
     figure.update_traces(hoverinfo="skip", hovertemplate=None)
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(tickvals=[height * (k + 0.5) for k in range(len(rows))], ticktext=list(images))
+    # The pictures keep their shape, and stand at the left of a cell that is wider than they are.
+    figure.update_xaxes(visible=False, constrain="domain", constraintoward="left")
+    ticks = dict(tickvals=[height * (k + 0.5) for k in range(len(rows))], ticktext=list(images))
+    figure.update_yaxes(**ticks, constrain="domain", constraintoward="top")
     left = 20 + LETTER * max(map(len, images))
     side = min(46, (WIDTH - left - RIGHT) * height / width)  # of a picture
-    return figure.update_layout(
-        template=TEMPLATE, title_text=title, width=left + side * width / height + RIGHT,
-        height=TOP + side * len(rows) + 20, margin=dict(l=left, r=RIGHT, t=TOP, b=20),
-    )  # fmt: skip
+    figure.update_layout(template=TEMPLATE)
+    return headed(figure, title, side * len(rows), dict(l=left, r=RIGHT, b=20))

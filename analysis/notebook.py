@@ -10,18 +10,19 @@ from choreographer.browsers.chromium import Chromium
 
 from taujp_core.files import write_json, write_text
 
+from .drawing import WIDTH
 from .paths import in_project
 
 __all__ = ["conclusion", "in_project", "record_result", "show", "show_table", "write_table"]
 
 
 def show(figure: go.Figure) -> None:
-    """Show a figure as data and, where a browser can draw it, also as PNG."""
+    """Show a figure as data, as wide as its cell, and where a browser can draw it also as a PNG of WIDTH pixels."""
     if "PLOTLY_RENDERER" in os.environ:
         figure.show()
         return
     can_draw = Chromium.find_browser(skip_local=False) is not None
-    figure.show(renderer="plotly_mimetype+png" if can_draw else "plotly_mimetype")
+    figure.show(renderer="plotly_mimetype+png" if can_draw else "plotly_mimetype", width=WIDTH)
 
 
 def show_table(table: pd.DataFrame, digits: int) -> None:

@@ -3,16 +3,16 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import GUIDE, PALETTE, line, lines, marks, method_colour
-from ..figures import CHOSEN, MEAN, ZERO_SHOT, level, on_curve, over_coefficient
+from ..drawing import CHOSEN, FEW, GUIDE, MEAN, ZERO_SHOT, lines, method_line, series_line
+from ..figures import SHARE, level, on_curve, over_coefficient
 from .quadruples import VECTORS
 
 ZERO, TUNED = "zero-shot", "mean tuned α of the analogy"
 LOOKS = {
     "analogy": MEAN,
-    "source alone": line(PALETTE[0]),
-    "other alone": line(PALETTE[1]),
-    "fine-tuned": line(PALETTE[2], dash="dash"),
+    "source alone": series_line(0, **FEW),
+    "other alone": series_line(1, **FEW),
+    "fine-tuned": series_line(2, **FEW),
     ZERO: ZERO_SHOT,
     TUNED: CHOSEN,
 }
@@ -30,8 +30,8 @@ def analogy_curves(curves: pd.DataFrame, test: pd.DataFrame) -> go.Figure:
     rows = dict(tuple(means.reset_index().groupby("model")))
     rows |= {ZERO: level(analogy.xs(0.0, level="coefficient")), TUNED: on_curve(analogy, tuned)}
     parts = {name: (look, rows[name]) for name, look in LOOKS.items()}
-    title = "θ₀ + α·(τ other + τ source − τ source other)"
-    return over_coefficient(parts, title, "validation accuracy on the target")
+    title = "What an analogy of three vectors reaches\nθ₀ + α·(τ other + τ source − τ source other) on the target; means over quadruples and seeds"
+    return over_coefficient(parts, title, f"validation accuracy on the target<br>{SHARE}")
 
 
 def gain_against_tau_jp(gained: pd.DataFrame) -> go.Figure:
@@ -44,9 +44,9 @@ def gain_against_tau_jp(gained: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     figure = lines(
         long.rename(columns={"quadruple": "text"}), "tau_jp", "gain over zero-shot",
-        {method: marks(method_colour(method)) for method in long.method}, by="method", panel="vector", own_x=True,
-        title="Gain of the analogy against τJp of its vectors on the target's images",
-        x_axis=dict(title="τJp on the target: mean ‖Jτ‖₂", rangemode="tozero"),
+        {method: method_line(method, size=9) | dict(mode="markers") for method in long.method}, by="method", panel="vector", own_x=True,
+        title="What an analogy gains, by τJp of its vectors\na point per quadruple of tasks; a panel per vector",
+        x_axis=dict(title="τJp on the target's images: mean ‖Jτ‖₂", rangemode="tozero"),
         y_axis=dict(title="gain over zero-shot at α = 1<br>(share of images)"),
     )  # fmt: skip
     return figure.add_hline(y=0, line=GUIDE)

@@ -3,16 +3,17 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import GUIDE, line, lines, marked_line, marks, method_colour
-from ..figures import on_curve
+from ..drawing import CHOSEN, FEW, GUIDE, lines, marked_line, method_line
+from ..figures import SHARE, on_curve
 from ..metrics import BINS
+from ..palette import GREY, SERIES
 from .merged import EXPERT, NONE, OF_EXPERT, OF_MERGED
 
-PANELS = {"accuracy": "accuracy", "loss": "NLL (nats)", "ece": "ECE", "ace": "ACE"}
+PANELS = {"accuracy": f"accuracy<br>{SHARE}", "loss": "NLL (nats)", "ece": "ECE (share)", "ace": "ACE (share)"}
 TEMPERATURES = {
-    NONE: ("without a temperature", "#7f7f7f", "circle-open"),
-    OF_EXPERT: ("the single task's temperature", "#ff7f0e", "square-open"),
-    OF_MERGED: ("temperature fitted on the merged model", "#2ca02c", "diamond-open"),
+    NONE: ("without a temperature", GREY, "circle-open"),
+    OF_EXPERT: ("the single task's temperature", SERIES[0], "square-open"),
+    OF_MERGED: ("temperature fitted on the merged model", SERIES[1], "diamond-open"),
 }
 CALIBRATED, UNCHANGED = "calibrated", "unchanged by the merge"
 DIAGONAL = dict(mode="lines", line=GUIDE)
@@ -30,12 +31,12 @@ def curves_over_coefficient(curves: pd.DataFrame, tuned: dict[str, float]) -> go
         parts.append(means[metric].rename("value").reset_index().assign(name=lambda rows: rows.method, metric=metric))
         parts.append(stars.assign(name="tuned α, " + stars.method, metric=metric))
     for method in tuned:
-        looks[method] = line(method_colour(method), 2.5)
-        star = marks(method_colour(method), 13, "star")
+        looks[method] = look = method_line(method, **FEW)
+        star = CHOSEN | dict(marker=CHOSEN["marker"] | dict(color=look["marker"]["color"]))
         looks[f"tuned α, {method}"] = star | dict(legendgroup=method, showlegend=False)
     return lines(
         pd.concat(parts), "coefficient", "value", looks, panel="metric", own_y=PANELS, height=240,
-        title="Test images: the merged model θ₀ + α·Στ; ★ tuned α", x_axis=dict(title="coefficient α", range=[-0.03, 1.05]),
+        title="Accuracy and calibration, by the coefficient\nθ₀ + α·Στ, test images: means over tasks, seeds; ★ tuned α", x_axis=dict(title="coefficient α", range=[-0.03, 1.05]),
         y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
 
@@ -58,8 +59,9 @@ def reliability_diagrams(reliability: pd.DataFrame, model: str) -> go.Figure:
     return lines(
         pd.concat([ours[["method"]].drop_duplicates().merge(diagonal, how="cross"), bins]), "confidence", "accuracy",
         {CALIBRATED: DIAGONAL} | looks, panel="method",
-        title=f"Reliability of the {model} model, {BINS} bins: larger markers hold more test images",
-        x_axis=dict(title="confidence", range=[-0.03, 1.07]), y_axis=dict(title="accuracy", range=[-0.04, 1.07]),
+        title=f"Confidence and accuracy, {model} model\n{BINS} bins; larger marks: more test images; dotted: calibrated",
+        x_axis=dict(title="confidence (mean in the bin)", range=[-0.03, 1.07]),
+        y_axis=dict(title=f"test accuracy<br>{SHARE}", range=[-0.04, 1.07]),
     )  # fmt: skip
 
 
@@ -83,11 +85,13 @@ def temperatures_of_expert_and_merged(tempered: pd.DataFrame) -> go.Figure:
     ends = [0.9 * tempered.temperature.min(), 1.1 * tempered.temperature.max()]
     diagonal = pd.DataFrame({"method": UNCHANGED, OF_EXPERT: ends, OF_MERGED: ends})
     text = [f"{task}, seed {seed}" for task, seed in zip(found.task, found.seed, strict=True)]
-    looks = {UNCHANGED: DIAGONAL} | {name: marks(method_colour(name), opacity=0.75) for name in found.method}
+    looks = {UNCHANGED: DIAGONAL} | {
+        name: method_line(name, size=9, opacity=0.75) | dict(mode="markers") for name in found.method
+    }
     log = dict(type="log", tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100])
     return lines(
         pd.concat([merged[["model"]].drop_duplicates().merge(diagonal, how="cross"), found.assign(text=text)]), OF_EXPERT, OF_MERGED, looks, by="method", panel="model", height=380,
-        title="Temperatures before and after the merge: a point per task and seed",
+        title="Temperatures before and after the merge\na point per task and seed; dotted: the merge changes nothing",
         x_axis=log | dict(title="temperature of the single-task model (log scale)"),
         y_axis=log | dict(title="of the merged model (log scale)"),
     )  # fmt: skip

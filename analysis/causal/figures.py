@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import GUIDE, METHOD_COLOURS, PALETTE, line, lines, marked_line, marks
+from ..drawing import GUIDE, line, lines, marked_line, marks, series_line
 from ..drawing import points as by_category
-from ..figures import OUTCOMES, outcome_over_tau_jp
+from ..figures import OUTCOMES, SHARE, outcome_over_tau_jp
 from ..pairs import APPLICATIONS
+from ..palette import BLACK, SERIES, SYMBOLS, VERDICTS
 from .arms import UNTREATED_METHOD
 from .statistics import SMALLEST, UNIT
 
@@ -20,10 +21,9 @@ ARM_NAMES = {
     "scale": "scale: a share of τ",
     "controls": "controls: given norm, cosine, own effect",
 }
-ARM_COLOURS = {arm: PALETTE[k] for k, arm in enumerate(ARM_NAMES)}
-ARM_SYMBOLS = dict(zip(ARM_NAMES, ["circle", "square", "diamond", "x", "cross", "triangle-up", "star"], strict=True))
+ARM_COLOURS, ARM_SYMBOLS = (dict(zip(ARM_NAMES, looks, strict=False)) for looks in (SERIES, SYMBOLS))
 BOTH = "both applications"
-VERDICT_COLOURS = {"supports": "#2ca02c", "contradicts": "#d62728", "silent": "#7f7f7f"}
+TAU_JP, OWN_ACCURACY = "τJp on t<br>(mean ‖Jτ‖₂)", f"accuracy of s alone<br>{SHARE}"
 
 
 def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
@@ -40,7 +40,12 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
         looks[arm_name(arm, method)] = marked_line(ARM_COLOURS[arm], 2, dash, size=10, symbol=ARM_SYMBOLS[arm])
     names, text = list(map(arm_name, means.arm, means.method)), [f"level {level:g}" for level in means.level]
     means = means.assign(tau_jp=2**means.tau_jp, name=names, text=text)
-    return outcome_over_tau_jp(means, outcome, looks, "Interference over τJp, mean over pairs, by arm")
+    return outcome_over_tau_jp(
+        means,
+        outcome,
+        looks,
+        "Interference against τJp, by what changed τJp\na point per level: means over ordered pairs of tasks, s onto t",
+    )
 
 
 def arm_name(arm: str, method: str) -> str:
@@ -50,16 +55,14 @@ def arm_name(arm: str, method: str) -> str:
 def onset_trajectories(points: pd.DataFrame, outcome: str, application: str) -> go.Figure:
     """τJp, interference and own accuracy at saved steps, mean over pairs, a line per start; one time axis."""
     ours = points[(points.arm == "onset") & (points.application == application)]
-    panels = {"tau_jp": "τJp on t (norm)", outcome: OUTCOMES[outcome], "own_accuracy": "accuracy of s alone"}
+    panels = {"tau_jp": TAU_JP, outcome: OUTCOMES[outcome], "own_accuracy": OWN_ACCURACY}
     means = ours.groupby(["level", "step"])[list(panels)].mean().reset_index().melt(["level", "step"], var_name="panel")
     *starts, never = sorted(ours.level.unique())
-    looks = {
-        start: marked_line(PALETTE[k]) | dict(name=f"penalty from step {start:g}") for k, start in enumerate(starts)
-    }
+    looks = {start: series_line(k) | dict(name=f"penalty from step {start:g}") for k, start in enumerate(starts)}
     figure = lines(
-        means, "step", "value", looks | {never: marked_line("black") | dict(name="no penalty")}, by="level", panel="panel",
-        own_y=panels, across=1, height=220, title=f"Penalty switched on at the dashed line ({application})",
-        x_axis=dict(title="step"), y_axis=dict(rangemode="tozero"),
+        means, "step", "value", looks | {never: marked_line(BLACK, symbol="x") | dict(name="no penalty")}, by="level", panel="panel",
+        own_y=panels, across=1, height=220, title=f"What switching the penalty on does, {application}\ndashed: from this step on; means over pairs of tasks, s onto t",
+        x_axis=dict(title="optimiser step"), y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
     for start in starts:
         figure.add_vline(x=start, line=dict(color=looks[start]["line"]["color"], dash="dash", width=1))
@@ -71,12 +74,17 @@ def pair_scatter(points: pd.DataFrame, outcome: str) -> go.Figure:
     text = points.source + " on " + points.target + ", level " + points.level.map("{:g}".format)
     named = points.assign(text=text, name=points.arm.map(ARM_NAMES))
     looks = {name: marks(ARM_COLOURS[arm], 6, ARM_SYMBOLS[arm], opacity=0.5) for arm, name in ARM_NAMES.items()}
-    figure = outcome_over_tau_jp(named, outcome, looks, "τJp against interference, one point per pair")
+    figure = outcome_over_tau_jp(
+        named,
+        outcome,
+        looks,
+        "Interference against τJp, pair by pair\na point per ordered pair of tasks, level and seed",
+    )
     return figure.update_layout(legend_itemsizing="constant")
 
 
 def forest(effects: pd.DataFrame) -> go.Figure:
-    """Effects with their intervals, as shares of the untreated interference; the colour is the verdict.
+    """Effects with their intervals, as shares of the untreated interference; colour and mark are the verdict.
 
     effects: application, arm, estimate, low, high, smallest, untreated, verdict. The controls' ρ has an axis of
     its own size and is left out. Causality predicts all but scale's to be positive and above the dotted line.
@@ -85,11 +93,12 @@ def forest(effects: pd.DataFrame) -> go.Figure:
     shown = effects[["application", "arm", "verdict"]].join(shares)[effects.arm != "controls"]
     shown = shown.assign(name=pd.Categorical(shown.arm.map(ARM_NAMES), ARM_NAMES.values())).sort_values("name")
     # Verdicts without an arm stand in the legend as well.
-    empty = [shown[:1].assign(verdict=verdict, estimate=np.nan) for verdict in VERDICT_COLOURS]
+    empty = [shown[:1].assign(verdict=verdict, estimate=np.nan) for verdict in VERDICTS]
+    looks = {verdict: marks(colour, 11, symbol) for verdict, (colour, symbol) in VERDICTS.items()}
     figure = by_category(
-        pd.concat([*empty, shown]), "name", "estimate", {name: marks(colour, 11) for name, colour in VERDICT_COLOURS.items()},
-        by="verdict", panel="application", title="Effects of τJp on interference, 95 % intervals", row_height=50,
-        category_axis=dict(title="arm"), value_axis=dict(title="effect / untreated interference"),
+        pd.concat([*empty, shown]), "name", "estimate", looks, by="verdict", panel="application", row_height=34,
+        title="Interference that goes with a change of τJp\n95 % intervals; dotted: the least effect that counts",
+        category_axis=dict(title="arm"), value_axis=dict(title="effect (share of untreated)"),
     )  # fmt: skip
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
 
@@ -105,21 +114,22 @@ def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome:
     once = dict(application=BOTH)
     panels = {"own_accuracy": dose, outcome: dose, "tau_jp": dose[dose.application == APPLICATIONS[0]].assign(**once)}
     panels["images"] = training.rename(columns={"penalty_weight": "level"}).assign(**once)
-    titles = ("accuracy of s alone", OUTCOMES[outcome], "τJp on t (norm)", "images seen in training")
+    titles = (OWN_ACCURACY, OUTCOMES[outcome], TAU_JP, "images seen in training")
     keys = ["panel", "application", "level"]
     rows = pd.concat([rows.assign(value=rows[panel], panel=panel) for panel, rows in panels.items()])
     seeds = rows.groupby([*keys, "seed"]).value.mean().reset_index()
     means = seeds.groupby(keys).value.mean().reset_index()
     table = pd.concat([seeds.assign(name=seeds.application + ", seeds"), means.assign(name=means.application)])
     looks = {}
-    for name, method in zip((*APPLICATIONS, BOTH), ("linear", "standard", "zero-shot"), strict=True):
-        colour = METHOD_COLOURS[method]
-        looks[f"{name}, seeds"] = marks(colour, 6, opacity=0.6) | dict(legendgroup=name, showlegend=False)
-        looks[name] = line(colour)
+    for name, look in zip((*APPLICATIONS, BOTH), (series_line(0), series_line(1), line(BLACK)), strict=True):
+        looks[f"{name}, seeds"] = marks(look["line"]["color"], 6, opacity=0.6) | dict(
+            legendgroup=name, showlegend=False
+        )
+        looks[name] = look
     return lines(
         table.assign(place=table.level.map(weights.index)), "place", "value", looks, panel="panel",
-        own_y=dict(zip(panels, titles, strict=True)), title="What λ buys and costs; dots are seeds",
-        x_axis=dict(title="λ", tickvals=list(range(len(weights))), ticktext=[f"{weight:g}" for weight in weights]),
+        own_y=dict(zip(panels, titles, strict=True)), title="What the penalty's weight λ buys and costs\nsmall dots: seeds; lines: their means",
+        x_axis=dict(title="weight λ of the penalty", tickvals=list(range(len(weights))), ticktext=[f"{weight:g}" for weight in weights]),
         y_axis=dict(rangemode="tozero"),
     )  # fmt: skip
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import line, lines, marked_line, matrices, method_colour
-
-DASHES = {"taujp-joint": "dash", "zero-shot": "dot"}
+from ..drawing import line, lines, matrices, method_line
+from ..figures import SHARE
+from ..palette import method_look
 
 
 def accuracy_matrices(arrivals: pd.DataFrame, order: int) -> go.Figure:
@@ -18,8 +18,8 @@ def accuracy_matrices(arrivals: pd.DataFrame, order: int) -> go.Figure:
     ours = ours.assign(after=[f"{arrival}. {tasks[arrival - 1]}" for arrival in ours.arrival])
     return matrices(
         ours.sort_values("arrival", kind="stable"), "after", "task", "accuracy", panel="method",
-        title=f"Accuracy after each arrival: {', '.join(tasks)}", x_axis=dict(title="test images of", tickangle=40),
-        y_axis=dict(title="after the arrival of", autorange="reversed"), colour_axis=dict(cmin=0, cmax=1, colorbar_title="test accuracy"),
+        title=f"Accuracy on every task after each arrival\norder of arrival: {', '.join(tasks)}", x_axis=dict(title="test images of", tickangle=40),
+        y_axis=dict(title="after the arrival of", autorange="reversed"), colour_axis=dict(cmin=0, cmax=1, colorbar_title="test<br>accuracy<br>(share)"),
         digits=".2f", hover="%{x} after %{y}: %{z:.3f}", height=100 + 28 * len(tasks),
     )  # fmt: skip
 
@@ -35,14 +35,18 @@ def average_over_arrivals(averages: pd.DataFrame) -> go.Figure:
     band = pd.concat([there, back]).assign(name=lambda rows: rows.method + ", range")
     looks = {}
     for method in averages.method.unique():
-        colour = method_colour(method)
-        looks[f"{method}, range"] = line(colour, 0) | dict(
-            fill="toself", fillcolor=colour, opacity=0.15, hoverinfo="skip", legendgroup=method, showlegend=False
+        looks[f"{method}, range"] = line(method_look(method)[0], 0) | dict(
+            fill="toself",
+            fillcolor=method_look(method)[0],
+            opacity=0.15,
+            hoverinfo="skip",
+            legendgroup=method,
+            showlegend=False,
         )
-        looks[method] = marked_line(colour, 2.5, DASHES.get(method, "solid"), size=6)
+        looks[method] = method_line(method, size=8)
     return lines(
         pd.concat([band, spread.assign(name=spread.method, value=spread["mean"])]), "arrival", "value", looks, height=400,
-        title="Average accuracy A over arrivals: mean of the orders, and their range",
+        title="Average accuracy on the tasks seen so far\nmean of the orders of arrival, and their range",
         x_axis=dict(title="tasks that have arrived", dtick=1),
-        y_axis=dict(title="average test accuracy on the tasks seen", range=[0, 1.02]),
+        y_axis=dict(title=f"average test accuracy A<br>{SHARE}", range=[0, 1.02]),
     )  # fmt: skip

@@ -104,7 +104,7 @@ class Answers:
         return replace(self, images=tuple(projected.first(images) for projected in self.images))
 
     def changing(self, count: int) -> list[tuple[int, int]]:
-        """(task, image) of images that change their minds most often as one coefficient goes over COEFFICIENTS.
+        """(task, image) of images whose answer changes most often as one coefficient goes over COEFFICIENTS.
 
         The tasks take turns; of equals the first image. Fewer where fewer change.
         """

@@ -3,6 +3,7 @@
 
 const FONT = { family: "Arial, sans-serif", size: 12 };
 const GRID = "#e5e5e5";
+const NOW = { symbol: "star", size: 15, color: "black", line: { color: "white", width: 1 } };
 
 // ---------------------------------------------------------------- answers
 
@@ -121,6 +122,7 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
     "select",
     { "aria-label": "method" },
     ...about.methods.map((each, k) => element("option", { value: k }, each.name)),
+    ...about.without.map((name) => element("option", { disabled: "" }, `${name} (no finished run)`)),
   );
   const presets = [
     ["all at 1", () => names.map(() => 1)],
@@ -141,6 +143,7 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   };
   const common = row("mean", "all tasks");
   const rows = about.tasks.map((task) => row(task.name, task.name));
+  const reason = "Only linearised models answer for every coefficient at once: methods that train the weights cannot be chosen.";
   rows.forEach(({ text }, t) => text.style.setProperty("border-color", about.tasks[t].colour));
   const head = ["vector of", "coefficient α", "", "accuracy"].map((text) => element("b", {}, text));
   const sliders = element("div", { class: "taujp-sliders" }, ...head, ...[common, ...rows].flatMap((r) => r.cells));
@@ -155,14 +158,21 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   const pictures = element("div", { class: "taujp-pictures" });
   const pairs = element("p", {}, "Disentanglement of ", first, " and ", second, " : ξ = ", error);
   const control = element("p", {}, "Method ", methods, " ", ...presets.flatMap((button) => [button, " "]));
-  const second_row = names.length > 1 ? [element("div", {}, pairs, map)] : [];
+  const alone = element("p", { class: "taujp-reason" }, "The map of two tasks' disentanglement cannot be drawn: there is one task.");
   root.replaceChildren(
     ...missing,
     control,
+    element("p", { class: "taujp-reason" }, reason),
+    sliders,
     said,
-    element("div", { class: "taujp-grid" }, sliders, bars, curve, ...second_row),
-    element("h4", {}, "Pictures that change their minds as one coefficient goes from 0 to 1"),
-    pictures,
+    element(
+      "div",
+      { class: "taujp-grid" },
+      bars,
+      curve,
+      element("div", {}, ...(names.length > 1 ? [pairs, map] : [alone])),
+      element("div", {}, element("h4", {}, "Pictures whose answer changes as one coefficient goes from 0 to 1"), pictures),
+    ),
   );
 
   // What is wrong with coefficients, or nothing.
@@ -208,12 +218,12 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
       bars,
       [
         { type: "bar", x: names, y: names.map(() => 0), marker: { color: colours }, name: "now", showlegend: false },
-        marked("zero-shot", marks.zero_shot, "line-ew", 14, "#777777"),
+        marked("zero-shot", marks.zero_shot, "line-ew-open", 14, "black"),
         marked("single-task", marks.single_task, "diamond-open", 14, "black"),
-        marked("one-shot (all at 1)", marks.one_shot, "star", 6, "black"),
+        marked("one-shot (all at 1)", marks.one_shot, "x-thin-open", 9, "black"),
       ],
-      layout("Accuracy of each task", 330, {
-        xaxis: axis("task"), yaxis: axis("validation accuracy", level), hovermode: "x",
+      layout("Accuracy of each task at the sliders’ coefficients", 330, {
+        xaxis: axis("task"), yaxis: axis("validation accuracy<br>(share of images)", level), hovermode: "x",
       }),
       options,
     );
@@ -222,21 +232,21 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   function drawCurve() {
     const found = about.methods[method].curve;
     const x = found.coefficient;
-    const line = (name, y, width, colour) => ({
-      type: "scatter", mode: "lines", x, y, name, line: { color: colour, width }, showlegend: width > 2,
+    const line = (name, y, width, colour, symbol) => ({
+      type: "scatter", mode: symbol ? "lines+markers" : "lines", x, y, name, line: { color: colour, width },
+      marker: { color: colour, symbol, size: 6, maxdisplayed: 7 },
     });
     return Plotly.react(
       curve,
       [
-        ...found.tasks.map((y, t) => line(names[t], y, 1.3, colours[t])),
+        ...found.tasks.map((y, t) => line(names[t], y, 1.3, colours[t], about.tasks[t].symbol)),
         line("mean of the tasks, one coefficient for all", x.map((_, k) => mean(found.tasks.map((y) => y[k]))), 4, "black"),
         {
-          type: "scatter", mode: "markers", x: [1], y: [0], name: "now, at the mean coefficient",
-          marker: { symbol: "star", size: 15, color: "#d62728", line: { color: "white", width: 1 } },
+          type: "scatter", mode: "markers", x: [1], y: [0], name: "now, at the mean coefficient", marker: NOW,
         },
       ],
-      layout("Accuracy over one coefficient for all", 330, {
-        xaxis: axis("coefficient α", { range: [lowest - step, highest + step] }), yaxis: axis("validation accuracy", level),
+      layout("Accuracy at one coefficient for all tasks", 330, {
+        xaxis: axis("coefficient α", { range: [lowest - step, highest + step] }), yaxis: axis("validation accuracy<br>(share of images)", level),
       }),
       options,
     );
@@ -246,7 +256,7 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
     if (names.length < 2) return null;
     const key = [method, ...pair].join();
     if (!maps.has(key)) maps.set(key, errorMap(data[method], pair, about.map));
-    const square = { type: "rect", x0: 0, x1: 1, y0: 0, y1: 1, line: { color: "red", dash: "dash" } };
+    const square = (line) => ({ type: "rect", x0: 0, x1: 1, y0: 0, y1: 1, line });
     return Plotly.react(
       map,
       [
@@ -256,13 +266,12 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
           hovertemplate: "α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}<extra></extra>",
         },
         {
-          type: "scatter", mode: "markers", x: [1], y: [1], showlegend: false, name: "now",
-          marker: { symbol: "star", size: 15, color: "#d62728", line: { color: "white", width: 1 } },
+          type: "scatter", mode: "markers", x: [1], y: [1], showlegend: false, name: "now", marker: NOW,
         },
       ],
-      layout("Disentanglement error, the other vectors at 0", 330, {
+      layout("Disentanglement error ξ, the other vectors at 0 (light: little)", 330, {
         xaxis: axis(`coefficient of ${names[pair[0]]}`), yaxis: axis(`coefficient of ${names[pair[1]]}`),
-        shapes: [square],
+        shapes: [square({ color: "white", width: 3 }), square({ color: "black", width: 1.5, dash: "dash" })],
       }),
       options,
     );
@@ -394,6 +403,6 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
     return redraw();
   }
 
-  set(start.method ?? about.methods[0].name, start.coefficients ?? alpha);
+  set(start.method ?? about.methods[about.start].name, start.coefficients ?? alpha);
   return { set };
 }

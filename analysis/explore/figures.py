@@ -5,14 +5,16 @@ import itertools
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import BOTTOM, draw, finished, grid, line, marks
-from ..figures import MEAN
+from ..drawing import CHOSEN, MEAN, draw, finished, grid, marks
+from ..figures import SHARE, task_line
+from ..palette import BLACK
 from .answers import HIGHEST, LOWEST
 from .gather import Explorer
 
 SHOWN = 1.0  # where the slider stands at first
+ROOM = 90  # pixels of the slider
 BAR, POINT, MEAN_OF_TASKS = "at the slider's α", "the slider's α", "mean of the tasks"
-MARKS = {"zero-shot": "line-ew-open", "single-task": "diamond-open", "one-shot (α = 1)": "star"}
+MARKS = {"zero-shot": "line-ew-open", "single-task": "diamond-open", "one-shot (α = 1)": "x-thin-open"}
 
 
 def common_coefficient(explorer: Explorer) -> go.Figure:
@@ -32,14 +34,20 @@ def common_coefficient(explorer: Explorer) -> go.Figure:
     figure, places = grid(list(itertools.product(("tasks", "α"), curves)), len(curves), 260, list(curves), own_x=True)
     upper, lower = ({method: places[row, method] for method in curves} for row in ("tasks", "α"))
     looks = {BAR: dict(type="bar", showlegend=False)}
-    looks |= {name: marks("black", 11, symbol, line_width=2) for name, symbol in MARKS.items()}
+    looks |= {name: marks(BLACK, 11, symbol, line_width=2) for name, symbol in MARKS.items()}
     bars = bars.assign(color=bars.task.map(explorer.colours).where(bars.name == BAR))
     draw(figure, upper, bars, "task", "accuracy", looks, "name", "method")
-    looks = {task: line(colour, 1.3) for task, colour in explorer.colours.items()}
-    looks |= {MEAN_OF_TASKS: MEAN, POINT: marks("#d62728", 14, "star")}
+    looks = {task: task_line(explorer.colours, task) for task in explorer.colours}
+    looks |= {MEAN_OF_TASKS: MEAN, POINT: CHOSEN}
     draw(figure, lower, pd.concat(over), "coefficient", "accuracy", looks, "name", "method")
-    y_axis = dict(title="validation accuracy", range=[0, 1.03])
-    finished(figure, places, "Accuracy of θ₀ + α·Στ, task by task", dict(title=""), y_axis)
+    y_axis = dict(title=f"validation accuracy<br>{SHARE}", range=[0, 1.03])
+    finished(
+        figure,
+        places,
+        "Each task at one coefficient for all vectors\nvalidation accuracy of θ₀ + α·Στ; the slider moves α",
+        dict(title=""),
+        y_axis,
+    )
     figure.update_xaxes(title="task", row=1)
     figure.update_xaxes(title="coefficient α", range=[LOWEST - 0.05, HIGHEST + 0.05], row=2)
     return with_slider(figure, curves)
@@ -52,7 +60,7 @@ def long(table: pd.DataFrame, index: str, method: str) -> pd.DataFrame:
 
 
 def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure:
-    """plotly's slider below the axes, which puts new numbers into the bars and points."""
+    """plotly's slider above the axes, which puts new numbers into the bars and points."""
     moving = [number for name in (BAR, POINT) for number, trace in enumerate(figure.data) if trace.name == name]
     alphas, steps = list(next(iter(curves.values())).index), []
     for alpha in alphas:
@@ -63,5 +71,13 @@ def with_slider(figure: go.Figure, curves: dict[str, pd.DataFrame]) -> go.Figure
         steps.append(dict(method="restyle", label=f"{alpha:g}", args=[{"x": x, "y": y}, moving]))
     layout = figure.layout
     axes = layout.height - layout.margin.t - layout.margin.b
-    slider = dict(active=alphas.index(SHOWN), steps=steps, currentvalue_prefix="α of all vectors: ", y=-BOTTOM / axes)
-    return figure.update_layout(sliders=[slider], height=layout.height + 125, margin_b=layout.margin.b + 125)
+    slider = dict(
+        active=alphas.index(SHOWN),
+        steps=steps,
+        currentvalue_prefix="α of all vectors: ",
+        y=1 + 40 / axes,
+        yanchor="bottom",
+    )
+    height = layout.height + ROOM
+    layout.title.y = 1 - (1 - layout.title.y) * layout.height / height
+    return figure.update_layout(sliders=[slider], height=height, margin_t=layout.margin.t + ROOM)

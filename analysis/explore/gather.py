@@ -23,7 +23,7 @@ from ..products import measure_products
 from ..trainings import tasks_of, train
 from .answers import Answers, project
 
-PICTURES = 8  # that change their minds, a method
+PICTURES = 8  # whose answer changes, per method
 PAGE_IMAGES = 100  # of each task on the page: a few megabytes. Pictures are taken from these.
 
 
@@ -31,7 +31,8 @@ PAGE_IMAGES = 100  # of each task on the page: a few megabytes. Pictures are tak
 class Explorer:
     """All that the panel, the page and the figure show.
 
-    missing: a sentence for each method without answers; pictures: by (task, image), of those that change their minds.
+    missing: a sentence for each method without answers; pictures: by (task, image), of those whose answer changes;
+    without: the methods that cannot be chosen, in the order of `missing`.
     """
 
     tasks: tuple[Task, ...]
@@ -39,6 +40,7 @@ class Explorer:
     answers: tuple[Answers, ...]
     missing: tuple[str, ...]
     pictures: dict[tuple[int, int], UInt8[Tensor, "3 h w"]]
+    without: tuple[str, ...] = ()
 
 
 def explore(
@@ -71,7 +73,8 @@ def explore(
         runs = train(clip, ours, store)
         answers.append(answer(clip, suite, [run.vector for run in runs], images))
     named = tuple(suite.task(task) for task in tasks_of(configs))
-    return Explorer(named, colours, tuple(answers), tuple(missing), pictures(suite, answers, images))
+    without = tuple(method for method in groups if method not in {each.method for each in answers})
+    return Explorer(named, colours, tuple(answers), tuple(missing), pictures(suite, answers, images), without)
 
 
 def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> Answers:
@@ -102,7 +105,7 @@ def pictures(suite: Suite, answers: Sequence[Answers], images: int) -> dict[tupl
 
 
 def shown_pictures(answers: Answers) -> list[tuple[int, int]]:
-    """(task, image) of the PICTURES that change their minds most often."""
+    """(task, image) of the PICTURES whose answer changes most often."""
     return answers.first(PAGE_IMAGES).changing(PICTURES)
 
 

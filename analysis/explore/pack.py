@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.express as px
@@ -11,7 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
+from taujp_core.methods import find_method
+
 from ..drawing import COLOUR_SCALE
+from ..palette import task_symbols
 from .answers import HIGHEST, LOWEST, MAP, STEP, Answers
 from .gather import Explorer, shown_pictures
 
@@ -25,6 +29,7 @@ def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
     matrices [n, 1 + T, 1 + T].
     """
     answers = [each.first(images) if images else each for each in explorer.answers]
+    symbols = task_symbols(list(explorer.colours))
     numbers = [
         tensor.numpy().astype("<f4").tobytes()
         for each in answers
@@ -34,19 +39,30 @@ def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
     return {
         "range": {"lowest": LOWEST, "highest": HIGHEST, "step": STEP},
         "map": list(MAP),
-        "colourscale": px.colors.get_colorscale(COLOUR_SCALE),  # plotly.js has others of the same names
+        "colourscale": px.colors.get_colorscale(
+            f"{COLOUR_SCALE}_r"
+        ),  # light: little error; plotly.js has others of these names
         "missing": list(explorer.missing),
+        "without": list(explorer.without),
+        "start": first_shown(answers),
         "tasks": [
             {
                 "name": task.name,
                 "classes": list(task.classes),
                 "colour": explorer.colours[task.name],
+                "symbol": symbols[task.name],
                 "labels": answers[0].images[place].labels.tolist() if answers else [],
             }
             for place, task in enumerate(explorer.tasks)
         ],
         "methods": [described(each, explorer) for each in answers],
     }, b"".join(numbers)
+
+
+def first_shown(answers: Sequence[Answers]) -> int:
+    """The first method with the τJp penalty, which is what a reader comes for; else the first."""
+    penalised = [place for place, each in enumerate(answers) if find_method(each.method).penalised]
+    return (penalised or [0])[0]
 
 
 def described(answers: Answers, explorer: Explorer) -> dict:

@@ -28,7 +28,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, explorer: Explorer):
         about, numbers = packed(explorer)
-        method = about["methods"][0]["name"] if about["methods"] else ""
+        method = about["methods"][about["start"]]["name"] if about["methods"] else ""
         coefficients = [1.0] * len(about["tasks"])
         super().__init__(about=json.dumps(about), numbers=numbers, method=method, coefficients=coefficients)
 

@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ pytest.importorskip("playwright")
 from desk import Lab, cut_off, eventually, keep_picture, open_window
 from playwright.sync_api import Locator, Page, expect
 
-from analysis.explore.answers import Answers
+from analysis.explore.answers import Answers, Projected
 from analysis.explore.gather import PAGE_IMAGES, Explorer, explore
+from analysis.explore.page import write_page
 from analysis.figures import task_colours
 from analysis.trainings import run_configs
 from taujp_core.pretrained import load_clip
@@ -206,6 +208,42 @@ def test_runs_that_are_not_there_are_answered_in_the_panel(browser, lab):
     keep_picture(window.page, "jupyterlab-no-runs")
     window.page.get_by_text("There is nothing to explore").wait_for()
     assert window.complaints == []
+
+
+def test_it_opens_on_the_penalised_method_and_says_what_cannot_be_chosen(browser, explorer, tmp_path):
+    first, second = explorer.answers
+    answers = (first, replace(second, method="taujp-efficient"))
+    write_page(tmp_path / "explore.html", replace(explorer, answers=answers, without=("linear",)), "penalised")
+    window = open_window(browser)
+    window.page.goto((tmp_path / "explore.html").as_uri())
+    panel = panel_of(window.page)
+    methods = panel.get_by_label("method", exact=True)
+    expect(methods).to_have_value("1")
+    expect(methods.locator("option[disabled]")).to_have_text("linear (no finished run)")
+    expect(panel.locator(".taujp-reason")).to_contain_text("cannot be chosen")
+    check_numbers(panel, answers[1].first(PAGE_IMAGES), [1.0, 1.0])
+    # No hole above the sliders: they begin where the sentence above them ends.
+    above, sliders = (panel.locator(part).bounding_box() for part in (".taujp-reason", ".taujp-sliders"))
+    assert sliders["y"] - (above["y"] + above["height"]) < 20
+    assert window.complaints == []
+
+
+def test_one_task_alone_has_no_map_and_is_told_why(browser, explorer, tmp_path):
+    alone = replace(
+        explorer.answers[0], tasks=TASKS[:1], images=(one_vector(explorer.answers[0].images[0]),), optimum=(1.0,)
+    )
+    pictures = {key: picture for key, picture in explorer.pictures.items() if key[0] == 0}
+    write_page(
+        tmp_path / "one.html", replace(explorer, tasks=explorer.tasks[:1], answers=(alone,), pictures=pictures), "one"
+    )
+    window = open_window(browser)
+    window.page.goto((tmp_path / "one.html").as_uri())
+    expect(panel_of(window.page).locator(".taujp-reason").last).to_contain_text("there is one task")
+    assert window.complaints == []
+
+
+def one_vector(images: Projected) -> Projected:
+    return Projected(images.numerators[:2], images.gram[:, :2, :2], images.labels)
 
 
 @pytest.mark.parametrize("width", [1280, 800])

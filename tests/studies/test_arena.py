@@ -326,9 +326,24 @@ def test_the_table_of_needs_knows_all_merges():
 
 
 def test_a_merge_looks_alike_in_all_figures():
-    looks = [(colour(merge), symbol(merge)) for merge in MERGES]
-    assert len(set(looks)) == len(MERGES)
-    assert {symbol(merge) for merge in MERGES if merge in RIVALS and find_rival(merge).data_free} == {"circle"}
+    assert len({symbol(merge) for merge in MERGES}) == len(MERGES)
+    kinds = [[m for m in RIVALS if find_rival(m).data_free is free] for free in (True, False)]
+    free, seeing = ({colour(merge) for merge in kind} for kind in kinds)
+    assert len(free) == 1 and not free & seeing
+    assert {colour(OURS), colour(OURS_WITH_CONTROL)}.isdisjoint(free | seeing)
+
+
+def test_five_merges_have_names_and_the_rest_are_grey():
+    rows = [("standard", 0, merge, 1.0, 0.5 + 0.01 * k, 0.8) for k, merge in enumerate(MERGES)]
+    summary = pd.DataFrame(rows, columns=["method", "seed", "merge", "seconds", "one_shot", "tuned"])
+    figure = accuracy_versus_seconds(summary)
+    shown = [trace.name for trace in figure.data if trace.showlegend]
+    best = {free: [m for m in RIVALS if find_rival(m).data_free is free][-1] for free in (True, False)}
+    assert set(shown) == {OURS, OURS_WITH_CONTROL, "task arithmetic", *best.values(), f"{len(MERGES) - 5} other merges"}
+    assert len(figure.data) == len(MERGES)
+    grey = [trace for trace in figure.data if trace.legendgroup == "others"]
+    assert len({trace.line.color for trace in grey}) == 1
+    assert sorted({*(trace.text[0] for trace in grey), *shown[1:]}) == sorted(MERGES)  # each is named on hovering
 
 
 def test_figures_show_the_tables():

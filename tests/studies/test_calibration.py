@@ -221,7 +221,8 @@ def test_figures_hold_the_numbers_of_their_tables(tables):
     before = next(trace for trace in figure.data if trace.name == "without a temperature")
     one = reliability[(reliability.model == "one-shot") & (reliability.temperature_of == "none")]
     assert len(before.x) == (one.groupby("bin")["count"].sum() > 0).sum()
-    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("confidence", "accuracy")
+    assert figure.layout.xaxis.title.text == "confidence (mean in the bin)"
+    assert figure.layout.yaxis.title.text == "test accuracy<br>(share of images)"
 
     figure = figures.temperatures_of_expert_and_merged(tempered)
     points = next(trace for trace in figure.data if trace.name == "standard")

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.causal import figures as figures
+from analysis.palette import VERDICTS
 
 POINTS = pd.DataFrame(
     [
@@ -24,7 +25,7 @@ def test_the_dose_response_has_a_geometric_mean_for_each_level():
     dose = figure.data[0]
     assert (list(dose.x), list(dose.y)) == ([16.0, 4.0], [0.2, 0.05])  # √(8·32), √(2·8)
     assert figure.layout.xaxis.type == "log"
-    assert figure.layout.xaxis.title.text == "τJp of s on t: mean ‖Jτ‖₂ (log scale)"
+    assert figure.layout.xaxis.title.text == "τJp of s on t: mean<br>‖Jτ‖₂ (log scale)"
     assert figure.layout.yaxis.title.text.startswith("accuracy lost on t")
 
 
@@ -35,7 +36,7 @@ def test_trajectories_share_the_steps_and_mark_the_start():
     assert list(started.x) == list(never.x) == [4, 6]
     assert list(started.y) == [15.0, 7.5]
     assert {shape.x0 for shape in figure.layout.shapes} == {4.0}
-    assert figure.layout.xaxis3.title.text == "step"
+    assert figure.layout.xaxis3.title.text == "optimiser step"
 
 
 def test_every_pair_is_a_point_in_the_colour_of_its_arm():
@@ -45,6 +46,7 @@ def test_every_pair_is_a_point_in_the_colour_of_its_arm():
         (figures.ARM_NAMES["onset"], 8),
     ]
     assert figure.data[0].marker.color == figures.ARM_COLOURS["dose"]
+    assert len(set(figures.ARM_COLOURS.values())) == len(set(figures.ARM_SYMBOLS.values())) == len(figures.ARM_NAMES)
 
 
 def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
@@ -60,7 +62,9 @@ def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
     }  # fmt: skip
     assert set(points) == {figures.ARM_NAMES["dose"], figures.ARM_NAMES["edit"]}
     assert points[figures.ARM_NAMES["dose"]] == pytest.approx((0.5, 0.5, 0.25))
-    assert {trace.name for trace in figure.data if trace.showlegend} == set(figures.VERDICT_COLOURS)
+    assert {trace.name for trace in figure.data if trace.showlegend} == set(VERDICTS)
+    for trace in figure.data:
+        assert (trace.marker.color, trace.marker.symbol) == VERDICTS[trace.name]
 
 
 def test_lambda_is_drawn_against_gain_and_cost():
@@ -69,7 +73,7 @@ def test_lambda_is_drawn_against_gain_and_cost():
     images = figure.data[-1]
     assert (list(images.x), list(images.y)) == ([0, 1], [5120, 6400])
     assert list(figure.layout.xaxis4.ticktext) == ["0", "0.2"]
-    assert figure.layout.xaxis4.title.text == "λ"
+    assert figure.layout.xaxis4.title.text == "weight λ of the penalty"
 
 
 def test_the_sample_counts_pairs_not_points():

@@ -20,6 +20,7 @@ from analysis.explore.pack import packed, unpacked
 from analysis.explore.page import own, write_page
 from analysis.explore.panel import Panel, open_panel
 from analysis.figures import task_colours
+from analysis.palette import task_symbols
 from analysis.products import measure_products
 from analysis.trainings import run_configs
 from taujp_core.datasets import load_split
@@ -245,6 +246,7 @@ def test_runs_that_are_not_there_are_answered_in_a_sentence(trained, tmp_path):
     found = explore(clip, SUITE, configs("linear", "post-hoc-linearised"), store, IMAGES, COLOURS, trains=False)
     assert [each.method for each in found.answers] == ["linear"]
     (sentence,) = found.missing
+    assert found.without == ("post-hoc-linearised",) == tuple(packed(found)[0]["without"])
     assert sentence.startswith("No finished run of post-hoc-linearised, seed 0, on uci, signs with this recipe is in")
     empty = explore(clip, SUITE, configs("linear", seed=1), store, IMAGES, COLOURS, trains=False)
     assert (empty.answers, empty.pictures) == ((), {})
@@ -253,6 +255,26 @@ def test_runs_that_are_not_there_are_answered_in_a_sentence(trained, tmp_path):
     assert numbers == b""
     assert Panel(empty).method == ""
     write_page(tmp_path / "explore.html", empty, "mini")
+
+
+def test_it_opens_on_the_penalised_method(explorer, answers):
+    def opened(*methods: str) -> tuple[int, str]:
+        several = replace(explorer, answers=tuple(replace(answers, method=method) for method in methods))
+        return packed(several, 5)[0]["start"], Panel(several).method
+
+    assert opened("linear", "post-hoc-linearised", "taujp-efficient", "taujp-strict") == (2, "taujp-efficient")
+    assert opened("post-hoc-linearised", "linear") == (0, "post-hoc-linearised")
+
+
+def test_a_task_has_its_colour_and_mark_in_the_panel(explorer):
+    about = packed(explorer, 5)[0]
+    marks = task_symbols(list(COLOURS))
+    assert [(task["colour"], task["symbol"]) for task in about["tasks"]] == [(COLOURS[t], marks[t]) for t in TASKS]
+    light = [
+        sum(int(part) for part in re.findall(r"\d+", colour)) if "rgb" in colour else int(colour[1:3], 16)
+        for _, colour in about["colourscale"]
+    ]
+    assert light[0] > light[-1]  # little error is light
 
 
 def test_methods_without_products_are_refused(mini, tmp_path):

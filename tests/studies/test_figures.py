@@ -2,13 +2,14 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
-from analysis import drawing, figures
+from analysis import drawing, figures, notebook, palette
 from analysis.continual.figures import accuracy_matrices
 
 TASKS = ["uci", "signs"]
@@ -41,7 +42,7 @@ def test_curves_show_tasks_mean_levels_and_the_tuned_coefficient():
     assert by_name[("α tuned on validation", "x")].x == (0.5,)
     assert by_name[("α tuned on validation", "x2")].x == (1.0,)
     assert figure.layout.xaxis.title.text == "coefficient α"
-    assert figure.layout.yaxis.title.text == "test accuracy"
+    assert figure.layout.yaxis.title.text == "test accuracy<br>(share of images)"
 
 
 def test_tasks_keep_their_colours_whatever_is_drawn():
@@ -74,6 +75,7 @@ def test_training_curves_leave_out_a_penalty_that_there_is_not():
     figure = figures.training_curves(record)
     assert list(figure.data[1].x) == [2]
     assert figure.layout.yaxis2.title.text == "mean ‖Jτ‖₂, other data"
+    assert figure.layout.xaxis3.title.text == "optimiser step"
 
 
 def test_the_contact_sheet_puts_a_name_in_a_row():
@@ -112,7 +114,8 @@ def test_panels_wrap_to_a_cells_width_and_the_legend_has_every_name_once():
     )
     tuned = dict.fromkeys(methods, 0.75)
     figure = figures.accuracy_versus_coefficient(curves, single, tuned, figures.task_colours(TASKS))
-    assert figure.layout.width <= 940
+    assert figure.layout.width is None and figure.layout.template.layout.autosize  # as wide as its cell
+    assert drawing.WIDTH <= 945  # of the stored picture
     assert len({axis.domain for axis in figure.select_xaxes()}) == 3
     assert len({axis.domain for axis in figure.select_yaxes()}) == 2
     named = [trace.name for trace in figure.data if trace.showlegend]
@@ -133,7 +136,7 @@ def test_the_chosen_coefficient_of_a_negation_is_marked_on_both_means():
     assert by_name["95 % of the control's accuracy"].y == (0.665, 0.665)
 
 
-def test_light_is_much_in_every_matrix():
+def test_light_is_good_in_every_matrix():
     tau_jp = pd.DataFrame({"method": "linear", "vector": ["a", "b"], "data_set": ["b", "a"], "tau_jp": [0.5, 2.0]})
     maps = pd.DataFrame({"method": "linear", "alpha_1": [0.0, 1.0], "alpha_2": [1.0, 0.0], "error": [0.0, 2.0]})
     arrivals = pd.DataFrame(
@@ -144,6 +147,8 @@ def test_light_is_much_in_every_matrix():
     assert scales[0] == scales[1] == scales[2]
     brightness = [sum(int(colour[k : k + 2], 16) for k in (1, 3, 5)) for _, colour in scales[0]]
     assert brightness[0] < brightness[-1]
+    # Little τJp and little error are good, and so is much accuracy.
+    assert [figure.layout.coloraxis.reversescale for figure in drawn] == [True, True, False]
     assert np.isnan(np.array(drawn[0].data[0].z, float)).sum() == 2  # and what was not measured has no colour
 
 
@@ -160,3 +165,36 @@ def test_categories_go_down_and_intervals_have_two_sides():
     assert (trace.error_x.array, trace.error_x.arrayminus) == ((0.3, 0.2), (0.1, 0.3))
     bottom, top = figure.layout.yaxis.range
     assert bottom > top
+
+
+def test_a_task_has_its_mark_beside_its_colour_and_a_star_is_the_chosen_coefficient():
+    curves, single = tables()
+    colours = figures.task_colours(["mnist", *TASKS])
+    figure = figures.accuracy_versus_coefficient(curves, single, {"standard": 0.5}, colours)
+    marks = {trace.name: trace.marker.symbol for trace in figure.data if trace.mode != "lines"}
+    assert marks == {"uci": palette.SYMBOLS[1], "signs": palette.SYMBOLS[2], "α tuned on validation": "star"}
+
+
+def test_titles_break_where_a_narrow_cell_ends_and_have_room():
+    def figure(title):
+        table = pd.DataFrame({"name": "a", "x": [0, 1], "y": [0, 1]})
+        axis = {"title": "a long name of an axis with units and with much else (log scale)"}
+        return drawing.lines(table, "x", "y", {"a": drawing.line("black")}, title=title, x_axis=axis, y_axis=axis)
+
+    short, noted, long = map(figure, ["short", "short\nand a note", "long " * 20 + "\n" + "and a note " * 10])
+    plots = [one.layout.height - one.layout.margin.t - one.layout.margin.b for one in (short, noted, long)]
+    assert plots == [300, 300, 300]
+    assert short.layout.margin.t < noted.layout.margin.t < long.layout.margin.t
+    rows = re.sub("<(?!br)[^>]*>", "", long.layout.title.text).split("<br>")
+    assert max(map(len, rows)) <= 62 and len(rows) == 5
+    assert max(map(len, long.layout.xaxis.title.text.split("<br>"))) <= drawing.NARROW[1]
+
+
+def test_a_stored_picture_is_as_wide_as_the_cell_and_the_data_are_free(monkeypatch):
+    monkeypatch.delenv("PLOTLY_RENDERER", raising=False)
+    asked = {}
+    figure = drawing.go.Figure()
+    monkeypatch.setattr(type(figure), "show", lambda self, **options: asked.update(options))
+    notebook.show(figure)
+    assert asked["width"] == drawing.WIDTH
+    assert figure.layout.width is None
