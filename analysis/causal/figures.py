@@ -23,7 +23,7 @@ ARM_NAMES = {
 ARM_COLOURS = {arm: PALETTE[k] for k, arm in enumerate(ARM_NAMES)}
 ARM_SYMBOLS = dict(zip(ARM_NAMES, ["circle", "square", "diamond", "x", "cross", "triangle-up", "star"], strict=True))
 BOTH = "both applications"
-VERDICT_COLOURS = {"supports": "#2ca02c", "contradicts": "#d62728", "silent": "#7f7f7f"}
+VERDICT_COLOURS = {"supports": "#2ca02c", "contradicts": "#d62728", "undecided": "#7f7f7f"}
 
 
 def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
