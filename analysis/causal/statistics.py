@@ -211,7 +211,7 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     dose, onset, edit, scale: rise of the outcome when τJp doubles. random, third: how much more the edit takes off
     than the placebo. controls: partial Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
     interference); `moved` the arm's mean change of log2 τJp between its extremes; `untreated` the mean
-    interference before treatment. With fewer than FEWEST tasks every arm is silent.
+    interference before treatment. With fewer than FEWEST tasks every arm is undecided.
     """
     rows = []
     for arm in ("dose", "edit", "scale"):

@@ -22,7 +22,8 @@ from analysis.full_versions import FOLDER  # noqa: E402
 
 RESULTS = ROOT / "results" / "mini"
 PLOTLY = "application/vnd.plotly.v1+json"
-NOW_CALLED = {"non-linear": "encoder"}  # by the name of an application in results of before it was renamed
+# By the name of an application or a verdict in results of before it was renamed.
+NOW_CALLED = {"non-linear": "encoder", "silent": "undecided"}
 
 
 def figures(name: str) -> Iterator[dict]:
@@ -62,7 +63,7 @@ def causal_effects() -> pd.DataFrame:
     """application, outcome, arm and what is known of its effect."""
     rows = json.loads((RESULTS / "causal-probe" / "summary.json").read_text(encoding="utf-8"))["effects"]
     columns = ["application", "outcome", "arm", "estimate", "low", "high", "smallest", "untreated", "verdict"]
-    return pd.DataFrame(rows)[columns].replace({"application": NOW_CALLED}).round(5)
+    return pd.DataFrame(rows)[columns].replace({"application": NOW_CALLED, "verdict": NOW_CALLED}).round(5)
 
 
 def causal_levels() -> pd.DataFrame:
