@@ -56,11 +56,11 @@ def ask(value: object, says: str | Accepted, **accepted: Any) -> Any:
 
 SUITE = Accepted("model, tasks and control: a file of taujp_core/suites, or of TAUJP_SUITES")
 SOME_TASKS = Accepted("some of the suite's tasks; [] means all", empty=True, of_suite=True)
-KNOWN = Accepted("tasks whose images the penalty sees; [] means all of the suite", empty=True, of_suite=True)
+KNOWN = Accepted("tasks whose images the penalty sees; []: all", empty=True, of_suite=True)
 METHOD_NAMES = Accepted("also taujp-strict, post-hoc-linearised")
 SEED = Accepted("order of the batches")
 SEEDS = Accepted("one training of every vector for each")
-CHANGES = Accepted("changes to the suite's recipe, such as penalty_weight; {}: none")
+CHANGES = Accepted("changes to the suite's recipe; {}: none")
 IMAGES = Accepted("of each validation and test split to measure on; 0: all")
 STORE = Accepted("folder of the run store; finished runs in it are not trained again", path=WRITTEN)
 OUTPUT = Accepted("folder for the tables and summary.json", path=WRITTEN)
