@@ -6,6 +6,7 @@ Templates of notebooks' last sentences are made of these parts. A difference wit
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from taujp_core.datasets import load_split
@@ -59,9 +60,14 @@ def noise(suite: Suite, tasks: Sequence[str], images: int = 0, split: str = "tes
     return 2 * math.sqrt(sum(0.5 / count for count in counts)) / len(counts)
 
 
-def relation(ours: float, theirs: float, noise: float, digits: int = 2) -> str:
+def share(value: float) -> str:
+    """Two digits, rounded as tables are."""
+    return f"{np.round(value, 2):.2f}"
+
+
+def relation(ours: float, theirs: float, noise: float) -> str:
     """`above`, `level with` or `below`: also level where both are shown by the same digits."""
-    if abs(ours - theirs) <= noise or round(ours, digits) == round(theirs, digits):
+    if abs(ours - theirs) <= noise or share(ours) == share(theirs):
         return "level with"
     return "above" if ours > theirs else "below"
 
@@ -83,7 +89,7 @@ def standing(ours: float, others: Mapping[str, float], noise: float, lower_is_be
         groups = dict(reversed(groups.items()))
     parts = []
     for word, names in groups.items():
-        shown = [f"{name} ({known[name]:.2f})" for name in names]
+        shown = [f"{name} ({share(known[name])})" for name in names]
         if len(names) > MOST_NAMES:
             parts.append(f"{word} {len(names)} others, the best of them {shown[0]}")
         elif names:
@@ -103,6 +109,6 @@ def short(value: float) -> str:
 
 def moved(before: float, after: float) -> str:
     """`rose from 0.13 to 0.82`, `fell from …`, or `stayed at …` where both are shown by the same digits."""
-    if f"{before:.2f}" == f"{after:.2f}":
-        return f"stayed at {after:.2f}"
-    return f"{'rose' if after > before else 'fell'} from {before:.2f} to {after:.2f}"
+    if share(before) == share(after):
+        return f"stayed at {share(after)}"
+    return f"{'rose' if after > before else 'fell'} from {share(before)} to {share(after)}"

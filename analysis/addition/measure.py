@@ -21,7 +21,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import COEFFICIENTS, addition_curve, normalised, per_task_coefficients, scores, tuned_coefficient
 from ..products import edited_source, measure_products
-from ..sentences import NOTHING, by_name, in_words, listed, relation, short, standing
+from ..sentences import NOTHING, by_name, in_words, listed, relation, share, short, standing
 from ..trainings import penalised_and_rivals, tables_of_models
 
 
@@ -171,8 +171,8 @@ def conclusion(summary: pd.DataFrame, noise: float) -> str:
     stands = relation(ours.one_shot, rivals.tuned[tuned], noise)
     return (
         f"On the other tasks' images the mean τJp is {listed(tau_jp)}.\n"
-        f"With α tuned on validation images, the best other method is {in_words(tuned)} ({rivals.tuned[tuned]:.2f}); "
-        f"at α = 1, {name} is {stands} it ({ours.one_shot:.2f}).\n"
-        f"At α = 1 the sum of all vectors reaches a mean test accuracy of {ours.one_shot:.2f} with {name}: "
+        f"With α tuned on validation images, the best other method is {in_words(tuned)} ({share(rivals.tuned[tuned])}); "
+        f"at α = 1, {name} is {stands} it ({share(ours.one_shot)}).\n"
+        f"At α = 1 the sum of all vectors reaches a mean test accuracy of {share(ours.one_shot)} with {name}: "
         f"{standing(ours.one_shot, by_name(rivals.one_shot), noise)}."
     )

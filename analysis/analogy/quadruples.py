@@ -27,7 +27,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source, measure_products
-from ..sentences import in_words, standing
+from ..sentences import in_words, share, standing
 from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
@@ -270,7 +270,7 @@ def answers(summary: pd.DataFrame, prediction: pd.DataFrame, noise: float) -> li
     others = {"zero-shot": best["zero-shot"], "the source's vector alone": best["source alone"]}
     others["fine-tuning on the target"] = best["fine-tuned"]
     lines.append(
-        f"At the tuned α the analogies of {in_words(method)} reach a mean accuracy of {best.analogy:.2f} on the target: "
+        f"At the tuned α the analogies of {in_words(method)} reach a mean accuracy of {share(best.analogy)} on the target: "
         f"{standing(best.analogy, others, noise)}."
     )
     return lines

@@ -38,7 +38,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores
 from ..products import edited_source
-from ..sentences import NOTHING, by_name, in_words, relation, standing
+from ..sentences import NOTHING, by_name, in_words, relation, share, standing
 
 TRAINED_BY = {
     "standard": "standard",
@@ -242,11 +242,13 @@ def conclusion(summary: pd.DataFrame, noise: float) -> str:
     best = ours.loc[ours.average_accuracy.idxmax()]
     name, lines = in_words(best.name), []
     forgotten = standing(best.forgetting, by_name(rivals.forgetting), noise, lower_is_better=True)
-    lines.append(f"The mean accuracy that is forgotten is {best.forgetting:.2f} with {name}: {forgotten}.")
+    lines.append(f"The mean accuracy that is forgotten is {share(best.forgetting)} with {name}: {forgotten}.")
     if "taujp-joint" in means.index:
         most = means.average_accuracy["taujp-joint"]
         stands = relation(best.average_accuracy, most, noise)
-        lines.append(f"Its average accuracy is {stands} that of {in_words('taujp-joint')} ({most:.2f}).")
+        lines.append(f"Its average accuracy is {stands} that of {in_words('taujp-joint')} ({share(most)}).")
     reached = standing(best.average_accuracy, by_name(rivals.average_accuracy), noise)
-    lines.append(f"After the last arrival the average accuracy is {best.average_accuracy:.2f} with {name}: {reached}.")
+    lines.append(
+        f"After the last arrival the average accuracy is {share(best.average_accuracy)} with {name}: {reached}."
+    )
     return "\n".join(lines)

@@ -4,7 +4,7 @@ import pandas as pd
 
 from taujp_core.methods import find_method
 
-from ..sentences import by_name, in_words, standing
+from ..sentences import by_name, in_words, share, standing
 
 
 def conclusion(error: pd.Series, noise: float) -> str:
@@ -13,4 +13,4 @@ def conclusion(error: pd.Series, noise: float) -> str:
     ours = (error if penalised.empty else penalised).idxmin()
     others = error.drop(ours)
     said = f": {standing(error[ours], by_name(others), noise, lower_is_better=True)}" if len(others) else ""
-    return f"Over coefficients from 0 to 1 the mean disentanglement error is {error[ours]:.2f} with {in_words(ours)}{said}."
+    return f"Over coefficients from 0 to 1 the mean disentanglement error is {share(error[ours])} with {in_words(ours)}{said}."

@@ -20,7 +20,7 @@ from taujp_core.training.run_store import is_finished, run_folder
 
 from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
 from ..products import measure_products
-from ..sentences import by_name, in_words, listed, standing
+from ..sentences import by_name, in_words, listed, share, standing
 from ..trainings import tasks_of, train
 from .answers import Answers, project
 
@@ -119,7 +119,7 @@ def conclusion(summary: pd.DataFrame, noise: float) -> str:
     stands = f": {standing(summary.one_shot[ours], others, noise)}" if others else ""
     return (
         f"One coefficient per task instead of 1 for all changes the mean validation accuracy {listed(gains)}.\n"
-        f"With every coefficient at 1 the mean validation accuracy is {summary.one_shot[ours]:.2f} with {in_words(ours)}{stands}."
+        f"With every coefficient at 1 the mean validation accuracy is {share(summary.one_shot[ours])} with {in_words(ours)}{stands}."
     )
 
 

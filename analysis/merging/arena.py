@@ -30,7 +30,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source
-from ..sentences import in_words, standing
+from ..sentences import in_words, share, standing
 from ..trainings import by_method_and_seed
 from .merge import ROUND_IMAGES, ROUNDS, merge
 from .merge import VERSION as MERGE_VERSION
@@ -375,8 +375,8 @@ def conclusion(summary: pd.DataFrame, noise: float, control_noise: float) -> str
             continue
         ours, rivals = means.loc[OURS], means[[name in RIVALS for name in means.index]]
         lines.append(
-            f"Our merge of vectors of {in_words(method)} reaches {ours.one_shot:.2f} at α = 1: "
-            f"{standing(ours.one_shot, rivals.one_shot.to_dict(), noise)}. Its control accuracy is {ours.one_shot_control:.2f}: "
+            f"Our merge of vectors of {in_words(method)} reaches {share(ours.one_shot)} at α = 1: "
+            f"{standing(ours.one_shot, rivals.one_shot.to_dict(), noise)}. Its control accuracy is {share(ours.one_shot_control)}: "
             f"{standing(ours.one_shot_control, rivals.one_shot_control.to_dict(), control_noise)}."
         )
     return "\n".join(lines) or "There is nothing to compare: that takes ours and a rival."

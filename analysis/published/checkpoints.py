@@ -27,7 +27,7 @@ from ..interference import OUTCOMES
 from ..pairs import APPLICATIONS, measure_source
 from ..reduction import addition_accuracies
 from ..resampling import FEWEST, rank_correlation
-from ..sentences import WHERE, listed, relation
+from ..sentences import WHERE, listed, relation, share
 
 FORMATS = {
     ".safetensors": "open_clip .safetensors",
@@ -152,7 +152,7 @@ def set_findings(compared: pd.DataFrame, before: str, images: int) -> str:
             worse = [task for task in both.index if relation(both[name][task], both[before][task], of_task) == "below"]
             but = f", and below it on {listed(worse)}" if worse else ""
             sentences.append(
-                f"{WHERE[application]} the set `{name}` reaches {both[name].mean():.2f} at α = 1: {stands} "
-                f"`{before}` ({both[before].mean():.2f}) on average{but}."
+                f"{WHERE[application]} the set `{name}` reaches {share(both[name].mean())} at α = 1: {stands} "
+                f"`{before}` ({share(both[before].mean())}) on average{but}."
             )
     return "\n".join(sentences)
