@@ -51,7 +51,9 @@ def main() -> int:
         thread = threading.Thread(target=show, args=(lines, done))
         thread.start()
         try:
-            executed = papermill.execute_notebook(NOTEBOOK, folder / NOTEBOOK.name, progress_bar=False)
+            executed = papermill.execute_notebook(
+                NOTEBOOK, folder / NOTEBOOK.name, progress_bar=False, extra_arguments=["--log-level=ERROR"]
+            )
         except papermill.PapermillExecutionError as error:
             print(f"The notebook stopped: {error.ename}: {error.evalue}", file=sys.stderr)
             return 1
