@@ -12,7 +12,7 @@ from ..trainings import run_configs
 @dataclass(frozen=True)
 class DisentanglementStudy:
     suite: str = ask("mini", SUITE)
-    pair: list[str] = ask(["street", "signs"], "the two tasks: α₁ is the first one's", of_suite=True)
+    pair: list[str] = ask(["textures", "terrain"], "the two tasks: α₁ is the first one's", of_suite=True)
     tasks: list[str] = ask(TASKS, KNOWN)
     methods: list[str] = ask(["standard", "linear", "taujp-efficient"], METHOD_NAMES)
     seed: int = ask(0, SEED)
@@ -21,7 +21,7 @@ class DisentanglementStudy:
     penalty_weight: float = ask(SHORT["penalty_weight"], "λ")
     # 401 are 0.01 apart: finer than a picture of the map can show.
     points: int = ask(9, "coefficients on each axis, from -2 to 2", least=5, most=401)
-    images: int = ask(60, "validation images of each task")
+    images: int = ask(80, "validation images of each task")
     store: str = ask("runs", STORE)
     output: str = ask("runs/disentanglement", OUTPUT)
 

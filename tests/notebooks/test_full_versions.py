@@ -3,11 +3,15 @@
 import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from analysis.addition.study import AdditionStudy
 from analysis.full_versions import FOLDER, recorded
+from analysis.notebook import conclude
+from taujp_core.suites import load_suite
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "mini"
@@ -255,6 +259,21 @@ def test_the_sentence_at_the_top_is_the_full_versions_finding(name):
 
 def test_every_notebook_with_a_full_version_says_what_it_found():
     assert {path.stem for path in RESULTS.glob("*.ipynb")} <= SENTENCES.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "prefix"),
+    [
+        ({}, "This small version shows: "),
+        ({"output": "elsewhere", "store": "elsewhere"}, "This small version shows: "),
+        ({"suite": load_suite("mini")}, "This small version shows: "),  # what `begin` makes of its name
+        ({"seeds": [0, 1]}, ""),
+        ({"images": 0}, ""),
+    ],
+)
+def test_a_run_with_the_defaults_has_a_prefix(changes, prefix, capsys):
+    conclude(AdditionStudy, {**asdict(AdditionStudy()), **changes}, "A detail.\nThe sentence.")
+    assert capsys.readouterr().out == f"A detail.\n{prefix}The sentence.\n"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem)

@@ -18,7 +18,7 @@ from taujp_core.training.run_store import run_folder
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
+RESULTS = sorted((ROOT / "results").glob("*/[0-9]*.ipynb"))  # JupyterLab leaves copies in a folder of each
 sys.path.insert(0, str(ROOT / "docs"))
 
 import chapters  # noqa: E402
