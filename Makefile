@@ -31,10 +31,7 @@ $(STAMP): pyproject.toml
 	touch $@
 
 quickstart: $(STAMP)
-	mkdir -p runs/quickstart
-	$(BIN)/papermill notebooks/00_quickstart.ipynb runs/quickstart/00_quickstart.ipynb
-	@$(BIN)/python -c "import pandas; print(pandas.read_json('runs/quickstart/summary.json', orient='index').round(3).to_string())"
-	@echo "The executed notebook: runs/quickstart/00_quickstart.ipynb"
+	@$(BIN)/python -m analysis.quickstart
 
 # Also before each commit, if pre-commit is installed: .pre-commit-config.yaml.
 lint: $(STAMP)
@@ -87,10 +84,14 @@ explore: $(STAMP)
 	$(BIN)/papermill notebooks/36_explore.ipynb runs/explore/36_explore.ipynb
 	@echo "The sliders: $${TAUJP_HOME:-.}/runs/explore/explore.html"
 
-# JupyterLab on its start page, which is shown as a page and not as Markdown.
+# JupyterLab on the repository, so that links from the notebooks to results and pages work. It opens the start page as a page
+# and not as Markdown. JupyterLab refuses to run as root unless it is told to: make lab LAB=--allow-root
+LAB :=
 lab: $(STAMP)
-	$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/README.md \
-	    --LabApp.app_settings_dir=notebooks/.jupyterlab
+	@[ "$$(id -u)" != 0 ] || [ -n "$(LAB)" ] || { echo "JupyterLab does not run as root: run 'make lab' as another user, or" \
+	    "'make lab LAB=--allow-root' in a container of your own." >&2; exit 1; }
+	$(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks/README.md \
+	    --ServerApp.contents_manager_class=analysis.lab.Notebooks --LabApp.app_settings_dir=notebooks/.jupyterlab $(LAB)
 
 # Run the committed notebooks again with their defaults, in place.
 notebooks: $(STAMP)

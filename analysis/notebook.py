@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +15,9 @@ from taujp_core.files import write_json, write_text
 from .drawing import WIDTH
 from .paths import in_project
 
-__all__ = ["conclusion", "in_project", "record_result", "show", "show_table", "write_table"]
+__all__ = ["conclude", "in_project", "record_result", "show", "show_table", "write_table"]
+
+PLACES = ("store", "output")  # parameters that say where, not what
 
 
 def show(figure: go.Figure) -> None:
@@ -36,13 +40,16 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False))
 
 
-def conclusion(findings: dict[str, bool]) -> str:
-    """What was expected of the τJp penalty as a sentence; what does not hold, and that nothing can, is said as well."""
-    if not findings:
-        return "There is nothing to compare: that takes a method with the τJp penalty and one without and, for addition, two tasks."
-    yes, no = ([text for text, holds in findings.items() if holds is wanted] for wanted in (True, False))
-    parts = [f"has {', '.join(yes)}"] * bool(yes) + [f"does not have {', '.join(no)}"] * bool(no)
-    return f"Fine-tuning with the τJp penalty {'; it '.join(parts)}."
+def conclude(study: type, namespace: Mapping[str, object], text: str) -> None:
+    """Print a notebook's last sentences, a line each; those of a run with the study's defaults are said to be small.
+
+    namespace: the notebook's `globals()`, whose names are the study's parameters.
+    """
+    defaults = study()
+    asked = {field.name: namespace.get(field.name) for field in fields(study) if field.name not in PLACES}
+    small = all(getattr(value, "name", value) == getattr(defaults, name) for name, value in asked.items())
+    *details, last = text.split("\n")
+    print("\n".join([*details, f"This small version shows: {last}" if small else last]))
 
 
 def record_result(path: Path, result: dict) -> None:

@@ -19,6 +19,7 @@ from .coefficients import COEFFICIENTS, addition_curve, tuned_coefficient
 from .interference import reduce_tau_jp
 from .products import edited_source
 from .tau_jp import own_and_others, tau_jp
+from .sentences import WHERE, listed, moved
 
 
 def reduce_all(
@@ -85,7 +86,7 @@ def measure_reduction(
 
 
 def reduction_findings(table: pd.DataFrame) -> str:
-    """Sentences about what the reduction gained and lost, from the table of `measure_reduction`."""
+    """A sentence for each kind of vectors and application, from the table of `measure_reduction`."""
     sentences = []
     for name in table.vectors.unique():
         if f"{name}, reduced" not in set(table.vectors):
@@ -93,13 +94,11 @@ def reduction_findings(table: pd.DataFrame) -> str:
         for application, rows in table[table.vectors == name].groupby("application", sort=False):
             after = table[(table.vectors == f"{name}, reduced") & (table.application == application)]
             before, after = rows.set_index("task"), after.set_index("task")
-            means = {column: (before[column].mean(), after[column].mean()) for column in ("one_shot", "best", "single")}
-            lost = (before.single - after.single).idxmax()
+            one_shot, best, single = (moved(before[c].mean(), after[c].mean()) for c in ("one_shot", "best", "single"))
             worse = [task for task in before.index if after.one_shot[task] < before.one_shot[task]]
+            but = f"; at α = 1, {listed(worse)} {'is' if len(worse) == 1 else 'are'} worse than before" if worse else ""
             sentences.append(
-                f"{name} vectors, {application}: α = 1 {means['one_shot'][0]:.3f} → {means['one_shot'][1]:.3f}, "
-                f"best α {means['best'][0]:.3f} → {means['best'][1]:.3f}, single task {means['single'][0]:.3f} → "
-                f"{means['single'][1]:.3f} (largest loss: {lost}, {before.single[lost] - after.single[lost]:.3f}); "
-                f"one-shot worse than before on {', '.join(worse) or 'no task'}."
+                f"{WHERE[application]} the accuracy of the sum of `{name}` vectors {one_shot} at α = 1 and {best} at the "
+                f"best α. That of a single task {single}{but}."
             )
     return "\n".join(sentences)

@@ -28,7 +28,7 @@ def train(clip: Clip, configs: Sequence[RunConfig], store: Path | str, snapshot_
         zero_shot_head(clip, task.classes, task.templates)
     runs = []
     for number, config in enumerate(configs, 1):
-        with doing(f"run {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
+        with doing(f"training {number} of {len(configs)}: {config.task} by {config.method}, seed {config.seed}"):
             runs.append(finetune(config, store, clip, snapshot_steps))
     return runs
 
@@ -72,10 +72,10 @@ def tables_of_models(
     runs: Iterable[Run], measure: Callable[[list[TaskVector]], Iterable[pd.DataFrame]]
 ) -> list[pd.DataFrame]:
     """What `measure` says of the vectors of each method and seed, table by table, with a column for both."""
-    tables = [
-        [table.assign(method=method, seed=seed) for table in measure([run.vector for run in group])]
-        for (method, seed), group in by_method_and_seed(runs).items()
-    ]
+    tables = []
+    for (method, seed), group in by_method_and_seed(runs).items():
+        with doing(f"measuring the vectors of {method}, seed {seed}"):
+            tables.append([table.assign(method=method, seed=seed) for table in measure([run.vector for run in group])])
     return [pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)]
 
 

@@ -1,7 +1,7 @@
 """How does an executed notebook become a chapter? Its figures live, its answer first, in the order of its number.
 
-The full version in `results/` stands for a notebook where there is one. A chapter opens with the notebook's last
-generated sentence and its first figure, as a picture.
+The full version in `results/` stands for a notebook where there is one. A chapter opens with the answer at the top of the
+committed notebook and its first figure, as a picture.
 """
 
 import base64
@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 PLOTLY = "application/vnd.plotly.v1+json"
-MOST_SENTENCES = 3
 IN_A_SENTENCE, NEXT = "**In a sentence:**", "Next:"  # begin a paragraph of a notebook's first cell
 
 
@@ -44,7 +43,7 @@ def write(root: Path, folder: Path) -> None:
     notebooks = {name: read(root, name) for name in found}
     for name, notebook in notebooks.items():
         save(folder / f"{name}.ipynb", json.dumps(chapter(root, folder, name, notebook, found)).encode())
-    save(folder / "index.md", overview(notebooks).encode())
+    save(folder / "index.md", overview(root, notebooks).encode())
 
 
 def chapter(root: Path, folder: Path, name: str, notebook: dict, found: list[str]) -> dict:
@@ -52,7 +51,7 @@ def chapter(root: Path, folder: Path, name: str, notebook: dict, found: list[str
     title, *rest = "".join(cells[0]["source"]).split("\n\n")
     cells[0]["source"] = title
     rest = [paragraph.strip() for paragraph in rest if not paragraph.startswith((IN_A_SENTENCE, NEXT))]
-    opening = [opening_of(folder, name, notebook), origin(root, name), *rest]
+    opening = [opening_of(root, folder, name, notebook), origin(root, name), *rest]
     cells.insert(1, {"cell_type": "markdown", "metadata": {}, "source": "\n\n".join(filter(None, opening))})
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
@@ -84,15 +83,25 @@ def live(output: dict) -> dict:
     return {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
 
 
-def opening_of(folder: Path, name: str, notebook: dict) -> str:
-    """The answer: what the notebook says last, and its first figure as a picture."""
-    picture, answer = first_picture(notebook), sentences(notebook)
-    text = "\n".join(f"> {line}\n>" for line in [f"{IN_A_SENTENCE} {answer[-1]}", *answer[:-1]]) if answer else ""
+def opening_of(root: Path, folder: Path, name: str, notebook: dict) -> str:
+    """The answer, which the committed notebook begins with, and the chapter's first figure as a picture."""
+    picture, text = first_picture(notebook), f"> {IN_A_SENTENCE} {answer(root, name)}"
     if picture:
         save_picture(folder / f"{name}.png", picture)
         title = title_of(notebook)
         text += f"\n\n![{title}: the first figure]({name}.png)"
-    return text.strip()
+    return text
+
+
+def answer(root: Path, name: str) -> str:
+    """The sentence at the top of the committed notebook; a test holds it to the full version's numbers."""
+    cells = json.loads((root / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    paragraph = next(part for part in "".join(cells[0]["source"]).split("\n\n") if part.startswith(IN_A_SENTENCE))
+    return escaped(
+        re.split(
+            r" This is (?:what \[the full version\]|the small run below)", paragraph.removeprefix(IN_A_SENTENCE).strip()
+        )[0]
+    )
 
 
 def first_picture(notebook: dict) -> str | None:
@@ -100,20 +109,6 @@ def first_picture(notebook: dict) -> str | None:
         output.get("data", {}).get("image/png") for cell in notebook["cells"] for output in cell.get("outputs", [])
     )
     return next(filter(None, found), None)
-
-
-def sentences(notebook: dict) -> list[str]:
-    """The whole sentences that end what the last compared cell printed."""
-    for cell in reversed(notebook["cells"]):
-        text = "".join("".join(output.get("text", "")) for output in cell.get("outputs", [])).strip()
-        if text and "NBVAL_IGNORE_OUTPUT" not in "".join(cell["source"]):
-            found = []
-            for line in reversed(text.splitlines()):
-                if not re.match(r"\S.*\.$", line) or len(found) == MOST_SENTENCES:
-                    break
-                found.insert(0, escaped(line))
-            return found
-    return []
 
 
 def origin(root: Path, name: str) -> str:
@@ -124,16 +119,16 @@ def origin(root: Path, name: str) -> str:
     return f"*This is `notebooks/{name}.ipynb`, as it is committed.*"
 
 
-def overview(notebooks: dict[str, dict]) -> str:
+def overview(root: Path, notebooks: dict[str, dict]) -> str:
     """A page with a chapter a row: what it answers, and what it found."""
     rows = []
     for name, notebook in notebooks.items():
         title = title_of(notebook)
-        rows.append(f"- [{title}]({name}.ipynb). {' '.join(sentences(notebook)) or 'Not executed yet.'}")
+        rows.append(f"- [{title}]({name}.ipynb). {answer(root, name)}")
     toctree = "\n".join(notebooks)
     return (
         "# Chapters: the notebooks\n\nEach is a notebook of `notebooks/`, as it was executed. `make lab` opens them; "
-        "change a parameter and run it again. What each says at its end:\n\n"
+        "change a parameter and run it again. What each found:\n\n"
         + "\n".join(rows)
         + f"\n\n```{{toctree}}\n:hidden:\n\n{toctree}\n```\n"
     )

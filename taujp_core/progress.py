@@ -5,14 +5,17 @@ One line that shows how far long work is, in a terminal and in a notebook that s
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from huggingface_hub.utils import disable_progress_bars
 from tqdm import tqdm
 
 DELAY = 0.5  # seconds; shorter work shows nothing
+LINES = "TAUJP_PROGRESS"  # environment: a file that gets the lines of a notebook that a command runs and watches
 WIDTH = 96  # characters in a cell: they fit a window of 800 pixels
 
 
@@ -56,9 +59,12 @@ def say(line: str) -> None:
 
 @contextmanager
 def doing(line: str) -> Iterator[None]:
-    """What the bars inside are a part of: a line that stays in a terminal, and stands above the bars in a cell."""
+    """What the bars inside are a part of: a line that stays in a terminal or a file, and stands above the bars in a cell."""
     if watched_terminal():
         tqdm.write(line, file=sys.stderr)
+    if file := os.environ.get(LINES):
+        with Path(file).open("a", encoding="utf-8") as lines:
+            lines.write(f"{line}\n")
     CELL.headlines.append(line)
     try:
         yield

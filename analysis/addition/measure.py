@@ -21,6 +21,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import COEFFICIENTS, addition_curve, normalised, per_task_coefficients, scores, tuned_coefficient
 from ..products import edited_source, measure_products
+from ..sentences import NOTHING, by_name, in_words, listed, relation, share, short, standing
 from ..trainings import penalised_and_rivals, tables_of_models
 
 
@@ -153,3 +154,25 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
         "a one-shot accuracy above every rival's tuned one": bool(ours.one_shot > rivals.tuned.max()),
         "a one-shot accuracy within 0.01 of its tuned one": bool(ours.tuned - ours.one_shot <= 0.01),
     }
+
+
+def conclusion(summary: pd.DataFrame, noise: float) -> str:
+    """What the best penalised method's sum is beside the others', three sentences, the last of them the main one.
+
+    noise: two standard errors of a difference of the accuracies, by `analysis.sentences.noise`.
+    """
+    penalised, rivals = penalised_and_rivals(summary)
+    if penalised.empty or rivals.empty or summary.tau_jp_others.isna().all():
+        return NOTHING
+    ours = penalised.loc[penalised.one_shot.idxmax()]
+    name, tuned = in_words(ours.name), rivals.tuned.idxmax()
+    tau_jp = [f"{short(ours.tau_jp_others)} with {name}"]
+    tau_jp += [f"{short(value)} with {in_words(method)}" for method, value in rivals.tau_jp_others.items()]
+    stands = relation(ours.one_shot, rivals.tuned[tuned], noise)
+    return (
+        f"On the other tasks' images the mean τJp is {listed(tau_jp)}.\n"
+        f"With α tuned on validation images, the best other method is {in_words(tuned)} ({share(rivals.tuned[tuned])}); "
+        f"at α = 1, {name} is {stands} it ({share(ours.one_shot)}).\n"
+        f"At α = 1 the sum of all vectors reaches a mean test accuracy of {share(ours.one_shot)} with {name}: "
+        f"{standing(ours.one_shot, by_name(rivals.one_shot), noise)}."
+    )

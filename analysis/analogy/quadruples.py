@@ -27,6 +27,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source, measure_products
+from ..sentences import in_words, share, standing
 from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
@@ -244,25 +245,32 @@ def summary_table(test: pd.DataFrame) -> pd.DataFrame:
     return means.assign(works=works.groupby(level=index, sort=False).mean()).rename_axis(columns=None)
 
 
-def answers(summary: pd.DataFrame, prediction: pd.DataFrame) -> list[str]:
-    """What the numbers say: which method's analogies are best, and whether τJp predicts their gain."""
-    tuned = summary.xs("tuned", level="choice")
-    method, best = tuned.analogy.idxmax(), tuned.loc[tuned.analogy.idxmax()]
-    opening = "The best analogies are" if len(tuned) > 1 else "There is no method to compare with: the analogies are"
-    lines = [
-        f"{opening} those of {method} vectors: {best.analogy:.2f} at the tuned α, zero-shot "
-        f"{best['zero-shot']:.2f}, the source's vector alone {best['source alone']:.2f}, fine-tuned on the target "
-        f"{best['fine-tuned']:.2f}; {best.works:.0%} of them beat zero-shot and both parts alone."
-    ]
+def answers(summary: pd.DataFrame, prediction: pd.DataFrame, noise: float) -> list[str]:
+    """What the numbers say: whether τJp predicts the gain of an analogy, and how good the best method's analogies are.
+
+    noise: two standard errors of a difference of the accuracies.
+    """
+    lines = []
     asked = prediction[(prediction.vector == "combination") & (prediction.gain == "gain over zero-shot")]
     for row in asked.itertuples():
         if np.isnan(row.correlation):
-            lines.append(f"{row.method}: too few quadruples ({row.quadruples}) to tell whether τJp predicts the gain.")
+            few = "1 analogy is" if row.quadruples == 1 else f"{row.quadruples} analogies are"
+            lines.append(f"With {in_words(row.method)}, {few} too few to tell whether τJp predicts the gain.")
             continue
         sign = "higher" if row.correlation > 0 else "lower"
-        verdict = f"predicts the gain, {sign} where it is larger" if row.p < 0.05 else "does not predict the gain"
-        lines.append(
-            f"{row.method}: τJp of the combination {verdict} "
-            f"(rank correlation {row.correlation:.2f} over {row.quadruples} quadruples, p = {row.p:.2g})."
+        verdict = (
+            f"predicts the gain, which is {sign} where τJp is larger" if row.p < 0.05 else "does not predict the gain"
         )
+        lines.append(
+            f"With {in_words(row.method)}, τJp of the combination {verdict} "
+            f"(rank correlation {row.correlation:.2f} over {row.quadruples} analogies, p = {row.p:.2g})."
+        )
+    tuned = summary.xs("tuned", level="choice")
+    method, best = tuned.analogy.idxmax(), tuned.loc[tuned.analogy.idxmax()]
+    others = {"zero-shot": best["zero-shot"], "the source's vector alone": best["source alone"]}
+    others["fine-tuning on the target"] = best["fine-tuned"]
+    lines.append(
+        f"At the tuned α the analogies of {in_words(method)} reach a mean accuracy of {share(best.analogy)} on the target: "
+        f"{standing(best.analogy, others, noise)}."
+    )
     return lines

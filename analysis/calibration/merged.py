@@ -23,6 +23,7 @@ from taujp_core.training.run_store import Run
 from ..coefficients import normalised, tuned_coefficient
 from ..metrics import accuracy, fit_temperature, reliability_table, score
 from ..products import edited_source
+from ..sentences import in_words, listed
 from ..trainings import tables_of_models
 
 COEFFICIENTS = tuple(k / 10 for k in range(11))
@@ -116,10 +117,10 @@ def summary_table(tempered: pd.DataFrame) -> pd.DataFrame:
 
 
 def survival(summary: pd.DataFrame, model: str) -> pd.DataFrame:
-    """A row a method: ece and loss of this merged model by temperature, and what is kept of the fitted one's gain.
+    """A row a method: ece and loss of this merged model by temperature, and the share of the fitted one's gain.
 
-    kept: (NLL without − NLL with the expert's temperatures) / (NLL without − NLL with temperatures fitted on the merged
-    model): 1 is all of it, below 0 they do harm; NaN where the latter is below LITTLE, for then there is nothing to keep.
+    recovered: (NLL without − NLL with the expert's temperatures) / (NLL without − NLL with temperatures fitted on the merged
+    model): 1 is all of it, below 0 they do harm; NaN where the latter is below LITTLE, for then there is nothing to recover.
     """
     wide = summary[summary.model == model].pivot_table(
         index="method", columns="temperature_of", values=["ece", "loss"], sort=False
@@ -128,26 +129,35 @@ def survival(summary: pd.DataFrame, model: str) -> pd.DataFrame:
         {f"{name}_{of}": wide[name, of] for name in ("ece", "loss") for of in (NONE, OF_EXPERT, OF_MERGED)}
     )
     gain = table.loss_none - table.loss_merged
-    return table.assign(kept=((table.loss_none - table.loss_expert) / gain).where(gain >= LITTLE))
+    return table.assign(recovered=((table.loss_none - table.loss_expert) / gain).where(gain >= LITTLE))
 
 
 def growth(curves: pd.DataFrame) -> str:
-    """What becomes of the merged model's ECE as the coefficient grows, a sentence; means over tasks and seeds."""
-    parts = []
+    """What becomes of the merged model's ECE as the coefficient grows, a sentence a method; means over tasks and seeds."""
+    lines = []
     for method, rows in curves.groupby("method", sort=False):
         ece = rows.groupby("coefficient").ece.mean()
-        parts.append(f"{method} {ece[0.0]:.3f}, {ece.min():.3f} (α = {ece.idxmin():.1f}) and {ece[1.0]:.3f}")
-    return f"ECE of the merged model at α = 0, at its lowest, and at α = 1: {'; '.join(parts)}."
+        least = ece.idxmin()
+        on_the_way = f" (lowest: {ece.min():.3f} at α = {least:g})" if least not in (0.0, 1.0) else ""
+        lines.append(
+            f"With {in_words(method)}, the merged model's ECE is {ece[0.0]:.3f} at α = 0 and {ece[1.0]:.3f} at α = 1{on_the_way}."
+        )
+    return "\n".join(lines)
 
 
-def conclusion(table: pd.DataFrame) -> str:
-    """What the temperatures of the experts do to the merged model, a sentence from the table of `survival`."""
-    harm = (table.kept < 0) | (table.kept.isna() & (table.loss_expert - table.loss_none >= LITTLE))
+def conclusion(table: pd.DataFrame, where: str) -> str:
+    """What the temperatures of the experts do to the merged model `where`, from the table of `survival`; one line."""
+    harm = (table.recovered < 0) | (table.recovered.isna() & (table.loss_expert - table.loss_none >= LITTLE))
     groups = {
-        f"survive the merge (at least {SURVIVES:.0%} of the NLL that refitting takes off) by": table.kept >= SURVIVES,
-        "keep less by": (table.kept >= 0) & (table.kept < SURVIVES),
-        "do harm by": harm,
-        f"have nothing to mend (less than {LITTLE} nats) by": table.kept.isna() & ~harm,
+        f"recover at least {SURVIVES:.0%} of what refitting takes off the NLL": table.recovered >= SURVIVES,
+        "recover less": (table.recovered >= 0) & (table.recovered < SURVIVES),
+        "do harm": harm,
+        "have nothing to mend": table.recovered.isna() & ~harm,
     }  # fmt: skip
-    parts = [f"{text} {', '.join(table.index[chosen])}" for text, chosen in groups.items() if chosen.any()]
-    return f"Temperatures of the single tasks {'; '.join(parts)}."
+    parts = [
+        f"{text} with {listed(list(map(in_words, table.index[chosen])))}"
+        for text, chosen in groups.items()
+        if chosen.any()
+    ]
+    first, *others = parts
+    return " ".join([f"{where} temperatures of the single tasks {first}.", *(f"They {text}." for text in others)])

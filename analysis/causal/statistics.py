@@ -16,8 +16,24 @@ import pandas as pd
 from scipy import stats
 
 from ..resampling import FEWEST, cluster_bootstrap, rank_correlation
+from ..sentences import WHERE, listed
 
 PRIMARY = "accuracy_loss"  # the verdict's outcome, chosen before any number was seen
+UNDECIDED = "undecided"
+# What the arms of a verdict do, one arm and several, to the claim that τJp is the cause.
+VERBS = {
+    "supports": ("says that it is a cause", "say that it is a cause"),
+    "contradicts": ("says that it is none", "say that it is none"),
+    UNDECIDED: ("leaves it open", "leave it open"),
+}
+ARMS_IN_WORDS = {
+    "dose": "the dose",
+    "onset": "the onset",
+    "edit": "the edit",
+    "random": "the random placebo",
+    "third": "the third-task placebo",
+    "controls": "the comparison with controls",
+}
 SMALLEST = 0.1  # effects below this share of the untreated interference do not matter
 MOVED = 0.3  # log2: arms that moved τJp by less than this (a factor of 1.23) say nothing
 CONTROL_PREDICTORS = ("norm", "cosine", "own_tau_jp")
@@ -195,7 +211,7 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     dose, onset, edit, scale: rise of the outcome when τJp doubles. random, third: how much more the edit takes off
     than the placebo. controls: partial Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
     interference); `moved` the arm's mean change of log2 τJp between its extremes; `untreated` the mean
-    interference before treatment. With fewer than FEWEST tasks every arm is silent.
+    interference before treatment. With fewer than FEWEST tasks every arm is undecided.
     """
     rows = []
     for arm in ("dose", "edit", "scale"):
@@ -213,7 +229,7 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     rows.append({"arm": "controls", **controls_effect(points, outcome, resamples)})
     order = [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]
     found = pd.DataFrame(rows).set_index("arm").loc[order]
-    return found if points.target.nunique() >= FEWEST else found.assign(verdict="silent")
+    return found if points.target.nunique() >= FEWEST else found.assign(verdict=UNDECIDED)
 
 
 def verdict(estimate: float, low: float, high: float, untreated: float, moved: float) -> dict:
@@ -223,11 +239,11 @@ def verdict(estimate: float, low: float, high: float, untreated: float, moved: f
     """
     smallest = SMALLEST * untreated
     if not (moved >= MOVED and smallest > 0 and np.isfinite([low, high]).all()):
-        word = "silent"
+        word = UNDECIDED
     elif high < smallest:
         word = "contradicts"
     else:
-        word = "supports" if low > 0 else "silent"
+        word = "supports" if low > 0 else UNDECIDED
     numbers = {"estimate": estimate, "low": low, "high": high, "smallest": smallest}
     return {**numbers, "untreated": untreated, "moved": moved, "verdict": word}
 
@@ -267,7 +283,7 @@ def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
     rho, p = shuffled_pairing(points, outcome, resamples)
     estimate, low, high = rank_correlation(dose, "tau_jp", outcome, CONTROL_PREDICTORS, resamples)
     numbers = {"estimate": estimate, "low": low, "high": high, "smallest": SMALLEST, "n": len(dose)}
-    word = "silent"
+    word = UNDECIDED
     if high < SMALLEST:
         word = "contradicts"
     elif low > 0 and p < 0.05:
@@ -284,7 +300,7 @@ def own_price(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "estimate", "low", "high"]).set_index("arm")
 
 
-def conclusion(found: pd.DataFrame) -> tuple[str, str]:
+def conclusion(found: pd.DataFrame, application: str) -> tuple[str, str]:
     """`causes`, `travels`, `unrelated` or `undecided`, and the sentence that says which arms say what.
 
     found: of `effects`. causes: the edit, which alone moves τJp and nothing else by intent, supports it and no
@@ -293,21 +309,23 @@ def conclusion(found: pd.DataFrame) -> tuple[str, str]:
     and decides nothing.
     """
     word = found.verdict
-    by_word = {
-        name: [arm for arm in word.index if word[arm] == name and arm != "scale"]
-        for name in ("supports", "contradicts", "silent")
-    }
+    by_word = {name: [arm for arm in word.index if word[arm] == name and arm != "scale"] for name in VERBS}
     together = any(word.get(arm) == "supports" for arm in ("dose", "controls"))
     apart = any(word.get(arm) == "contradicts" for arm in ("dose", "controls"))
-    edit = word.get("edit", "silent")
+    edit = word.get("edit", UNDECIDED)
     against = [arm for arm in by_word["contradicts"] if arm != "controls"]
     if edit == "supports" and not against:
         kind, text = "causes", "τJp causes interference"
     elif edit == "contradicts" and together:
-        kind, text = "travels", "τJp travels with interference and does not cause it"
+        kind, text = "travels", "τJp goes together with interference and does not cause it"
     elif edit != "supports" and apart and not together:
         kind, text = "unrelated", "τJp has nothing to do with interference"
     else:
-        kind, text = "undecided", "These arms do not decide whether τJp causes interference"
-    listed = [f"{name}: {', '.join(arms)}" for name, arms in by_word.items() if arms]
-    return kind, f"{text} ({'; '.join(listed)})."
+        kind, text = "undecided", "it stays open whether τJp causes interference"
+    said = [
+        f"{listed([ARMS_IN_WORDS[arm] for arm in arms])} {VERBS[name][len(arms) > 1]}"
+        for name, arms in by_word.items() if arms
+    ]  # fmt: skip
+    if not by_word["supports"] and not by_word["contradicts"]:
+        said = ["no intervention decides it"]
+    return kind, f"{WHERE[application]} {text}: {'; '.join(said)}."

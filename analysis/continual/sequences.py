@@ -38,6 +38,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores
 from ..products import edited_source
+from ..sentences import NOTHING, by_name, in_words, relation, share, standing
 
 TRAINED_BY = {
     "standard": "standard",
@@ -227,3 +228,27 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
         gap = means.average_accuracy["taujp-joint"] - best.average_accuracy
         found["an average accuracy within 0.01 of training with all tasks known"] = bool(gap <= 0.01)
     return found
+
+
+def conclusion(summary: pd.DataFrame, noise: float) -> str:
+    """Where the best method stands that has the penalty and knows no future, two or three sentences; means over orders.
+
+    noise: two standard errors of a difference of average accuracies.
+    """
+    means = summary.groupby("method", sort=False)[["average_accuracy", "forgetting"]].mean()
+    ours, rivals = (means[means.index.isin(names)] for names in (PENALISED_METHODS, PLAIN_METHODS))
+    if ours.empty or rivals.empty:
+        return NOTHING
+    best = ours.loc[ours.average_accuracy.idxmax()]
+    name, lines = in_words(best.name), []
+    forgotten = standing(best.forgetting, by_name(rivals.forgetting), noise, lower_is_better=True)
+    lines.append(f"The mean accuracy that is forgotten is {share(best.forgetting)} with {name}: {forgotten}.")
+    if "taujp-joint" in means.index:
+        most = means.average_accuracy["taujp-joint"]
+        stands = relation(best.average_accuracy, most, noise)
+        lines.append(f"Its average accuracy is {stands} that of {in_words('taujp-joint')} ({share(most)}).")
+    reached = standing(best.average_accuracy, by_name(rivals.average_accuracy), noise)
+    lines.append(
+        f"After the last arrival the average accuracy is {share(best.average_accuracy)} with {name}: {reached}."
+    )
+    return "\n".join(lines)

@@ -20,6 +20,7 @@ from taujp_core.training.run_store import is_finished, run_folder
 
 from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
 from ..products import measure_products
+from ..sentences import by_name, in_words, listed, share, standing
 from ..trainings import tasks_of, train
 from .answers import Answers, project
 
@@ -109,16 +110,19 @@ def shown_pictures(answers: Answers) -> list[tuple[int, int]]:
     return answers.first(PAGE_IMAGES).changing(PICTURES)
 
 
-def conclusion(summary: pd.DataFrame) -> str:
-    """What choosing coefficients is worth, from the summary of `summary_table`."""
+def conclusion(summary: pd.DataFrame, noise: float) -> str:
+    """What choosing coefficients is worth, from the summary of `summary_table`; noise: of a difference of its accuracies."""
     if summary.empty:
         return "There is nothing to explore: no method has a finished run of every task."
-    cost = (summary.tuned - summary.one_shot).round(2) + 0.0  # no -0.00
-    gain = (summary.per_task - summary.tuned).round(2) + 0.0
-    least, most = cost.idxmin(), gain.idxmax()
+    ours = next((method for method in summary.index if find_method(method).penalised), summary.one_shot.idxmax())
+    gain = (summary.per_task - summary.one_shot).round(2).rename(index=in_words)
+    gains = [f"by {value:+.2f} with {method}" for method, value in gain[gain != 0].items()]
+    gains += [f"not at all with {listed(list(gain.index[gain == 0]))}"] if (gain == 0).any() else []
+    others = by_name(summary.one_shot.drop(ours))
+    stands = f": {standing(summary.one_shot[ours], others, noise)}" if others else ""
     return (
-        f"All vectors at 1 instead of the tuned coefficient costs those of {least} least, {cost[least]:.2f} of accuracy; "
-        f"one coefficient a task instead gains most for those of {most}, {gain[most]:.2f} (validation images)."
+        f"One coefficient per task instead of 1 for all changes the mean validation accuracy {listed(gains)}.\n"
+        f"With every coefficient at 1 the mean validation accuracy is {share(summary.one_shot[ours])} with {in_words(ours)}{stands}."
     )
 
 

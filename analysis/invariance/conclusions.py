@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 
 from ..resampling import t_interval
+from ..sentences import in_words, listed
 from .benchmark import ORACLE
 
 QUANTITIES = ("accuracy", "loss", "ece", "ace")
 MOST_MOVED = 0.05  # accuracy from training to test, either way, of what counts as invariant here
+LEVEL = 0.005  # of spreads of ECE: what differs by less is level
 MOST_ECE = 0.05  # beyond the oracle's, of what counts as calibrated
 
 
@@ -60,8 +62,8 @@ def invariance_table(summary: pd.DataFrame, data: str) -> pd.DataFrame:
 
 
 def verdict(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Of `invariance_table`: arms but the oracle that are invariant, those that are calibrated as well, and that with
-    the least spread of ECE.
+    """Of `invariance_table`: arms but the oracle that are invariant, those that are calibrated as well, and those
+    whose spread of ECE is the least, or level with it.
 
     Invariant: accuracy moves by at most MOST_MOVED from training to test. Calibrated: ECE at test at most MOST_ECE
     above the oracle's, or above 0 where there is none.
@@ -70,28 +72,28 @@ def verdict(table: pd.DataFrame) -> dict[str, list[str]]:
     rivals = table.drop(index=ORACLE, errors="ignore")
     invariant = rivals[rivals["accuracy lost"].abs() <= MOST_MOVED]
     both = invariant[invariant["ece at test"] <= bound]
+    spread = rivals["spread of ece"]
     return {
         "invariant": list(invariant.index),
         "invariant and calibrated": list(both.sort_values("ece at test").index),
-        "least spread of ece": [] if rivals.empty else [rivals["spread of ece"].idxmin()],
+        "least spread of ece": list(rivals.index[spread <= spread.min() + LEVEL]),
     }
 
 
 def sentence(data: str, found: dict[str, list[str]]) -> str:
-    invariant, both, (*least,) = found.values()
-    parts = [
-        f"on {data}, {listed(invariant)} {verb(invariant)} invariant (accuracy moves by at most {MOST_MOVED})",
-        f"{listed(both)} {verb(both)} calibrated as well (ECE at most {MOST_ECE} above the oracle's)",
-    ]
+    """What `verdict` found on one data set, in one line."""
+    invariant, both, least = ([in_words(arm) for arm in arms] for arms in found.values())
+    if invariant:
+        parts = [f"On {data}, {listed(invariant)} {verb(invariant)} invariant: accuracy moves by at most {MOST_MOVED}"]
+        parts.append(
+            f"{listed(both)} {verb(both)} calibrated as well" if both else "None of them is calibrated as well"
+        )
+    else:
+        parts = [f"On {data}, no objective is invariant: accuracy moves by more than {MOST_MOVED} with each"]
     if least:
-        parts.append(f"the least spread of ECE over environments has {listed(least)}")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+        parts.append(f"ECE differs least between environments with {listed(least)}")
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
 
 
 def verb(names: list[str]) -> str:
     return "are" if len(names) > 1 else "is"
-
-
-def listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names or ["none"])

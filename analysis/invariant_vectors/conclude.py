@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..resampling import t_interval
+from ..sentences import in_words
 from .measure import NORM, STOPPED, Measured
 from .trained import ERM
 
@@ -65,26 +66,31 @@ def answers_table(measured: Measured) -> pd.DataFrame:
 
 
 def conclusion(ratios: pd.DataFrame, answers: pd.DataFrame) -> str:
-    """A sentence a method, and one for all: what holds of the registered prediction."""
-    sentences, helped, tested = [], 0, 0
+    """A line for each method, and one for all: what holds of the registered prediction."""
+    lines, helped, tested = [], 0, 0
     for row in ratios.itertuples():
         gain = answers.flipped[row.application, row.method] - answers.flipped[row.application, ERM[row.application]]
-        sentences.append(
-            f"{row.method}: flipped accuracy {gain:+.2f} to ERM's; τJp on other tasks ×{row.raw_grey:.2f} on grey and "
-            f"×{row.raw_coloured:.2f} on coloured pictures, at equal norm ×{row.norm_grey:.2f} and ×{row.norm_coloured:.2f}; "
-            f"interaction {row.interaction:+.3f}{known(row)}."
+        level = "level with" if abs(gain) < 0.005 else f"{abs(gain):.2f} {'above' if gain > 0 else 'below'}"
+        lines.append(
+            f"{capitalised(in_words(row.method))}: accuracy on flipped colours is {level} that of ERM. τJp on other tasks is "
+            f"{row.raw_grey:.2f} times that of ERM on grey pictures and {row.raw_coloured:.2f} times on coloured ones; at equal "
+            f"norm {row.norm_grey:.2f} and {row.norm_coloured:.2f}. The interaction is {row.interaction:+.3f}{known(row)}."
         )
         if not np.isnan(row.low):
             tested += 1
             helped += row.high < 0
     if not tested:
-        return "\n".join([*sentences, "One unit a method gives no interval: nothing is concluded."])
-    if helped:
-        last = f"For {helped} of {tested} methods invariance helps where the other task carries the colour, as was predicted."
+        last = "One vector per method gives no interval, so nothing is concluded."
+    elif helped:
+        last = f"For {helped} of {tested} methods invariance lowers τJp where the other task carries the colour, as was predicted."
     else:
-        last = "For no method is there the interaction that was predicted: lower τJp is mere shrinkage here."
-    return "\n".join([*sentences, last])
+        last = f"For none of {tested} methods is τJp lowered more where the other task carries the colour, as was predicted."
+    return "\n".join([*lines, last])
+
+
+def capitalised(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def known(row) -> str:
-    return "" if np.isnan(row.low) else f" ({row.low:+.3f} to {row.high:+.3f}, n = {row.n})"
+    return "" if np.isnan(row.low) else f" (95 % interval {row.low:+.3f} to {row.high:+.3f}, n = {row.n})"

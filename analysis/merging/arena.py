@@ -30,6 +30,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import scores, tuned_coefficient
 from ..products import edited_source
+from ..sentences import in_words, share, standing
 from ..trainings import by_method_and_seed
 from .merge import ROUND_IMAGES, ROUNDS, merge
 from .merge import VERSION as MERGE_VERSION
@@ -365,21 +366,19 @@ def losses(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "measure", "rival", "ours", "theirs"])
 
 
-def conclusion(summary: pd.DataFrame) -> str:
-    """One sentence a method of the vectors: what ours reaches, and all that it loses in but seconds."""
-    lost = losses(summary)
-    lost = lost[lost.measure != "seconds"]
-    sentences = []
+def conclusion(summary: pd.DataFrame, noise: float, control_noise: float) -> str:
+    """Where ours stands among its rivals at α = 1, a line for each method of the vectors.
+
+    noise, control_noise: two standard errors of a difference of accuracies on the tasks and on the control.
+    """
+    lines = []
     for method, means in means_of(summary).items():
         if not {OURS} < set(means.index):
             continue
-        ours, parts = means.loc[OURS], []
-        for measure, group in lost[lost.method == method].groupby("measure", sort=False):
-            best = group.iloc[0]
-            others = f" and {len(group) - 1} more" if len(group) > 1 else ""
-            parts.append(f"in {measure} to {best.rival}{others} ({best.ours:.2f} against {best.theirs:.2f})")
-        reached = (
-            f"{method} vectors: ours reaches {ours.one_shot:.2f} ({ours.one_shot_normalised:.2f} normalised) at α = 1"
+        ours, rivals = means.loc[OURS], means[[name in RIVALS for name in means.index]]
+        lines.append(
+            f"Our merge of vectors of {in_words(method)} reaches {share(ours.one_shot)} at α = 1: "
+            f"{standing(ours.one_shot, rivals.one_shot.to_dict(), noise)}. Its control accuracy is {share(ours.one_shot_control)}: "
+            f"{standing(ours.one_shot_control, rivals.one_shot_control.to_dict(), control_noise)}."
         )
-        sentences.append(f"{reached}; it loses {'; '.join(parts) if parts else 'in no measure of accuracy'}.")
-    return "\n".join(sentences) or "There is nothing to compare: that takes ours and a rival."
+    return "\n".join(lines) or "There is nothing to compare: that takes ours and a rival."

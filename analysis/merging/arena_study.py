@@ -6,7 +6,7 @@ from taujp_core.methods import find_method
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import CHANGES, OUTPUT, SEEDS, STORE, SUITE, ask, need_tasks
+from ..study import CHANGES, OUTPUT, SEEDS, SHORT, STORE, SUITE, ask, need_tasks
 from ..trainings import run_configs
 from .arena import check_merges
 
@@ -24,11 +24,11 @@ class ArenaPlan:
 class ArenaStudy:
     suite: str = ask("mini", SUITE)
     tasks: list[str] = ask(
-        ["fashion", "street"], "some of the suite's tasks, two or more; [] means all", empty=True, of_suite=True
+        ["street", "signs"], "some of the suite's tasks, two or more; [] means all", empty=True, of_suite=True
     )
     methods: list[str] = ask(["standard"], "of the vectors; also linear, taujp-efficient, taujp-strict")
     seeds: list[int] = ask([0], SEEDS)
-    recipe: dict = ask({"steps": 40}, CHANGES)
+    recipe: dict = ask(SHORT, CHANGES)
     merges: list[str] = ask(["ours", "task arithmetic", "TIES", "TSV-M", "ActMat", "RegMean"], "that race")
     once: list[str] = ask(
         ["FeatCal"], "more of them, slow ones, with the first of the methods and seeds alone", empty=True

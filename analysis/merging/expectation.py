@@ -104,3 +104,18 @@ def sentence(table: pd.DataFrame, model: str) -> str:
         f"The {model} model's features are {ours.distance.mean():.2f} of the pre-trained model's distance from the "
         f"experts' (most on {worst}: {ours.distance[worst]:.2f})."
     )
+
+
+def conclusion(table: pd.DataFrame) -> str:
+    """The merged model beside the plain sum, on images that no merge has seen; table: `disagreement` with both."""
+    answers = table.changed.notna().all()
+    means = table.groupby("model")["changed" if answers else "distance"].mean()
+    said = {name: f"{means[name]:.0%}" if answers else f"{means[name]:.2f}" for name in ("sum", "merged")}
+    if answers:
+        of = "The merged checkpoint answers otherwise than the experts on {merged} of images that it has not seen, the plain sum on {sum}."
+    else:
+        of = (
+            "On images that it has not seen, the features of the merged checkpoint are {merged} of the pre-trained model's distance "
+            "from the experts', those of the plain sum {sum}."
+        )
+    return of.format(**said)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
 
-from ..study import FOLDER, READ, STORE, WRITTEN, ask, need_tasks
+from ..study import FOLDER, READ, SHORT, STORE, WRITTEN, ask, need_tasks
 from ..trainings import run_configs
 
 
@@ -30,13 +30,13 @@ class MergeStudy:
         100, "of each task of the suite, with labels, to measure accuracies on; 0: no labels are read"
     )
     tasks: list[str] = ask(
-        ["fashion", "street"],
+        ["street", "signs"],
         "to fine-tune where no checkpoints are given; [] means all",
         empty=True,
         of_suite=True,
         unless="checkpoints",
     )
-    recipe: dict = ask({"steps": 40}, "changes to the suite's recipe for these")
+    recipe: dict = ask(SHORT, "changes to the suite's recipe for these")
     seed: int = ask(0, "of these")
     store: str = ask("runs", STORE)
     output: str = ask(

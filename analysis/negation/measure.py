@@ -21,6 +21,7 @@ from taujp_core.training.run_store import Run
 
 from ..coefficients import CONTROL_SHARE, scores, tuned_negation
 from ..products import edited_source
+from ..sentences import NOTHING, by_name, in_words, moved, standing
 from ..trainings import penalised_and_rivals, tables_of_models
 
 # Beyond 1: a vector that leaves the control alone can be taken further. (The published table has such a case: the
@@ -112,3 +113,23 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
         "the highest control accuracy at α = 1": bool(ours.one_shot_control > rivals.one_shot_control.max()),
         "the lowest target accuracy at the tuned α": bool(ours.tuned_target < rivals.tuned_target.min()),
     }  # fmt: skip
+
+
+def conclusion(summary: pd.DataFrame, noise: float, control_noise: float) -> str:
+    """What the best penalised method forgets and what the others do, two sentences, the control's last.
+
+    noise, control_noise: two standard errors of a difference of accuracies on the tasks and on the control.
+    """
+    penalised, rivals = penalised_and_rivals(summary)
+    if penalised.empty or rivals.empty:
+        return NOTHING
+    ours = penalised.loc[penalised.tuned_target.idxmin()]
+    name = in_words(ours.name)
+    forgotten = standing(ours.tuned_target, by_name(rivals.tuned_target), noise, lower_is_better=True)
+    control = standing(ours.one_shot_control, by_name(rivals.one_shot_control), control_noise)
+    return (
+        f"At the tuned α, accuracy on the negated task {moved(ours.pretrained_target, ours.tuned_target)} "
+        f"with {name}: {forgotten}.\n"
+        f"At α = 1 the control's accuracy {moved(ours.pretrained_control, ours.one_shot_control)} "
+        f"with {name}: {control}."
+    )

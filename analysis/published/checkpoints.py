@@ -27,6 +27,7 @@ from ..interference import OUTCOMES
 from ..pairs import APPLICATIONS, measure_source
 from ..reduction import addition_accuracies
 from ..resampling import FEWEST, rank_correlation
+from ..sentences import WHERE, listed, relation, share
 
 FORMATS = {
     ".safetensors": "open_clip .safetensors",
@@ -123,19 +124,22 @@ def prediction_findings(predictions: pd.DataFrame, worst: dict[str, pd.DataFrame
     """What τJp foresaw, a sentence an application; worst: `worst_sources` by application."""
     sentences = []
     for application, rows in predictions.groupby("application", sort=False):
-        known = rows.dropna(subset="rho")
-        rho = ", ".join(f"{outcome} {value:.2f}" for outcome, value in zip(known.outcome, known.rho, strict=True))
+        rho = rows.set_index("outcome").rho.get(OUTCOMES["loss_change"], np.nan)
+        known = "has no rank correlation" if np.isnan(rho) else f"has a rank correlation of {rho:.2f}"
         found = worst[application]
         hits = int((found.expected == found.seen).sum())
         sentences.append(
-            f"{application}: ρ of τJp with {rho or 'nothing'} over {rows.n.iloc[0]} pairs; "
-            f"for {hits} of {len(found)} tasks it names the vector that raises the loss most (guessing: {len(found) / max(len(found) - 1, 1):.1f})."
+            f"{WHERE[application]} τJp {known} with the rise of the loss over {rows.n.iloc[0]} ordered pairs; it names the most "
+            f"harmful vector for {hits} of {len(found)} tasks, where guessing names {len(found) / max(len(found) - 1, 1):.1f}."
         )
     return "\n".join(sentences)
 
 
-def set_findings(compared: pd.DataFrame, before: str) -> str:
-    """One-shot accuracy of each set against the set `before`, on the tasks that both have; a sentence a set."""
+def set_findings(compared: pd.DataFrame, before: str, images: int) -> str:
+    """One-shot accuracy of each set against the set `before`, on the tasks that both have; a sentence a set.
+
+    images: of each task, which the accuracies are measured on: a difference within two standard errors is none.
+    """
     sentences = []
     for application, ours in compared.groupby("application", sort=False):
         by_set = ours.pivot(index="task", columns="vectors", values="one_shot")
@@ -143,9 +147,12 @@ def set_findings(compared: pd.DataFrame, before: str) -> str:
             both = by_set[[before, name]].dropna()
             if name == before or both.empty:
                 continue
-            worse = [task for task in both.index if both[name][task] < both[before][task]]
+            of_task = 2 * (0.5 / images) ** 0.5
+            stands = relation(both[name].mean(), both[before].mean(), of_task / len(both) ** 0.5)
+            worse = [task for task in both.index if relation(both[name][task], both[before][task], of_task) == "below"]
+            but = f", and below it on {listed(worse)}" if worse else ""
             sentences.append(
-                f"{application}, {name} against {before}: α = 1 {both[before].mean():.3f} → {both[name].mean():.3f} "
-                f"on {len(both)} tasks; worse on {', '.join(worse) or 'none'}."
+                f"{WHERE[application]} the set `{name}` reaches {share(both[name].mean())} at α = 1: {stands} "
+                f"`{before}` ({share(both[before].mean())}) on average{but}."
             )
     return "\n".join(sentences)

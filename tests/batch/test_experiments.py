@@ -16,7 +16,7 @@ from taujp_core.training.run_store import run_folder
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "notebooks" / "experiments").glob("*.yaml"))
-RESULTS = sorted((ROOT / "results").rglob("*.ipynb"))
+RESULTS = sorted((ROOT / "results").glob("*/[0-9]*.ipynb"))
 READ = {path: read_study(path) for path in STUDIES}
 
 

@@ -159,7 +159,7 @@ def planted(losses: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def test_what_is_kept_of_a_temperature_and_the_sentence_about_it():
+def test_what_a_temperature_recovers_and_the_sentence_about_it():
     table = survival(
         summary_table(
             planted({
@@ -169,20 +169,22 @@ def test_what_is_kept_of_a_temperature_and_the_sentence_about_it():
         ),
         "one-shot",
     )  # fmt: skip
-    assert table.kept.drop("post-hoc-linearised").to_dict() == pytest.approx(
+    assert table.recovered.drop("post-hoc-linearised").to_dict() == pytest.approx(
         {"standard": 0.75, "linear": 0.25, "taujp-efficient": -0.5}
     )
-    assert np.isnan(table.kept["post-hoc-linearised"])
+    assert np.isnan(table.recovered["post-hoc-linearised"])
     assert table.ece_expert["standard"] == pytest.approx(0.07)
-    assert conclusion(table) == (
-        "Temperatures of the single tasks survive the merge (at least 50% of the NLL that refitting takes off) by "
-        "standard; keep less by linear; do harm by taujp-efficient; have nothing to mend (less than 0.01 nats) by "
-        "post-hoc-linearised."
+    assert conclusion(table, "At α = 1") == (
+        "At α = 1 temperatures of the single tasks recover at least 50% of what refitting takes off the NLL with ordinary "
+        "fine-tuning. They recover less with linearised fine-tuning. They do harm with the τJp penalty. They have nothing to mend "
+        "with post-hoc linearisation."
     )
-    assert conclusion(table.loc[["standard"]]).endswith("takes off) by standard.")
     # Nothing to mend, and harm done all the same.
     harmed = survival(summary_table(planted({"linear": (1.0, 1.2, 0.999)})), "one-shot")
-    assert conclusion(harmed) == "Temperatures of the single tasks do harm by linear."
+    assert (
+        conclusion(harmed, "At α = 1")
+        == "At α = 1 temperatures of the single tasks do harm with linearised fine-tuning."
+    )
 
 
 def test_what_is_said_of_the_coefficient_is_what_the_curves_say():
@@ -193,7 +195,7 @@ def test_what_is_said_of_the_coefficient_is_what_the_curves_say():
         ]
     )  # fmt: skip
     assert growth(curves) == (
-        "ECE of the merged model at α = 0, at its lowest, and at α = 1: linear 0.300, 0.100 (α = 0.5) and 0.200."
+        "With linearised fine-tuning, the merged model's ECE is 0.300 at α = 0 and 0.200 at α = 1 (lowest: 0.100 at α = 0.5)."
     )
     assert over_coefficient(curves).ece.loc["linear"].to_dict() == pytest.approx({0.0: 0.3, 0.5: 0.1, 1.0: 0.2})
 

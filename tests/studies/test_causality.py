@@ -92,7 +92,7 @@ def world(request):
 
 def test_planted_worlds_get_their_verdict(world):
     name, _, found = world
-    kind, sentence = conclusion(found)
+    kind, sentence = conclusion(found, "encoder")
     assert kind == name, f"{sentence}\n{found}"
 
 
@@ -117,9 +117,9 @@ def test_a_conclusion_names_the_arms_that_contradict():
     found = pd.DataFrame(
         {"verdict": {"dose": "supports", "edit": "supports", "third": "contradicts", "scale": "supports"}}
     )
-    kind, sentence = conclusion(found)
+    kind, sentence = conclusion(found, "encoder")
     assert kind == "undecided"
-    assert "contradicts: third" in sentence
+    assert "the third-task placebo says that it is none" in sentence
     assert "scale" not in sentence
 
 
@@ -127,8 +127,8 @@ def test_three_tasks_are_too_few_for_a_verdict(world):
     _, points, _ = world
     few = points[points.source.isin(TASKS[:3]) & points.target.isin(TASKS[:3])]
     found = effects(few, "accuracy_loss", 20)
-    assert set(found.verdict) == {"silent"}
-    assert conclusion(found)[0] == "undecided"
+    assert set(found.verdict) == {"undecided"}
+    assert conclusion(found, "encoder")[0] == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_three_tasks_are_too_few_for_a_verdict(world):
         (0.01, 0.05, 0.1, 1.0, "supports"),
         (-0.02, 0.005, 0.1, 1.0, "contradicts"),
         (0.001, 0.005, 0.1, 1.0, "contradicts"),  # there, and too small to matter
-        (-0.01, 0.05, 0.1, 1.0, "silent"),
-        (0.01, 0.05, 0.1, 0.1, "silent"),  # τJp was not moved
-        (0.01, 0.05, -0.1, 1.0, "silent"),  # nothing to explain
-        (np.nan, np.nan, 0.1, 1.0, "silent"),
+        (-0.01, 0.05, 0.1, 1.0, "undecided"),
+        (0.01, 0.05, 0.1, 0.1, "undecided"),  # τJp was not moved
+        (0.01, 0.05, -0.1, 1.0, "undecided"),  # nothing to explain
+        (np.nan, np.nan, 0.1, 1.0, "undecided"),
     ],
 )
 def test_the_rule_of_the_verdict(low, high, untreated, moved, word):

@@ -103,15 +103,15 @@ def test_the_verdict_follows_the_numbers():
     assert verdict["least spread of ece"] == ["pair"]
     text = conclusions.sentence("coloured mnist", verdict)
     assert text == (
-        "On coloured mnist, irmv1 and ib-irm are invariant (accuracy moves by at most 0.05); irmv1 is calibrated as well "
-        "(ECE at most 0.05 above the oracle's); the least spread of ECE over environments has pair."
+        "On coloured mnist, IRMv1 and IB-IRM are invariant: accuracy moves by at most 0.05. IRMv1 is calibrated as well. "
+        "ECE differs least between environments with PAIR."
     )
 
 
 def test_the_verdict_is_none_where_there_is_none():
     verdict = found(ERM, ORACLE)
     assert (verdict["invariant"], verdict["invariant and calibrated"]) == ([], [])
-    assert "none is invariant" in conclusions.sentence("coloured mnist", verdict)
+    assert "no objective is invariant" in conclusions.sentence("coloured mnist", verdict)
     assert found(ORACLE) == {"invariant": [], "invariant and calibrated": [], "least spread of ece": []}
 
 

@@ -166,7 +166,7 @@ def planted(interaction: float, shrink: float) -> Measured:
 
 @pytest.mark.parametrize(
     ("interaction", "last"),
-    [(-0.3, "For 1 of 1 methods invariance helps"), (0.0, "lower τJp is mere shrinkage here"), (0.3, "mere shrinkage")],
+    [(-0.3, "For 1 of 1 methods invariance lowers"), (0.0, "For none of 1 methods"), (0.3, "For none of 1 methods")],
 )
 def test_the_conclusion_is_that_of_the_interaction(interaction, last):
     measured = planted(interaction, 0.5)
@@ -177,7 +177,7 @@ def test_the_conclusion_is_that_of_the_interaction(interaction, last):
     assert row["norm_grey"] == pytest.approx(1.0, rel=0.03)
     assert last in conclusion(ratios, answers_table(measured)).splitlines()[-1]
     one = Measured(measured.answers, measured.effects.query("seed == 0 and other == 'uci'"), measured.vectors)
-    assert conclusion(ratios_table(one), answers_table(one)).endswith("nothing is concluded.")
+    assert conclusion(ratios_table(one), answers_table(one)).endswith("so nothing is concluded.")
 
 
 def test_figures_have_a_row_for_every_kind(made):

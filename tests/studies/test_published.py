@@ -126,14 +126,16 @@ def test_planted_predictions_are_found(sign, rho):
     assert list(worst.index) == list("bcdea")
     assert (worst.expected == worst.seen).all() == (sign > 0)
     hits = 5 if sign > 0 else 0
-    assert f"{rho:.2f} over 20 pairs; for {hits} of 5 tasks" in prediction_findings(predictions, {"linearised": worst})
+    said = prediction_findings(predictions, {"linearised": worst})
+    assert f"correlation of {rho:.2f} with the rise of the loss over 20 ordered pairs" in said
+    assert f"harmful vector for {hits} of 5 tasks" in said
 
 
 def test_sets_are_compared_on_the_tasks_that_both_have():
     rows = [("before", "a", 0.5), ("before", "b", 0.4), ("after", "a", 0.3), ("after", "b", 0.9), ("after", "c", 0.1)]
     compared = pd.DataFrame(rows, columns=["vectors", "task", "one_shot"]).assign(application="linearised")
-    assert set_findings(compared, "before") == (
-        "linearised, after against before: α = 1 0.450 → 0.600 on 2 tasks; worse on a."
+    assert set_findings(compared, "before", 100) == (
+        "In the linearised model the set `after` reaches 0.60 at α = 1: above `before` (0.45) on average, and below it on a."
     )
 
 

@@ -96,6 +96,6 @@ def test_losses_are_said():
     ]
     table = pd.DataFrame(rows, columns=["vectors", "task", "single", "one_shot", "best"])
     assert reduction_findings(table.assign(application="linearised")) == (
-        "linear vectors, linearised: α = 1 0.600 → 0.700, best α 0.650 → 0.750, single task 0.850 → 0.750 "
-        "(largest loss: a, 0.200); one-shot worse than before on b."
+        "In the linearised model the accuracy of the sum of `linear` vectors rose from 0.60 to 0.70 at α = 1 and rose from 0.65 "
+        "to 0.75 at the best α. That of a single task fell from 0.85 to 0.75; at α = 1, b is worse than before."
     )

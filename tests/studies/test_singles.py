@@ -11,11 +11,12 @@ from analysis.analogy import quadruples as analogy
 from analysis.analogy.figures import analogy_curves, gain_against_tau_jp
 from analysis.coefficients import disentanglement_map, disentanglement_summary
 from analysis.continual.figures import accuracy_matrices, average_over_arrivals
-from analysis.continual.sequences import averages_table, findings, measure_arrivals, summary_table, zero_shot_arrivals
+from analysis.continual.sequences import averages_table, conclusion, measure_arrivals, summary_table, zero_shot_arrivals
 from analysis.negation import measure as negation
-from analysis.notebook import conclusion, record_result, show_table
+from analysis.notebook import record_result, show_table
 from analysis.products import pair_sources
 from analysis.report.tables import report_rows, shown
+from analysis.sentences import NOTHING
 from analysis.trainings import cost, run_configs, run_table, train
 from taujp_core.datasets import load_split
 from taujp_core.suites import load_suite
@@ -24,7 +25,6 @@ from taujp_core.task_vectors import TaskVector
 SUITE = load_suite("mini")
 COLOURS = figures.task_colours(list(SUITE.datasets()))
 METHODS = ["standard", "linear", "taujp-efficient", "post-hoc-linearised"]
-NOTHING = "There is nothing to compare: "
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_addition(method, tasks, tiny, tmp_path, capsys):
     summary = addition.summary_table(found)
     assert summary.tau_jp_others.isna().all() == (len(tasks) == 1)
     assert addition.findings(summary) == {}
-    assert conclusion(addition.findings(summary)).startswith(NOTHING)
+    assert addition.conclusion(summary, 0.05) == NOTHING
     assert method in cost(runs)
     show_table(run_table(runs), 2)
     show_table(summary.groupby("method", sort=False).mean().drop(columns="seed").T, 2)
@@ -81,7 +81,7 @@ def test_one_task_leaves_methods_nothing_to_compare(tiny, tmp_path):
     found = addition.measure_addition(tiny, SUITE, trained(tiny, tmp_path, ["uci"], METHODS))
     summary = addition.summary_table(found)
     assert list(summary.normalised_one_shot) == [1.0] * len(METHODS)
-    assert conclusion(addition.findings(summary)).startswith(NOTHING)
+    assert addition.conclusion(summary, 0.05) == NOTHING
 
 
 def test_a_single_task_model_that_is_never_right_has_no_normalised_accuracy(tiny, tmp_path):
@@ -98,7 +98,7 @@ def test_a_single_task_model_that_is_never_right_has_no_normalised_accuracy(tiny
 def test_negation(method, tiny, tmp_path):
     found = negation.measure_negation(tiny, SUITE, trained(tiny, tmp_path, ["uci"], [method]))
     summary = negation.summary_table(found)
-    assert conclusion(negation.findings(summary)).startswith(NOTHING)
+    assert negation.conclusion(summary, 0.05, 0.05) == NOTHING
     assert figures.negation_curves(found.curves, found.test, COLOURS).data
     record_result(tmp_path / "summary.json", {"rows": summary.to_dict("records")})
     assert read(tmp_path / "summary.json")["rows"][0]["method"] == method
@@ -106,7 +106,8 @@ def test_negation(method, tiny, tmp_path):
 
 def test_negation_compares_methods_on_one_task(tiny, tmp_path):
     found = negation.measure_negation(tiny, SUITE, trained(tiny, tmp_path, ["uci"], ["linear", "taujp-efficient"]))
-    assert conclusion(negation.findings(negation.summary_table(found))).startswith("Fine-tuning with the τJp penalty")
+    said = negation.conclusion(negation.summary_table(found), 0.05, 0.05)
+    assert said.startswith("At the tuned α, accuracy on the negated task ")
 
 
 def test_analogy(tiny, tmp_path):
@@ -115,8 +116,8 @@ def test_analogy(tiny, tmp_path):
     runs = trained(tiny, tmp_path, analogy.tasks_of(asked, suite), ["linear"], suite="mini-domains")
     found = analogy.measure_analogies(tiny, suite, asked, runs)
     gained = analogy.gains(found)
-    lines = analogy.answers(analogy.summary_table(found.test), analogy.prediction_table(gained))
-    assert lines[0].startswith("There is no method to compare with: the analogies are those of linear vectors: ")
+    lines = analogy.answers(analogy.summary_table(found.test), analogy.prediction_table(gained), 0.05)
+    assert lines[-1].startswith("At the tuned α the analogies of linearised fine-tuning reach a mean accuracy of ")
     assert analogy_curves(found.curves, found.test).data
     assert gain_against_tau_jp(gained).data
 
@@ -136,7 +137,7 @@ def test_continual(tiny, tmp_path):
     arrivals = measure_arrivals(tiny, SUITE, vectors).assign(method="taujp-efficient", order=1)
     before = zero_shot_arrivals(tiny, SUITE, {1: ["uci", "signs"]})
     summary = summary_table(arrivals)
-    assert conclusion(findings(summary)).startswith(NOTHING)
+    assert conclusion(summary, 0.05) == NOTHING
     assert accuracy_matrices(arrivals, 1).data
     assert average_over_arrivals(averages_table(arrivals)).data
     assert len(summary_table(before)) == 1
