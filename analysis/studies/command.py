@@ -84,7 +84,7 @@ def dry_run(study: Study, folder: Path, points: list[Point]) -> str:
 
 def run(study: Study, folder: Path, points: list[Point], chosen: argparse.Namespace) -> int:
     """With the study's lock held."""
-    notes = clear_places(folder, points)
+    notes = clear_places(folder)
     (folder / "points").mkdir(exist_ok=True)
     notes += set_damaged_aside(folder, points)
     taken = take_over(folder, points)
