@@ -1,7 +1,5 @@
 """What does one vector do to another's task, and how is that changed without training?
 
-Interference of one task vector with another task, and edits of finished vectors that change it.
-
 Interference of s on t at α = 1 is what happens to task t's images when τ_s is added to θ₀ + τ_t. The edits solve a
 linear system in G = mean over images of J(x)ᵀJ(x), the Gauss-Newton matrix of ½·mean ‖J(x)v‖², and train nothing.
 """

@@ -1,7 +1,5 @@
 """Which tensors are in a pickle, without running anything that it says?
 
-Tensors out of the pickles that `torch.save` and `pickle.dump` write, without executing any of them.
-
 A pickle is a program for a stack machine; what makes it dangerous are globals, which it imports and calls.
 `Unpickler` is the standard library's machine with nothing dangerous in it: `pickletools.genops` looks through the
 opcodes first, globals stay names and are never imported, and the only calls are the few below that describe a
