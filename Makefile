@@ -42,7 +42,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# After every change: a minute and a half on two cores. Types are checked beside the tests: half a minute of a core at first.
+# After every change: a minute on two cores. Types are checked beside the tests: half a minute of a core at first.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

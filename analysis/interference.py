@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from taujp_core.applications import EditedData
 from taujp_core.applications.linearised import Products
-from taujp_core.checks import check_images
+from taujp_core.checks import check_images, check_not_negative
 from taujp_core.evaluation import check_finite
 from taujp_core.models import Clip, logits
 from taujp_core.parameters import Parameters, flat, named
@@ -107,9 +107,7 @@ def edit_direction(
     c·δ is the edit of dose c, that of −1 doubles the effect. Raises ValueError without images, for a negative or
     infinite μ or damping and for no iterations.
     """
-    for name, value in (("preserved_weight", preserved_weight), ("damping", damping)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, not {value}")
+    check_not_negative(preserved_weight=preserved_weight, damping=damping)
     if iterations < 1:
         raise ValueError(f"conjugate gradients take at least one iteration, not {iterations}")
     if not len(moved) or not len(preserved):

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .objective import Environment, Objective, Step, annealed, check_not_negative
+from ..checks import check_not_negative
+from .objective import Environment, Objective, Step, annealed
 
 
 def value(

@@ -8,7 +8,6 @@ the derivative with respect to a scale w on the logits, Arjovsky et al. 2019's d
 in closed form, so that an objective's gradient is an ordinary one and no graph of a gradient is kept.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from ..checks import check_not_negative
 
 ZERO = torch.zeros(())
 
@@ -99,13 +100,6 @@ def check_environments(environments: Sequence[Environment], least: int = 2) -> N
             raise ValueError(f"environment {number} is without images: each needs at least one")
         if environment.logits.shape[1] != classes:
             raise ValueError(f"environment {number} has {environment.logits.shape[1]} classes, environment 0 {classes}")
-
-
-def check_not_negative(**values: float) -> None:
-    """Raises ValueError for the first number that is negative or not finite."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, not {value}")
 
 
 def losses(environments: Sequence[Environment]) -> Float[Tensor, "environments"]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..checks import check_keys, one_of
+from ..checks import check_keys, check_not_negative, one_of
 from ..methods import METHODS
 from ..products.precision import PRECISIONS
 
@@ -61,8 +61,8 @@ def checked(name: str, value: object, number: Number) -> int | float:
     accepted, what = (int, "an integer") if number.kind is int else (int | float, "a number")
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise TypeError(f"{name} must be {what}, not {value!r}")
-    if number.kind is float and not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be finite and not negative, not {value}")
+    if number.kind is float:
+        check_not_negative(**{name: value})
     if value < number.least:
         raise ValueError(f"{name} must be at least {number.least:g}, not {value}")
     if value > number.most:
