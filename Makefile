@@ -9,8 +9,9 @@ STAMP := .venv/.installed
 ON_CPU := CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 NBVAL := --nbval --nbval-cell-timeout=1800
 # Unit tests of `make check`: those of the core and the data sets, but for what takes seconds, and the rules of the house.
-SLOWER := core/test_finetune.py core/test_memory.py core/test_over_environments.py core/test_pretrain.py core/test_progress.py \
-    core/test_resumption.py core/test_threads.py datasets/test_datasets.py datasets/test_own_data.py \
+SLOWER := core/test_finetune.py core/test_identity.py core/test_joint.py core/test_looks.py core/test_memory.py \
+    core/test_over_environments.py core/test_pretrain.py core/test_progress.py core/test_resumption.py core/test_runs.py \
+    core/test_store.py core/test_threads.py datasets/test_datasets.py datasets/test_own_data.py \
     datasets/test_own_trained.py datasets/test_what_is_read.py
 FAST := tests/core tests/datasets tests/house/test_environment.py tests/house/test_structure.py $(SLOWER:%=--ignore=tests/%)
 # Kernels of nbval are forked from a process that has imported the libraries.
@@ -39,7 +40,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# After every change: a minute and a half on two cores. Types are checked beside the tests: half a minute of a core at first.
+# After every change: a minute on two cores. Types are checked beside the tests: half a minute of a core at first.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,7 +1,5 @@
 """What does one vector do to another's task, and how is that changed without training?
 
-Interference of one task vector with another task, and edits of finished vectors that change it.
-
 Interference of s on t at α = 1 is what happens to task t's images when τ_s is added to θ₀ + τ_t. The edits solve a
 linear system in G = mean over images of J(x)ᵀJ(x), the Gauss-Newton matrix of ½·mean ‖J(x)v‖², and train nothing.
 """
@@ -18,7 +16,7 @@ from torch import Tensor, nn
 
 from taujp_core.applications import EditedData
 from taujp_core.applications.linearised import Products
-from taujp_core.checks import check_images
+from taujp_core.checks import check_images, check_not_negative
 from taujp_core.evaluation import check_finite
 from taujp_core.models import Clip, logits
 from taujp_core.parameters import Parameters, flat, named
@@ -109,9 +107,7 @@ def edit_direction(
     c·δ is the edit of dose c, that of −1 doubles the effect. Raises ValueError without images, for a negative or
     infinite μ or damping and for no iterations.
     """
-    for name, value in (("preserved_weight", preserved_weight), ("damping", damping)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, not {value}")
+    check_not_negative(preserved_weight=preserved_weight, damping=damping)
     if iterations < 1:
         raise ValueError(f"conjugate gradients take at least one iteration, not {iterations}")
     if not len(moved) or not len(preserved):

@@ -1,7 +1,4 @@
-"""Which runs are needed, and which are there already?
-
-Many runs at once: train what is missing, load what is there.
-"""
+"""Which runs are needed, and which are there already? What is missing is trained."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

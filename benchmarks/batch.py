@@ -31,7 +31,7 @@ from analysis.studies.cluster import LOOPBACK, Cluster
 from analysis.studies.command import work
 from analysis.studies.driver import finished
 from analysis.studies.point import Outcome, Point, finished_file, run_point
-from analysis.studies.status_page import Page
+from analysis.studies.status import Page
 from analysis.studies.study import Study
 from taujp_core.files import write_json
 from taujp_core.provenance import provenance

@@ -1,5 +1,6 @@
 """Is a value, or an image, what it should be? Checks that know nothing of the domain; each answers in one sentence."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TypeVar
@@ -37,6 +38,13 @@ def text(what: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError(f"{what} must be a text, not {value!r}")
     return value
+
+
+def check_not_negative(**values: float) -> None:
+    """Raises ValueError for the first number that is negative or not finite."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be finite and not negative, not {value}")
 
 
 def check_images(title: str, images: object, size: int) -> None:

@@ -1,8 +1,7 @@
 """How is a file written so that nobody ever reads half of it?
 
-Reading and writing files so that a reader never sees half of one, and a bad one is named in a sentence. Three things
-are kept apart: a file that is not there (FileNotFoundError), one that this user may not read or write (PermissionError),
-and one that is proven to be damaged (Damaged).
+Three things are kept apart, each in a sentence: a file that is not there (FileNotFoundError), one that this user may not
+read or write (PermissionError), and one that is proven to be damaged (Damaged).
 """
 
 import errno

@@ -1,7 +1,4 @@
-"""What is a task vector, and does it belong to this θ₀?
-
-Task vectors τ = θ − θ₀: arithmetic, files, and the check that a vector meets its own θ₀.
-"""
+"""What is a task vector, τ = θ − θ₀, and does it belong to this θ₀?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

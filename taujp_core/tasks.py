@@ -1,7 +1,4 @@
-"""What is a task, and what is a source of pictures?
-
-A task: a data set with the names and templates that make its head, and where its pictures are from.
-"""
+"""What is a task, and what is a source of pictures?"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,4 @@
-"""How good is one model that carries several vectors?
-
-One model from several vectors, θ₀ + α·Σₜ τₜ, over the coefficient α.
+"""How good is one model that carries several vectors, θ₀ + α·Σₜ τₜ, over the coefficient α?
 
 Protocol (Ilharco et al. 2023; Ortiz-Jimenez et al. 2023, sec. 5): one α for all vectors, chosen on the
 validation splits by the mean normalised accuracy; test accuracies are reported. Normalised accuracy divides

@@ -1,6 +1,4 @@
-"""Can a task in another domain be made by vector arithmetic?
-
-Analogies between domains: a model for a task in a domain from which no labelled images of it were trained on.
+"""Can a model for a task be made by vector arithmetic, in a domain without labelled images of it?
 
     θ₀ + α·(τ(target domain, other task) + τ(source domain, task) − τ(source domain, other task))
 

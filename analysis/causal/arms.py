@@ -1,7 +1,5 @@
 """What is done to a vector, and what does that change for another task?
 
-The arms of the causal probe: what is done to the source vector s, and the table of what it does to task t.
-
 Only the source is treated; the target's vector τ_t is the finished, untreated one of the same method and seed in
 all arms, so that what changes on t comes from τ_s. Every table has a row a point:
 

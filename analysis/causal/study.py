@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig, run_config
-from taujp_core.training.finetune import check_snapshots
-from taujp_core.training.run_store import is_finished, run_folder
+from taujp_core.training.run_store import check_snapshots, is_finished, run_folder
 
 from ..paths import in_project
 from ..study import STORE, SUITE, WRITTEN, ask, need_tasks

@@ -1,6 +1,4 @@
-"""What becomes of tasks that arrive one by one?
-
-Continual learning: tasks arrive one by one, and after each arrival the model is θ₀ + Σ τ over the tasks so far.
+"""What becomes of tasks that arrive one by one? After each arrival the model is θ₀ + Σ τ over the tasks so far.
 
 All coefficients are 1. When a task is trained, the penalty may see images of the tasks before it and of the control,
 and nothing of a task that is still to come.

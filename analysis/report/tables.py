@@ -1,6 +1,4 @@
-"""How do the runs that exist compare with the published numbers?
-
-The paper's two tables from the runs that exist, with the published numbers beside them.
+"""How do the runs that exist compare with the numbers of the paper's two tables?
 
 Accuracies are in percent, as published: absolute and normalised for addition, on the target and on the control for
 negation. The published τJp numbers stand beside `taujp-efficient`. They come from Yoshida et al. (ICLR 2025) and from

@@ -23,12 +23,10 @@ from .deaths import DEATHS
 from .driver import Busy, Engine, Tally, count_earlier_deaths, drive, finished, only_driver
 from .ending import GOES_ON, STOPPED
 from .in_process import Here
-from .plan import check_parameters, points_of, vanished, write_plan
+from .plan import check_parameters, points_of, take_over, vanished, write_plan
 from .point import Point, finished_file, forget_attempts, remove_unfinished
 from .scheduler_file import SCHEDULER, only_study, sweep_scheduler_files
-from .shared_trainings import take_over
-from .status_line import Line
-from .status_page import Page
+from .status import Line, Page
 from .study import Study, read_study
 from .workers import local_workers, slurm_script
 
@@ -84,7 +82,7 @@ def dry_run(study: Study, folder: Path, points: list[Point]) -> str:
 
 def run(study: Study, folder: Path, points: list[Point], chosen: argparse.Namespace) -> int:
     """With the study's lock held."""
-    notes = clear_places(folder, points)
+    notes = clear_places(folder)
     (folder / "points").mkdir(exist_ok=True)
     notes += set_damaged_aside(folder, points)
     taken = take_over(folder, points)

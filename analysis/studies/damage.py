@@ -11,30 +11,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from taujp_core.files import Damaged, is_there, read_json, read_metadata, read_sealed, readable
+from taujp_core.files import Damaged, is_there, read_json, readable
 from taujp_core.identity import digest
-from taujp_core.training.run_store import CONFIG, LOCK, RECORD, STATE, VECTOR, check_places
+from taujp_core.training.run_store import CONFIG, LOCK, RECORD, STATE, check_places, read_record
 from taujp_core.training.state import read_progress
 
-from ..paths import PLAN
 from .deaths import deaths_file
-from .point import Point, failed_files, finished_file, lock_file, unfinished
+from .point import Point, finished_file
 
 DAMAGED = "damaged"  # folder of the study
 FOLDERS = ("points", "tls")
-FILES = (
-    PLAN,
-    "report.html",
-    "scheduler.json",
-    "scheduler.json.lock",
-    "worker.sh",
-    "tls/ca.pem",
-    "tls/cert.pem",
-    "tls/key.pem",
-)
+FILES = (".ipynb", ".txt", ".json", ".html", ".sh", ".log", ".lock", ".pem")  # ends of what is a file in a study
 
 
-def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
+def clear_places(folder: Path) -> list[str]:
     """Move away what stands where this study has its files and folders and is the other of the two; a sentence for each.
 
     Before anything else is read or written.
@@ -43,28 +33,24 @@ def clear_places(folder: Path, points: Iterable[Point]) -> list[str]:
     if (folder / DAMAGED).is_file():
         moved_first = (folder / DAMAGED).replace(folder / f".{DAMAGED}")
         said.append(f"{folder / DAMAGED} is a file, where a folder should be: moved to {moved(moved_first, folder)}")
-    said += [
-        f"{path} is a file, where a folder should be: moved to {moved(path, folder)}"
-        for path in (folder / name for name in FOLDERS)
-        if path.exists() and not path.is_dir()
-    ]
-    files = [folder / name for name in FILES]
-    files += [
-        *folder.glob("worker-*.log"),
-        *unfinished(folder),
-        *(folder / "points").glob(deaths_file(folder, "*").name),
-    ]
-    for point in points:
-        files += [finished_file(folder, point.key), *failed_files(folder, point.key), lock_file(folder, point.key)]
-    return said + [
-        f"{path} is a folder, where a file should be: moved to {moved(path, folder)}" for path in files if path.is_dir()
-    ]
+    for place in (folder, *(folder / name for name in FOLDERS)):
+        if place.is_file():
+            said.append(exchanged(place, folder))
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if path.suffix in FILES and path.is_dir():
+                said.append(exchanged(path, folder))
+    return said
 
 
 def clear_lock(folder: Path) -> list[str]:
     """The same for the lock of the study, before it is taken."""
-    lock = folder / ".lock"
-    return [f"{lock} is a folder, where a file should be: moved to {moved(lock, folder)}"] if lock.is_dir() else []
+    return [exchanged(folder / ".lock", folder)] if (folder / ".lock").is_dir() else []
+
+
+def exchanged(path: Path, folder: Path) -> str:
+    """A file that stands where a folder should be, or a folder in a file's place, is moved away."""
+    found, wanted = ("folder", "file") if path.is_dir() else ("file", "folder")
+    return f"{path} is a {found}, where a {wanted} should be: moved to {moved(path, folder)}"
 
 
 def set_damaged_aside(folder: Path, points: Iterable[Point]) -> list[str]:
@@ -84,7 +70,7 @@ def damaged_run(folder: Path, point: Point) -> list[str]:
     run, notebook, said = Path(point.run), finished_file(folder, point.key), []
     for place in (run.parent.parent, run.parent, run):
         if place.is_file():
-            said.append(f"{place} is a file, where a folder should be: moved to {moved(place, folder)}")
+            said.append(exchanged(place, folder))
     try:
         if is_of_older_version(run):
             return [
@@ -123,13 +109,7 @@ def check_run(run: Path) -> None:
     if is_there(run / CONFIG):
         check_config(run)
     if is_there(run / RECORD):
-        record = read_sealed(run / RECORD)
-        if record.get("run") != run.name:
-            raise Damaged(f"{run / RECORD} is the record of another run, {record.get('run')}")
-        if not is_there(run / VECTOR):
-            raise Damaged(f"{run / VECTOR} is not there, though the record of the run is")
-        if record.get("vector") != read_metadata(run / VECTOR):
-            raise Damaged(f"{run / VECTOR} is not the vector that {RECORD} names")
+        read_record(run)
     elif is_there(run / STATE):
         found = read_progress(run / STATE).get("run")
         if found and found != run.name:  # of older versions there is none, which the training answers

@@ -5,12 +5,13 @@ that name the same run (`linear` at two λ, a vector applied in two ways) are on
 notebook's code, its parameters, and the points that it reads.
 """
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
-from taujp_core.files import write_json
+from taujp_core.files import Damaged, write_atomically, write_json
 from taujp_core.identity import digest
 from taujp_core.methods import find_method
 from taujp_core.models import Clip
@@ -22,6 +23,7 @@ from taujp_core.training.run_store import run_folder
 from ..begin import check_study
 from ..paths import PLAN, check_writable, in_project
 from ..trainings import run_configs
+from .damage import check_notebook
 from .notebooks import check_names, code_cells, defaults_of, study_of
 from .point import Point, finished_file
 from .study import NOTEBOOKS, Study
@@ -112,3 +114,29 @@ def vanished(folder: Path, points: list[Point]) -> list[str]:
     ends = (".failed.ipynb", ".damaged.ipynb")
     there = sorted(path.name for path in (folder / "points").glob("*.ipynb"))
     return [name.removesuffix(".ipynb") for name in there if name not in keys and not name.endswith(ends)]
+
+
+def take_over(folder: Path, points: Iterable[Point]) -> int:
+    """Copy the notebooks of trainings that another study beside this one did, as long as their runs are in the store.
+
+    A point's key names its run, so that the same key is the same training. Returns how many were copied.
+    """
+    count = 0
+    for point in points:
+        target = finished_file(folder, point.key)
+        if not point.run or target.exists() or not (Path(point.run) / "record.json").exists():
+            continue
+        others = sorted(folder.parent.glob(f"*/points/{point.key}.ipynb"))
+        if other := next((other for other in others if is_whole(other)), None):
+            write_atomically(target, lambda temporary, other=other: shutil.copyfile(other, temporary))
+            count += 1
+    return count
+
+
+def is_whole(notebook: Path) -> bool:
+    """Whether it can be read, and came to its end."""
+    try:
+        check_notebook(notebook)
+    except (OSError, Damaged):
+        return False
+    return True

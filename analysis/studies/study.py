@@ -32,6 +32,8 @@ from taujp_core.suites import load_suite
 from taujp_core.suites.entries import check_name
 from taujp_core.suites.files import suite_files
 
+from ..study import fits
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ENTRY = ("notebook", "parameters", "after")
 
@@ -146,15 +148,10 @@ def evaluations(path: Path, entries: list[dict]) -> list[Evaluation]:
 
 def check_kind(key: str, value: object, kind: type) -> None:
     """Raises TypeError for a value, or an element of a list, of another type; ValueError for one that stands there twice."""
-    listed = get_args(kind)
-    wanted = listed[0] if listed else kind
-    said = f"a list of {wanted.__name__}" if listed else wanted.__name__
-    if listed and not isinstance(value, list):
+    if not fits(value, kind):
+        listed = get_args(kind)
+        said = f"a list of {listed[0].__name__}" if listed else kind.__name__
         raise TypeError(f"{key} must be {said}, not {value!r}")
-    elements = value if listed else [value]
-    accepted = (int, float) if wanted is float else wanted
-    for place, element in enumerate(elements):
-        if not isinstance(element, accepted) or isinstance(element, bool):
-            raise TypeError(f"{key} must be {said}, not {value!r}")
-        if element in elements[:place]:
+    for place, element in enumerate(value if isinstance(value, list) else ()):
+        if element in value[:place]:
             raise ValueError(f"{key}: {element!r} stands there twice")

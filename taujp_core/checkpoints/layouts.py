@@ -1,7 +1,5 @@
 """What do published files call the parameters of an image tower?
 
-The names that published files give to the parameters of an image tower.
-
 A layout maps each name of θ₀ to the names in a file whose tensors, one below the other, are that parameter:
 one name as a rule, three for the query, key and value that Hugging Face keeps apart. Names in files stand behind
 a prefix (`module.`, `model.visual.`, `image_encoder.model.visual.`, `vision_model.` …), which `tower_prefixes` finds.

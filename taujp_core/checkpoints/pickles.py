@@ -1,10 +1,8 @@
 """Which tensors are in a pickle, without running anything that it says?
 
-Tensors out of the pickles that `torch.save` and `pickle.dump` write, without executing any of them.
-
 A pickle is a program for a stack machine; what makes it dangerous are globals, which it imports and calls.
-`interpret` is that machine with nothing dangerous in it: `pickletools.genops` (standard library) splits the bytes
-into opcodes, globals stay names and are never imported, and the only calls are the few below that describe a
+`Unpickler` is the standard library's machine with nothing dangerous in it: `pickletools.genops` looks through the
+opcodes first, globals stay names and are never imported, and the only calls are the few below that describe a
 tensor. Objects of modules' classes (`torch.nn`, `open_clip`, `src.modeling` …) become `StandIn`s: a name and a
 recorded state, so that classes need not exist. Any other global is a ValueError that names it.
 
@@ -18,6 +16,7 @@ Nothing is read of a tensor until its `read` is called, and nothing is ever larg
 
 import io
 import mmap
+import pickle
 import pickletools
 import struct
 import zipfile
@@ -26,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -60,14 +60,17 @@ STAND_INS = (
     *("lightning.", "lightning_fabric.", "pytorch_lightning."),
 )
 
-LITERALS = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
-}
-EMPTY = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list}
-CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-
+# Opcodes of the standard library's machine that this one has, by their names in `pickle`; sets are read as lists.
+OPCODES = (
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1"),
+    *("BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "PUT", "BINPUT"),
+    *("LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"),
+    *("EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_SET", "FROZENSET", "ADDITEMS", "EMPTY_DICT", "DICT", "SETITEM"),
+    *("SETITEMS", "GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "BUILD", "REDUCE", "BINPERSID"),
+)
+SETS = {"EMPTY_SET": "EMPTY_LIST", "FROZENSET": "LIST", "ADDITEMS": "APPENDS"}
+MALFORMED = (pickle.UnpicklingError, EOFError, LookupError, TypeError, AttributeError, OverflowError, struct.error)
 MAGIC = 0x1950A86A20F9469CFC6C
 MOST_OPCODES = 300_000  # a pickled ViT-B-32 has 20 424
 MOST_LEVELS = 32
@@ -97,6 +100,23 @@ class StandIn:
     name: str
     state: object = None
 
+    def append(self, *_: object) -> None:
+        """Items of a subclass of list or dict hold no parameter."""
+
+    extend = __setitem__ = append
+
+
+class Entries(dict):
+    """A dictionary of a pickle, with names or numbers as keys. `state`: an OrderedDict's attributes, `_metadata`."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        # Large integers can be made to collide, which makes a dict slow.
+        if not (isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**60)):
+            raise ValueError("its pickle has a dictionary whose keys are neither names nor numbers")
+        if key in self:
+            raise ValueError("its pickle has a dictionary with the same key twice")
+        super().__setitem__(key, value)
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -105,6 +125,10 @@ class Storage:
     dtype: torch.dtype
     count: int
     view: Callable[[], memoryview]
+
+
+Stream = io.BytesIO | mmap.mmap
+Storages = Callable[[str, object, int], Storage]
 
 
 def read_pickled(path: Path) -> dict[str, StoredTensor]:
@@ -169,7 +193,7 @@ def zip_records(buffer: mmap.mmap) -> dict[str, Callable[[], memoryview]]:
     return {entry.filename: partial(record, entry) for entry in entries}
 
 
-def read_stream(stream: io.BytesIO | mmap.mmap, whole: memoryview, opcodes: Iterator[int], bare: bool) -> object:
+def read_stream(stream: Stream, whole: memoryview, opcodes: Iterator[int], bare: bool) -> object:
     """A legacy file or, if `bare`, perhaps a bare pickle. stream: at its start; whole: the same bytes."""
 
     def none(*_) -> Storage:
@@ -217,10 +241,7 @@ def load_from_bytes(opcodes: Iterator[int], data: object) -> object:
 
 
 def interpret(
-    stream: io.BytesIO | mmap.mmap,
-    opcodes: Iterator[int],
-    storage: Callable[[str, object, int], Storage],
-    nested: Callable[[object], object] | None = None,
+    stream: Stream, opcodes: Iterator[int], storage: Storages, nested: Callable[[object], object] | None = None
 ) -> object:
     """Run one pickle and leave `stream` behind its end.
 
@@ -228,126 +249,70 @@ def interpret(
     persistent ids. nested: what reads a storage inside a byte string; None where that is not allowed.
     Raises ValueError.
     """
-    machine = Machine(storage, nested)
+    start = stream.tell()
+    check_opcodes(stream, opcodes)
+    end = stream.tell()
+    stream.seek(start)
     try:
-        for opcode, argument in split(stream):
-            if next(opcodes, None) is None:
-                raise ValueError(f"its pickle has more than {MOST_OPCODES} opcodes")
-            machine.step(opcode, argument)
-        return machine.stack.pop()
-    except (IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        value = Unpickler(stream, storage, nested).load()
+    except MALFORMED as error:
         raise ValueError(f"its pickle is malformed ({type(error).__name__})") from None
+    stream.seek(end)
+    return value
 
 
-def split(stream: io.BytesIO | mmap.mmap) -> Iterator[tuple[str, object]]:
-    """Opcodes and their arguments up to the first STOP."""
+def check_opcodes(stream: Stream, opcodes: Iterator[int]) -> None:
+    """Up to the first STOP: that all are needed and whole, that no text or number is longer than the file."""
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            yield opcode.name, argument
+        names = [opcode.name for _, (opcode, _, _) in zip(opcodes, pickletools.genops(stream), strict=False)]
     except ValueError as error:
         raise ValueError(f"its pickle is cut off or damaged ({str(error)[:100]})") from None
+    if unknown := [name for name in names if name not in OPCODES]:
+        raise ValueError(f"its pickle has the opcode {unknown[0]}, which no checkpoint needs")
+    if names[-1:] != ["STOP"]:
+        raise ValueError(f"its pickle has more than {MOST_OPCODES} opcodes")
 
 
-class Machine:
-    """Stack, marks and memo of a pickle that is being read."""
+class Unpickler(pickle._Unpickler):
+    """The standard library's machine without opcodes that no checkpoint needs; what would call something is replaced.
 
-    def __init__(self, storage: Callable[[str, object, int], Storage], nested: Callable[[object], object] | None):
+    Globals are `Name`s, objects `StandIn`s, dictionaries `Entries`: nothing that a pickle reaches can be called.
+    """
+
+    def __init__(self, stream: Stream, storage: Storages, nested: Callable[[object], object] | None):
+        super().__init__(stream, encoding="latin-1")
         self.storage, self.nested = storage, nested
-        self.stack, self.marked, self.memo = [], [], {}
 
-    def since_mark(self) -> list:
-        items, self.stack = self.stack, self.marked.pop()
-        return items
+    def find_class(self, module: str, name: str) -> Name:
+        return allowed(module, name)
 
-    def step(self, opcode: str, argument: object) -> None:
-        match opcode:
-            case _ if opcode in LITERALS:
-                self.stack.append(argument)
-            case _ if opcode in EMPTY:
-                self.stack.append(EMPTY[opcode]())
-            case _ if opcode in CONSTANTS:
-                self.stack.append(CONSTANTS[opcode])
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "MARK":
-                self.marked.append(self.stack)
-                self.stack = []
-            case "POP":
-                self.stack.pop()
-            case "POP_MARK":
-                self.since_mark()
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = self.stack[-1]
-            case "MEMOIZE":
-                self.memo[len(self.memo)] = self.stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                self.stack.append(self.memo[argument])
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                count = int(opcode[-1])
-                if len(self.stack) < count:
-                    raise IndexError
-                self.stack[-count:] = [tuple(self.stack[-count:])]
-            case "TUPLE":
-                items = tuple(self.since_mark())
-                self.stack.append(items)
-            case "LIST" | "FROZENSET":
-                items = self.since_mark()
-                self.stack.append(items)
-            case "DICT":
-                items = self.since_mark()
-                self.stack.append({})
-                self.set_items(items)
-            case "APPEND":
-                item = self.stack.pop()
-                self.extend([item])
-            case "APPENDS" | "ADDITEMS":
-                self.extend(self.since_mark())
-            case "SETITEM":
-                value, key = self.stack.pop(), self.stack.pop()
-                self.set_items([key, value])
-            case "SETITEMS":
-                self.set_items(self.since_mark())
-            case "GLOBAL":
-                self.stack.append(allowed(*argument.split(" ", 1)))
-            case "INST":
-                raise forbidden(allowed(*argument.split(" ", 1)).full)
-            case "STACK_GLOBAL":
-                name, module = self.stack.pop(), self.stack.pop()
-                self.stack.append(allowed(module, name))
-            case "NEWOBJ":
-                self.stack.pop()
-                self.stack.append(StandIn(self.stack.pop().full))
-            case "BUILD":
-                state, target = self.stack.pop(), self.stack[-1]
-                if isinstance(target, StandIn):
-                    target.state = state
-                elif not isinstance(target, dict):  # an OrderedDict's attributes, a state dict's _metadata
-                    raise TypeError
-            case "REDUCE":
-                arguments, function = self.stack.pop(), self.stack.pop()
-                self.stack.append(self.call(function.full, arguments))
-            case "BINPERSID":
-                self.stack.append(self.persistent(self.stack.pop()))
-            case _:
-                raise ValueError(f"its pickle has the opcode {opcode}, which no checkpoint needs")
+    def load_empty_dictionary(self) -> None:
+        self.append(Entries())
 
-    def extend(self, items: list) -> None:
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(items)
-        elif not isinstance(self.stack[-1], StandIn):
+    def load_dict(self) -> None:
+        if self.pop_mark():
+            raise TypeError  # whoever writes this opcode sets the items afterwards
+        self.append(Entries())
+
+    def load_newobj(self) -> None:
+        self.stack.pop()
+        self.append(StandIn(self.stack.pop().full))
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], StandIn | Entries):
             raise TypeError
+        self.stack[-1].state = state
 
-    def set_items(self, items: list) -> None:
-        target = self.stack[-1]
-        if isinstance(target, StandIn):  # a subclass of dict
-            return
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            # Large integers can be made to collide, which makes a dict slow.
-            if not (isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**60)):
-                raise ValueError("its pickle has a dictionary whose keys are neither names nor numbers")
-            if key in target:
-                raise ValueError("its pickle has a dictionary with the same key twice")
-            target[key] = value
+    def load_reduce(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        self.append(self.call(function.full, arguments))
+
+    dispatch: ClassVar = {
+        **{getattr(pickle, op)[0]: pickle._Unpickler.dispatch[getattr(pickle, SETS.get(op, op))[0]] for op in OPCODES},
+        **{pickle.EMPTY_DICT[0]: load_empty_dictionary, pickle.DICT[0]: load_dict, pickle.NEWOBJ[0]: load_newobj},
+        **{pickle.BUILD[0]: load_build, pickle.REDUCE[0]: load_reduce},
+    }
 
     def call(self, function: str, arguments: tuple) -> object:
         """The calls that describe a tensor; everything else is refused."""
@@ -361,14 +326,14 @@ class Machine:
         if function == "torch.storage._load_from_bytes" and self.nested is not None:
             return self.nested(*arguments)
         if function == "collections.OrderedDict" and not arguments:
-            return {}
+            return Entries()
         if function == "torch.Size":
             return shape_of(*arguments)
         if function in RECORDED:
             return StandIn(function)
         raise forbidden(function)
 
-    def persistent(self, identity: tuple) -> object:
+    def persistent_load(self, identity: tuple) -> object:
         """('storage', type, key, place, count[, None]) and, in legacy files, ('module', class, file, source)."""
         if identity[0] == "module" and isinstance(identity[1], Name):
             return identity[1]

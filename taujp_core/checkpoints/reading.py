@@ -1,7 +1,4 @@
-"""Which task vector is a published checkpoint?
-
-Published checkpoints to task vectors of an open_clip model. The package's docstring lists the formats.
-"""
+"""Which task vector is a published checkpoint? The package's docstring lists the formats that are read."""
 
 import re
 import warnings

@@ -1,7 +1,4 @@
-"""How does an edited model get into another program?
-
-Edited models to formats that other programs read.
-"""
+"""How does an edited model get into another program?"""
 
 import json
 import shutil

@@ -1,6 +1,4 @@
-"""Which label belongs to the name of a class?
-
-Labels by the names of classes: those of folders, and those that a table's label column has.
+"""Which label belongs to the name of a class, be it of a folder or in a table's label column?
 
 The benchmark's sorted folders are not in the order of the published labels: 143 of the 196 cars and two scenes of
 SUN397 (jail cell, jail indoor) would get others.

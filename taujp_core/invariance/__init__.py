@@ -6,26 +6,17 @@
 They know no model. `fit` trains a small network by one of them; CLIP takes its logits at their scale.
 """
 
-from ..checks import one_of
+from ..registry import Registry
 from . import bayesian_irm, erm, ib_irm, irm_games, irmv1, pair
 from .objective import Environment, Objective, Step
 
 __all__ = ["OBJECTIVES", "Environment", "Objective", "Step", "find_objective"]
 
-OBJECTIVES: dict[str, Objective] = {
-    one.name: one
-    for one in (
-        erm.OBJECTIVE,
-        irmv1.OBJECTIVE,
-        ib_irm.OBJECTIVE,
-        pair.OBJECTIVE,
-        irm_games.FIXED,
-        irm_games.VARIABLE,
-        bayesian_irm.OBJECTIVE,
-    )
-}
+OBJECTIVES: Registry[Objective] = Registry("objective")
+find_objective = OBJECTIVES.find
 
-
-def find_objective(name: str) -> Objective:
-    """Raises ValueError for an unknown name."""
-    return OBJECTIVES[one_of("objective", name, OBJECTIVES)]
+for _objective in (  # in the order of tables
+    *(erm.OBJECTIVE, irmv1.OBJECTIVE, ib_irm.OBJECTIVE, pair.OBJECTIVE),
+    *(irm_games.FIXED, irm_games.VARIABLE, bayesian_irm.OBJECTIVE),
+):
+    OBJECTIVES.register(_objective)

@@ -1,22 +1,14 @@
 """Is the invariance penalty less overfitted when the classifier is a distribution? Lin et al. 2022."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .objective import (
-    Environment,
-    Objective,
-    Step,
-    check_environments,
-    check_not_negative,
-    losses,
-    rescaled,
-    scale_gradient,
-    weight_at,
-)
+from ..checks import check_not_negative
+from .objective import Environment, Objective, Step, annealed, scale_gradient
 
 
 def value(
@@ -36,13 +28,11 @@ def value(
     annealed as in IRMv1. Draws are of `step.generator`. Raises ValueError for λ < 0, σ < 0, no samples, fewer than two
     environments or an empty one.
     """
-    check_environments(environments)
-    check_not_negative(penalty_weight=penalty_weight, sigma=sigma)
+    check_not_negative(sigma=sigma)
     if samples < 1:
         raise ValueError(f"samples must be at least 1, not {samples}")
-    weight = weight_at(step.number, penalty_weight, anneal_steps)
-    penalty = posterior_penalty(environments, sigma, samples, step.generator)
-    return rescaled(losses(environments).mean() + step.decay + weight * penalty, weight)
+    penalty = partial(posterior_penalty, sigma=sigma, samples=samples, generator=step.generator)
+    return annealed(environments, step, penalty_weight, anneal_steps, penalty)
 
 
 def posterior_penalty(

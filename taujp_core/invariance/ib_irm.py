@@ -6,17 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .objective import (
-    Environment,
-    Objective,
-    Step,
-    check_environments,
-    check_not_negative,
-    invariance_penalty,
-    losses,
-    rescaled,
-    weight_at,
-)
+from ..checks import check_not_negative
+from .objective import Environment, Objective, Step, annealed
 
 
 def value(
@@ -33,11 +24,9 @@ def value(
     colour is used the other way round. Raises ValueError for environments without features or with a single image, for
     fewer than two, and for λ < 0 or γ < 0.
     """
-    check_environments(environments)
-    check_not_negative(penalty_weight=penalty_weight, variance_weight=variance_weight)
-    weight = weight_at(step.number, penalty_weight, anneal_steps)
-    loss = losses(environments).mean() + step.decay + variance_weight * feature_variance(environments)
-    return rescaled(loss + weight * invariance_penalty(environments), weight)
+    check_not_negative(variance_weight=variance_weight)
+    bottleneck = lambda environments: variance_weight * feature_variance(environments)  # noqa: E731
+    return annealed(environments, step, penalty_weight, anneal_steps, more=bottleneck)
 
 
 def feature_variance(environments: Sequence[Environment]) -> Float[Tensor, ""]:

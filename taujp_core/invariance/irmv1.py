@@ -5,17 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from .objective import (
-    Environment,
-    Objective,
-    Step,
-    check_environments,
-    check_not_negative,
-    invariance_penalty,
-    losses,
-    rescaled,
-    weight_at,
-)
+from .objective import Environment, Objective, Step, annealed
 
 
 def value(
@@ -29,10 +19,7 @@ def value(
     halves of a batch, estimates g_e² without bias, but may be negative, and so be pushed to −∞: it is not used here.
     Raises ValueError for fewer than two environments, an empty one, λ < 0.
     """
-    check_environments(environments)
-    check_not_negative(penalty_weight=penalty_weight)
-    weight = weight_at(step.number, penalty_weight, anneal_steps)
-    return rescaled(losses(environments).mean() + step.decay + weight * invariance_penalty(environments), weight)
+    return annealed(environments, step, penalty_weight, anneal_steps)
 
 
 OBJECTIVE = Objective("irmv1", value, {"penalty_weight": 91257.0, "anneal_steps": 190})

@@ -8,7 +8,6 @@ the derivative with respect to a scale w on the logits, Arjovsky et al. 2019's d
 in closed form, so that an objective's gradient is an ordinary one and no graph of a gradient is kept.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from ..checks import check_not_negative
 
 ZERO = torch.zeros(())
 
@@ -101,13 +102,6 @@ def check_environments(environments: Sequence[Environment], least: int = 2) -> N
             raise ValueError(f"environment {number} has {environment.logits.shape[1]} classes, environment 0 {classes}")
 
 
-def check_not_negative(**values: float) -> None:
-    """Raises ValueError for the first number that is negative or not finite."""
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and not negative, not {value}")
-
-
 def losses(environments: Sequence[Environment]) -> Float[Tensor, "environments"]:
     """CE_e of each environment."""
     return torch.stack([F.cross_entropy(one.logits, one.labels) for one in environments])
@@ -125,11 +119,21 @@ def invariance_penalty(environments: Sequence[Environment]) -> Float[Tensor, ""]
     return torch.stack([scale_gradient(one) ** 2 for one in environments]).mean()
 
 
-def weight_at(number: int, penalty_weight: float, anneal_steps: int) -> float:
-    """λ of step `number`: 1 before `anneal_steps`, then the penalty's weight (the authors' schedule)."""
-    return penalty_weight if number >= anneal_steps else min(1.0, penalty_weight)
+def annealed(
+    environments: Sequence[Environment],
+    step: Step,
+    penalty_weight: float,
+    anneal_steps: int,
+    penalty: Callable[[Sequence[Environment]], Float[Tensor, ""]] = invariance_penalty,
+    more: Callable[[Sequence[Environment]], Float[Tensor, ""] | float] = lambda environments: 0.0,
+) -> Float[Tensor, ""]:
+    """mean_e CE_e + l2·‖θ‖² + `more` + λ·penalty, by the schedule of the authors of IRMv1.
 
-
-def rescaled(loss: Float[Tensor, ""], weight: float) -> Float[Tensor, ""]:
-    """The whole loss divided by λ once λ > 1, so that its gradient stays of one size (the authors' code)."""
+    Before step `anneal_steps` λ is 1, then the penalty's weight; the whole is divided by λ once λ > 1, so that its
+    gradient stays of one size. Raises ValueError for fewer than two environments, an empty one, λ < 0.
+    """
+    check_environments(environments)
+    check_not_negative(penalty_weight=penalty_weight)
+    weight = penalty_weight if step.number >= anneal_steps else min(1.0, penalty_weight)
+    loss = losses(environments).mean() + step.decay + more(environments) + weight * penalty(environments)
     return loss / weight if weight > 1 else loss

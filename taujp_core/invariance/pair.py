@@ -17,7 +17,8 @@ from jaxtyping import Float
 from scipy.optimize import linprog
 from torch import Tensor
 
-from .objective import Environment, Objective, Step, check_environments, check_not_negative, invariance_penalty, losses
+from ..checks import check_not_negative
+from .objective import Environment, Objective, Step, check_environments, invariance_penalty, losses
 
 LOSSES = 3
 SMALLEST = np.finfo(np.float64).eps  # of a loss's share: its logarithm is taken

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..checks import one_of
+from ..checks import check_not_negative, one_of
 from ..datasets.domains import SIDE, Domains, Labelled
 from ..identity import fingerprint
 from ..training.loop import State, Training, train, write_state
@@ -19,7 +19,7 @@ from ..training.state import Carried
 from . import find_objective
 from .irm_games import is_over
 from .networks import Game, Perceptron
-from .objective import Environment, Step, check_not_negative
+from .objective import Environment, Step
 
 EVERY, EVERY_LAST = 50, 10  # steps between evaluations, and between the last ones
 

@@ -1,6 +1,4 @@
-"""What does the small CLIP read and see in pre-training?
-
-The image-caption pairs that the small CLIP is pre-trained on, rendered on the fly.
+"""What does the small CLIP read and see in pre-training? Image-caption pairs, rendered on the fly.
 
 Seven kinds of pictures at random severity. Street numbers and pen strokes teach digits; scans, clothes, and many of
 the type faces and class names of the tasks never occur, so that the tasks stay harder than what the model has seen.

@@ -1,7 +1,4 @@
-"""Where do the weights of the small CLIP come from?
-
-Contrastive pre-training of the small CLIP on rendered image-caption pairs.
-"""
+"""Where do the weights of the small CLIP come from? Contrastive pre-training on rendered image-caption pairs."""
 
 import json
 from collections.abc import Callable

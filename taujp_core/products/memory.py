@@ -1,7 +1,4 @@
-"""How much fits?
-
-Chunk sizes from a memory budget, and a smaller budget when the device runs out.
-"""
+"""How much fits? Chunk sizes from a memory budget, and a smaller budget when the device runs out."""
 
 import warnings
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""In which number format are matrix products computed?
-
-Number formats of matrix products: float32, TF32 on NVIDIA GPUs, or bfloat16 by autocast.
+"""In which number format are matrix products computed? float32, TF32 on NVIDIA GPUs, bfloat16 by autocast.
 
 Parameters, τ, losses and results stay float32 in all of them. Relative errors against float64 are in
 benchmarks/results.

@@ -1,7 +1,4 @@
-"""Which task does an entry of a suite file, or a call in Python, describe?
-
-A task from what a suite file says about it, or from what Python gives.
-"""
+"""Which task does an entry of a suite file, or a call in Python, describe?"""
 
 import re
 from collections.abc import Mapping

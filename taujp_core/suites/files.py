@@ -1,6 +1,4 @@
-"""Which suites are there, and what does a suite's file say?
-
-Suites as YAML files: of this package's folder `suites`, and of the folder that TAUJP_SUITES names.
+"""Which suites are there, in this package's folder and in TAUJP_SUITES, and what does a suite's file say?
 
 `like: NAME` takes what the file does not say from the package's `suites/NAME.yaml` or `suites/shared/NAME.yaml`;
 `from: NAME`, or `from: NAME/TASK`, takes a task of one of these.

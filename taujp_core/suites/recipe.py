@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..checks import check_keys, one_of
+from ..checks import check_keys, check_not_negative, one_of
 from ..methods import METHODS
 from ..products.precision import PRECISIONS
 
@@ -58,18 +58,13 @@ def check_recipe(recipe: Mapping) -> None:
 
 def checked(name: str, value: object, number: Number) -> int | float:
     """The value, as a float where whole numbers are not asked for. Raises TypeError or ValueError if it is not accepted."""
-    if number.kind is int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-        if value < number.least:
-            raise ValueError(f"{name} must be at least {number.least:g}, not {value}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, not {value!r}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be finite and not negative, not {value}")
+    accepted, what = (int, "an integer") if number.kind is int else (int | float, "a number")
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise TypeError(f"{name} must be {what}, not {value!r}")
+    if number.kind is float:
+        check_not_negative(**{name: value})
     if value < number.least:
-        raise ValueError(f"{name} must be at least {number.least}, not {value}")
-    if not value <= number.most:
+        raise ValueError(f"{name} must be at least {number.least:g}, not {value}")
+    if value > number.most:
         raise ValueError(f"{name} must be at most {number.most:g}, not {value}")
-    return float(value)
+    return number.kind(value)

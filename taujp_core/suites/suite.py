@@ -1,7 +1,4 @@
-"""What belongs together in a suite, and is it complete?
-
-Suites: a model, its tasks, the control that negation must not hurt, and the recipe; from YAML or from Python.
-"""
+"""What belongs together in a suite? A model, its tasks, the control that negation must not hurt, and the recipe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

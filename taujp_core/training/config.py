@@ -1,7 +1,4 @@
-"""What decides a run?
-
-The suite's recipe for a task and a method, with changes, checked before anything is done.
-"""
+"""What decides a run? The suite's recipe for a task and a method, with changes, checked before anything is done."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..applications import Application
 from ..applications.encoder import ENCODER
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
+from ..evaluation import accuracy
 from ..methods import find_method
 from ..models import Clip, zero_shot_head
-from ..parameters import device_of, zeros_like
+from ..parameters import Parameters, device_of, zeros_like
 from ..products.memory import to_device
 from ..products.precision import check_precision
 from ..provenance import peak_memory_mib, provenance
@@ -26,18 +28,17 @@ from .run_store import (
     STATE,
     Run,
     alone,
+    check_snapshots,
     is_finished,
-    load_run,
     open_run,
+    read_finished,
     run_folder,
     snapshot_file,
     sweep,
     write_finished,
 )
-from .snapshots import check_snapshots, check_steps
 from .state import Carried, note_resumption
 from .step_images import parts_of, penalised_splits, penalty_images, step_batches
-from .validation import applied_by, validation_accuracy
 
 EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
 EVALUATION_STEPS = 6  # least mean distance of two of them: a short training has fewer
@@ -82,7 +83,7 @@ def finetune(
         alone(folder, work)
     open_run(store, config, clip.fingerprint)
     check_snapshots(folder, snapshot_steps, config.steps)
-    run = load_run(folder, config, clip)
+    run = Run(folder, config, *read_finished(folder, clip))
     sweep(folder)  # here, for a kill may have come just after the record
     return run
 
@@ -172,6 +173,38 @@ def evaluation_steps(steps: int) -> set[int]:
     """EVALUATIONS of them, the last one after the last step."""
     evaluations = min(EVALUATIONS, -(-steps // EVALUATION_STEPS))
     return {done for done in range(1, steps + 1) if done * evaluations // steps > (done - 1) * evaluations // steps}
+
+
+def validation_accuracy(
+    clip: Clip, application: Application, tau: Parameters, head: Tensor, validation: tuple[Tensor, Tensor]
+) -> float:
+    images, labels = validation
+    return accuracy(application.features(clip, tau, images), head, labels)
+
+
+def applied_by(run: Run, config: RunConfig, clip: Clip) -> Run:
+    """A run whose vector another method trained, applied in this method's way; its accuracy is measured anew."""
+    task = config.suite.task(config.task)
+    found = validation_accuracy(
+        clip,
+        find_method(config.method).application,
+        run.vector.tau,
+        zero_shot_head(clip, task.classes, task.templates),
+        load_split(task, "validation").tensors,
+    )
+    # The trained method's curve is of another model; of this one the ends are known.
+    metrics = run.record["metrics"] | {"validation_accuracy": found}
+    ends = [(0, metrics["zero_shot_validation_accuracy"]), (config.steps, found)]
+    curve = [{"step": step, "validation_accuracy": accuracy} for step, accuracy in ends]
+    record = run.record | {"config": config.names(), "metrics": metrics, "curve": curve}
+    return replace(run, config=config, record=record, vector=replace(run.vector, method=config.method))
+
+
+def check_steps(config: RunConfig, snapshot_steps: Sequence[int]) -> None:
+    """Raises ValueError for a step that the run does not have."""
+    for step in snapshot_steps:
+        if not 1 <= step <= config.steps:
+            raise ValueError(f"a snapshot is taken after a step from 1 to {config.steps}, not after {step}")
 
 
 def check_size(task: Task, clip: Clip) -> None:

@@ -16,7 +16,7 @@ vector, and digests tell whether they are as they were written.
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,21 +234,36 @@ def write_finished(folder: Path, vector: TaskVector, record: dict, check_held: C
 def read_finished(folder: Path, clip: Clip) -> tuple[dict, TaskVector]:
     """Record and vector of a finished run. Raises FileNotFoundError if it is not finished, Damaged for a file that is
     damaged or another run's, PermissionError for one that this user may not read."""
-    record_file, vector_file = folder / RECORD, folder / VECTOR
     if not is_finished(folder):
         raise FileNotFoundError(f"{folder} holds no record.json with its vector: the run is not finished")
     try:
-        record = read_sealed(record_file)
-        if record.get("run") != folder.name:
-            raise Damaged(f"{record_file} is the record of another run, {record.get('run')}")
-        vector = TaskVector.load(vector_file, clip)
-        if record.get("vector") != read_metadata(vector_file):
-            raise Damaged(f"{vector_file} is not the vector that {RECORD} names")
+        return read_record(folder), TaskVector.load(folder / VECTOR, clip)
     except Damaged as error:
         raise Damaged(f"{error}; move {folder} away to train the run again") from None
-    return record, vector
 
 
-def load_run(folder: Path, config: RunConfig, clip: Clip) -> Run:
-    """A finished run; see `read_finished`."""
-    return Run(folder, config, *read_finished(folder, clip))
+def read_record(folder: Path) -> dict:
+    """Raises Damaged for a record that is damaged or another run's, and for a vector that it does not name."""
+    record = read_sealed(folder / RECORD)
+    if record.get("run") != folder.name:
+        raise Damaged(f"{folder / RECORD} is the record of another run, {record.get('run')}")
+    if not is_there(folder / VECTOR):
+        raise Damaged(f"{folder / VECTOR} is not there, though the record of the run is")
+    if record.get("vector") != read_metadata(folder / VECTOR):
+        raise Damaged(f"{folder / VECTOR} is not the vector that {RECORD} names")
+    return record
+
+
+def check_snapshots(folder: Path, snapshot_steps: Sequence[int], done: int) -> None:
+    """Raises ValueError for a step that the run has passed without leaving a snapshot, Damaged for a snapshot of another
+    run or step."""
+    for step in (step for step in snapshot_steps if step <= done):
+        file = snapshot_file(folder, step)
+        if not is_there(file):
+            raise ValueError(
+                f"{file} does not exist: the run passed step {step} without leaving a snapshot: move {folder} away "
+                "or use another store"
+            )
+        found = read_metadata(file)
+        if (found.get("run"), found.get("step")) != (folder.name, step):
+            raise Damaged(f"{file} is not of this run after {step} steps: move {folder} away to train the run again")

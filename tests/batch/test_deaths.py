@@ -19,8 +19,7 @@ from analysis.studies.point import (
     forget_attempts,
     remove_unfinished,
 )
-from analysis.studies.status_line import described
-from analysis.studies.status_page import Page
+from analysis.studies.status import Page, described
 from analysis.studies.study import Study
 
 pytest_plugins = ["batch_fixtures"]

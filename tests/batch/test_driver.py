@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from analysis.studies.driver import RETRIES, Tally, drive, finished
+from analysis.studies.plan import take_over
 from analysis.studies.point import Outcome, Point, failed_files, finished_file
-from analysis.studies.shared_trainings import take_over
-from analysis.studies.status_line import described, duration
-from analysis.studies.status_page import Page
+from analysis.studies.status import Page, described, duration
 from analysis.studies.study import Study
 from taujp_core.files import read_json, write_json
 

@@ -103,6 +103,16 @@ def short(text):
         (b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu.", "same key twice"),
         (b"\x80\x02ctorch\nFloatStorage\n)R.", r"forbidden global torch\.FloatStorage"),
         (b"\x80\x02]K\x01a\x85Q.", "refers to storages|malformed"),
+        (b"(isrc.modeling\nImageEncoder\n.", "malformed"),
+        (b"(csrc.modeling\nImageEncoder\nS'touch TOUCHED'\no.", "malformed"),
+        (b"cposix\nsystem\n)\x81.", r"forbidden global posix\.system"),
+        (b"\x80\x02X\x01\x00\x00\x00a)\x81.", "malformed"),
+        (b"\x80\x02csrc.modeling\nImageEncoder\n}X\x04\x00\x00\x00fullX\x01\x00\x00\x00asb.", "malformed"),
+        (
+            b"\x80\x04\x95\x02\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93.",
+            r"forbidden global posix\.system",
+        ),
+        (b"(S'a'\nNd.", "malformed"),
     ],
 )
 def test_hand_written_programs_do_not_run(program, match, clip, tmp_path):

@@ -21,7 +21,7 @@ from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.descent import mean_gradient
 from taujp_core.training.finetune import finetune
-from taujp_core.training.run_store import load_run, open_run, run_folder
+from taujp_core.training.run_store import Run, open_run, read_finished, run_folder
 from taujp_core.training.step_images import parts_of, step_batches
 
 # Those over environments: test_over_environments.py.
@@ -48,7 +48,7 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, tiny, tmp_path):
     left = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")
     assert left == ["config.json", "record.json", "vector.safetensors"]
     assert run.record["resumed_at"] == []
-    again = load_run(run.folder, run.config, tiny)
+    again = Run(run.folder, run.config, *read_finished(run.folder, tiny))
     assert all(torch.equal(again.vector.tau[name], value) for name, value in run.vector.tau.items())
 
 

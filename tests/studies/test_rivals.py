@@ -126,7 +126,7 @@ def test_the_table_says_what_each_needs():
     assert list(table.index[table.class_names]) == [n for n in RIVALS if n.startswith("AdaMerging") or n == "Fisher"]
     with pytest.raises(ValueError, match="merging method"):
         find_rival("TIE")
-    with pytest.raises(ValueError, match="there is a rival TIES already"):
+    with pytest.raises(ValueError, match="there is a merging method TIES already"):
         register(Rival("TIES", lambda taus: taus[0], ""))
 
 

@@ -1,6 +1,4 @@
-"""How does a data set come from the Hugging Face hub?
-
-Copies of data sets from the Hugging Face hub: parquet files of one revision, read by the library `datasets`.
+"""How does a data set come from the Hugging Face hub? As parquet files of one revision, read by `datasets`.
 
 A copy lies in hub/REPO/REVISION below the data folder. Its `taujp.json` holds the commit, and whether the copy is
 complete. `datasets` keeps the tables in its own format, which is mapped into memory, in hub/cache.
@@ -34,7 +32,6 @@ from . import tables
 from .tables import first_line
 
 RECORD = "taujp.json"
-PIECE = 2**20  # bytes that are read at once
 SILENCE = 60  # seconds that the hub may say nothing
 CONVERSION = "try `revision: refs/convert/parquet`, the hub's own conversion"
 PATTERNS = {"train": "train", "val": "validation", "test": "test"}  # parts, and the fields that hold their patterns
@@ -206,15 +203,12 @@ def check_sum(path: Path, file: RepoSibling, hub: Hub) -> None:
     """Raises ValueError, and removes the file, if it is not what the hub says it has: by SHA-256 for large files, by
     git's SHA-1 for others. A mirror that says neither is believed.
     """
-    if file.lfs is not None:
-        digest, said = hashlib.sha256(), file.lfs.sha256
-    else:
-        digest, said = hashlib.sha1(f"blob {path.stat().st_size}\0".encode()), file.blob_id
+    head = partial(hashlib.sha1, f"blob {path.stat().st_size}\0".encode())
+    kind, said = (head, file.blob_id) if file.lfs is None else (hashlib.sha256, file.lfs.sha256)
     if said is None:
         return
     with path.open("rb") as opened:
-        for piece in iter(partial(opened.read, PIECE), b""):
-            digest.update(piece)
+        digest = hashlib.file_digest(opened, kind)
     if digest.hexdigest() != said:
         path.unlink()
         raise ValueError(

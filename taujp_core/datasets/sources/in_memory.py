@@ -1,7 +1,4 @@
-"""How are pictures read that somebody has in Python?
-
-Pictures that are given in Python: tensors, or a torch Dataset of images and labels.
-"""
+"""How are pictures read that somebody has in Python, as tensors or as a torch Dataset of images and labels?"""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,6 +1,4 @@
-"""Where are the pictures of `mini`?
-
-The pictures of `mini`: scans that ship with the package, the same inverted, and tasks that are rendered.
+"""Where are the pictures of `mini`? Scans that ship, the same inverted, and tasks that are rendered.
 
 What is rendered is cached in TAUJP_CACHE (by default the user's cache folder), under a name that has the version of
 the renderer.

@@ -1,8 +1,4 @@
-"""How are pictures and labels read from a table?
-
-Tables of the library `datasets`: those of a local folder, and what all tables have, pictures in one column and labels
-in another.
-"""
+"""How are pictures and labels read from two columns of a table, be it a local one or one of the hub?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
