@@ -18,8 +18,8 @@ from taujp_core.task_vectors import TaskVector, total
 from .coefficients import COEFFICIENTS, addition_curve, tuned_coefficient
 from .interference import reduce_tau_jp
 from .products import edited_source
-from .tau_jp import own_and_others, tau_jp
 from .sentences import WHERE, listed, moved
+from .tau_jp import own_and_others, tau_jp
 
 
 def reduce_all(

@@ -230,7 +230,19 @@ def test_the_site_is_built_without_warnings_and_needs_no_network():
 
     -E: an environment of an earlier build knows names that have moved to another page since.
     """
-    command = [sys.executable, "-m", "sphinx", "-M", "html", str(DOCS), str(SITE.parent), "-W", "-E", "--keep-going", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-M",
+        "html",
+        str(DOCS),
+        str(SITE.parent),
+        "-W",
+        "-E",
+        "--keep-going",
+        "-q",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in SITE.rglob("*.html")}
