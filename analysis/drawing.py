@@ -8,6 +8,7 @@ point, and its interval: `low` and `high` of `points`, COLUMN_half of `lines`.
 
 from collections.abc import Sequence
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def series_line(number: int, width: float = 2, **marker: object) -> dict:
     return marked_line(SERIES[number % len(SERIES)], width, symbol=SYMBOLS[number % len(SYMBOLS)], **marker)
 
 
-FEW = dict(size=6, maxdisplayed=7)  # marks on a line of many points
+FEW: dict[str, Any] = dict(size=6, maxdisplayed=7)  # marks on a line of many points
 GUIDE = dict(color=BLACK, width=1, dash="dot")
 MEAN, SINGLE_TASK, ZERO_SHOT = line(BLACK, 4), line(BLACK, 1.5, "dash"), line(BLACK, 1.5, "dot")
 CHOSEN = marks(BLACK, 14, "star", line=dict(color="white", width=1))
