@@ -175,7 +175,7 @@ def markdown(docstring: str) -> str:
     parts: list[str] = []
     for (kind, _), lines in groupby(kinds(docstring), lambda pair: pair[0]):
         text = "\n".join(line for _, line in lines).rstrip()
-        if kind in ("example", "block"):
+        if kind in ("example", "block", "columns"):
             code = dedent(text) if kind == "example" or is_python(dedent(text)) else None
             parts.append(f"\n```python\n{code}\n```\n" if code else f"\n```text\n{text}\n```\n")
         else:
@@ -199,10 +199,16 @@ def kinds(docstring: str) -> list[tuple[tuple[str, int], str]]:
             and not (before == "example" and found[-1][1])
             and not (before == "section" and line.startswith("    "))
         ):
-            is_block = line.startswith("    ") or re.search(r"^\S.*\S {2,}\S", line)
-            kind = "block" if is_block else "table" if re.match(r"\|.*\|$", line) else "text"
+            is_columns = re.search(r"^\S.*\S {2,}\S", line)
+            kind = (
+                "block" if line.startswith("    ") else "columns" if is_columns else "table" if is_row(line) else "text"
+            )
         found.append(((kind, number), line))
     return found
+
+
+def is_row(line: str) -> bool:
+    return bool(re.match(r"\|.*\|$", line))
 
 
 def is_python(text: str) -> bool:

@@ -196,9 +196,12 @@ def test_the_gallery_has_every_figure(tmp_path):
 
 def test_the_reference_has_what_has_a_docstring(tmp_path):
     reference.write(ROOT, tmp_path / "reference")
+    public = (tmp_path / "reference/taujp.md").read_text(encoding="utf-8")
+    assert "{py:function} jacobian_products(encoder: nn.Module, " in public
+    assert "-> tuple[Float[Tensor, 'n d'], Float[Tensor, 't n d']]" in public
     core = (tmp_path / "reference/taujp_core.products.md").read_text(encoding="utf-8")
-    assert "{py:function} jacobian_products(encoder: nn.Module, " in core
-    assert "-> tuple[Float[Tensor, 'n d'], Float[Tensor, 't n d']]" in core
+    assert "{py:obj}`taujp_core.products.jacobian.jacobian_products` is public." in core
+    assert "{py:function} linearised_gradient(" in core
     assert "check_arguments" not in core  # it has none
     core = (tmp_path / "reference/taujp_core.training.md").read_text(encoding="utf-8")
     assert "\npenalty_weight: float  # λ\n" in core
