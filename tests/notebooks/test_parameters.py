@@ -192,7 +192,7 @@ BY_NAME = {
         (10**6 + 1, "parameter points: must be from 5 to 401, not 1000001"),
     ],
     "batch_size": [
-        (0, "parameter batch_size: must be from 1 to"),
+        (-1, "parameter batch_size: must be from"),  # 0, or 1 where 0 is not the recipe's number
         (100_000_000, "GiB: a smaller batch_size is accepted"),
     ],
     "warmup_steps": [(-1, "parameter warmup_steps: must be from 0 to")],
@@ -260,6 +260,7 @@ BY_NAME = {
 TOGETHER = [
     ("00_quickstart", {"tasks": []}, "parameter tasks: at least one task is needed, not []"),
     ("00_quickstart", {"steps": 0}, "steps must be at least 1, not 0"),
+    ("05_pretrain_mini", {"batch_size": 0}, "parameter batch_size: must be from 1 to 4294967295, not 0"),
     ("05_pretrain_mini", {"steps": 0}, "parameter steps: must be from 1 to 4294967295, not 0"),
     ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
     ("20_causal_probe", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
