@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ def fields_of(thing: object, *without: str) -> dict[str, object]:
     return {name: getattr(thing, name) for name in names if name not in without}
 
 
-def plain(value: object) -> object:
+def plain(value: object) -> Any:
     """The value as JSON gives it back: lists for tuples, texts for keys; 1 for 1.0, for what is equal has one record.
 
     Dataclasses are records of all their fields. Raises TypeError for what is no plain data.

@@ -101,10 +101,12 @@ def as_vectors(given: object) -> list[TaskVector]:
     Raises TypeError for something else, ValueError for none at all.
     """
     several = given if isinstance(given, list | tuple) else [given]
-    found = [one if isinstance(one, TaskVector) else getattr(one, "vector", one) for one in several]
-    for one in found:
-        if not isinstance(one, TaskVector):
+    found: list[TaskVector] = []
+    for one in several:
+        vector = one if isinstance(one, TaskVector) else getattr(one, "vector", None)
+        if not isinstance(vector, TaskVector):
             raise TypeError(f"a task vector, a run or a merge is needed, not {type(one).__name__}")
+        found.append(vector)
     if not found:
         raise ValueError("at least one task vector is needed, and none is given")
     return found

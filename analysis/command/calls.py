@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -162,9 +163,9 @@ def of_one_data_set(path: Path) -> bool:
     )
 
 
-def changes(pairs: Sequence[str]) -> dict[str, object]:
+def changes(pairs: Sequence[str]) -> dict[str, Any]:
     """Of `NAME=VALUE`, the value as JSON reads it, or as a text."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:

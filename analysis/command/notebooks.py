@@ -6,7 +6,7 @@ They lie in the repository, and in share/taujp/notebooks of an installation from
 import os
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import files
 from pathlib import Path
 
 import papermill
@@ -19,16 +19,13 @@ EXPLORE = "36_explore.ipynb"
 
 def folder_of_notebooks() -> Path:
     """Raises FileNotFoundError where they are not installed."""
-    repository = Path(__file__).parents[2] / "notebooks"
-    if (repository / EXPLORE).is_file():
-        return repository
-    try:
-        installed = [file.locate() for file in files("taujp") or () if file.name == EXPLORE]
-    except PackageNotFoundError:
-        installed = []
-    if not installed:
-        raise FileNotFoundError("the notebooks are not there: install taujp from its wheel, or clone its repository")
-    return Path(installed[0]).resolve().parent
+    root = Path(__file__).parents[2]
+    recorded = [Path(str(file.locate())).parent for file in files("taujp") or () if file.name == EXPLORE]
+    # `pip install --target` records another place than the one that it writes to.
+    for folder in (root / "notebooks", *recorded, root / "share" / "taujp" / "notebooks"):
+        if (folder / EXPLORE).is_file():
+            return folder.resolve()
+    raise FileNotFoundError("the notebooks are not there: install taujp from its wheel, or clone its repository")
 
 
 def explore() -> None:
@@ -50,7 +47,11 @@ def lab(folder: Path) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists and holds no notebooks of taujp: give a new folder")
         source = folder_of_notebooks()
-        write_folder(folder, lambda made: shutil.copytree(source, made, dirs_exist_ok=True) and None)
+
+        def copy(made: Path) -> None:
+            shutil.copytree(source, made, dirs_exist_ok=True)
+
+        write_folder(folder, copy)
         print(f"The notebooks are in {folder}.")
     arguments = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     if arguments:

@@ -24,6 +24,11 @@ assert images.shape == (4, 3, 32, 32)
 assert report_rows("addition", "clip8-b32", None).measured.isna().all()  # the published table is there
 assert in_project("runs") == here / "runs"
 assert provenance()["commit"] is None
+import taujp
+assert Path(taujp.__file__).is_relative_to(here / "site") and taujp.load_clip is load_clip
+from analysis.command.notebooks import folder_of_notebooks
+assert folder_of_notebooks().is_relative_to(here / "site"), folder_of_notebooks()
+assert (folder_of_notebooks() / "experiments" / "mini-tables.yaml").is_file()
 assert all((here / "site" / name / "py.typed").is_file() for name in ("taujp_core", "analysis"))
 print("works", clip.fingerprint)
 """
@@ -31,9 +36,9 @@ print("works", clip.fingerprint)
 
 def test_a_wheel_works_outside_the_checkout(tmp_path, mini):
     source = tmp_path / "source"  # setuptools leaves its build beside what it builds
-    for name in ("taujp_core", "analysis"):
+    for name in ("taujp_core", "analysis", "notebooks"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "taujp.py"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]

@@ -373,7 +373,9 @@ def quickly(vectors, clip, images, control, state, rounds, round_images) -> merg
     tau, table = total(vectors).tau, pd.DataFrame([merging.row(1.0)] * 3).astype(float)
     for count in range(len(merging.resumed(state, "this", clip.theta0).history) if state.exists() else 1, 3):
         merging.save(merging.Going(tau, tau, tau, 1.0, 0, 4, [merging.row(1.0)] * count), state, "this")
-    return merging.Merged(total(vectors), table, pd.DataFrame({"set": list(images), "merged": 0.1}))
+    this = merging.identity(vectors, clip, images, control, rounds, round_images)
+    distances = pd.DataFrame({"set": list(images), "merged": 0.1})
+    return merging.Merged(total(vectors), table, distances, clip, tuple(images), this, rounds)
 
 
 @pytest.mark.parametrize("name", ["merged.safetensors", "merged", "linear.safetensors"])
@@ -461,9 +463,11 @@ def test_an_expert_that_moves_no_feature_is_no_measure_of_distance(tiny):
 
 
 def test_what_is_not_finite_in_a_merges_tables_is_missing_in_its_record(tiny32, tmp_path, monkeypatch):
-    def infinite(vectors, clip, images, *arguments):
+    def infinite(vectors, clip, images, control, state, rounds, round_images):
         distances = pd.DataFrame({"set": list(TASKS), "sum": [1.0, float("inf"), float("nan")]})
-        return merging.Merged(total(vectors), pd.DataFrame([merging.row(1.0)]).astype(float), distances)
+        history = pd.DataFrame([merging.row(1.0)]).astype(float)
+        this = merging.identity(vectors, clip, images, control, rounds, round_images)
+        return merging.Merged(total(vectors), history, distances, clip, tuple(images), this, rounds)
 
     monkeypatch.setattr("analysis.merging.output.merge", infinite)
     for name in ("merged", "merged.safetensors"):
