@@ -140,7 +140,7 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/python docs/made.py
-	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py
+	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py tests/house/test_pages.py
 	@echo "The site: docs/_build/html/index.html"
 
 clean:

@@ -2,7 +2,8 @@
 
 A page's Python is one session, and `cd` in a shell block holds for what follows. What cannot run here (an installation, a
 cluster, hours of a GPU) says why in a comment above its block, and the list of these is below. Pages begin with
-`taujp examples`: the README's call makes the examples, and other pages get a copy of them.
+`taujp examples`: the README's call makes the examples, and other pages get a copy of them. In `make test` a merge ends after
+two rounds, for nothing counts as an improvement; `pytest -m docs` leaves everything as it stands.
 """
 
 import os
@@ -16,6 +17,8 @@ import pytest
 import torch
 from filelock import FileLock
 from written import write_class_folders, write_picture
+
+from analysis.merging import merge
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -72,21 +75,27 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
+SHORT = "import analysis.merging.merge as merge; merge.LEAST = 1.0; "
+COMMAND = "import sys; {}from analysis.command.main import main; sys.exit(main())"
+
+
 def taujp(folder: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "analysis.command.main", *arguments]
     subprocess.run(command, cwd=folder, env=environment(), check=True, capture_output=True)
 
 
-@pytest.fixture
-def desk(made, tmp_path, monkeypatch):
+@pytest.fixture(params=[pytest.param(SHORT, id="short"), pytest.param("", id="as-it-stands", marks=pytest.mark.docs)])
+def desk(request, made, tmp_path, monkeypatch):
     """A folder with the command `taujp`, whose `examples` copies the ones that are made."""
     command = tmp_path / "bin/taujp"
     command.parent.mkdir()
     command.write_text(
         f'#!/bin/sh\nif [ "$1" = examples ]; then cp -r {made} "$2"; '
-        f'else exec {sys.executable} -m analysis.command.main "$@"; fi\n'
+        f'else exec {sys.executable} -c "{COMMAND.format(request.param)}" "$@"; fi\n'
     )
     command.chmod(0o755)
+    if request.param:
+        monkeypatch.setattr(merge, "LEAST", 1.0)
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("TAUJP_DATA", str(tmp_path / "desk"))
     (tmp_path / "desk").mkdir()
