@@ -92,7 +92,7 @@ lab: $(STAMP)
 	@[ "$$(id -u)" != 0 ] || [ -n "$(LAB)" ] || { echo "JupyterLab does not run as root: run 'make lab' as another user, or" \
 	    "'make lab LAB=--allow-root' in a container of your own." >&2; exit 1; }
 	$(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks/README.md \
-	    --ServerApp.contents_manager_class=analysis.lab.Notebooks --LabApp.app_settings_dir=notebooks/.jupyterlab $(LAB)
+	    --ServerApp.contents_manager_class=analysis.jupyterlab.Notebooks --LabApp.app_settings_dir=notebooks/.jupyterlab $(LAB)
 
 # Run the committed notebooks again with their defaults, in place.
 notebooks: $(STAMP)
@@ -139,7 +139,7 @@ $(DOCS_STAMP): $(STAMP)
 	touch $@
 
 docs: $(DOCS_STAMP)
-	$(BIN)/python docs/made.py
+	$(BIN)/python docs/build_pictures.py
 	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py tests/house/test_pages.py
 	@echo "The site: docs/_build/html/index.html"
 

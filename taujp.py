@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # what editors and type checkers read; the table below says t
     from analysis.coefficients import tuned_coefficient
     from analysis.evaluate import coefficient_curves, evaluate, plot_coefficients
     from analysis.interference import reduce_tau_jp
-    from analysis.merging.call import merge
     from analysis.merging.expectation import disagreement
+    from analysis.merging.merge_call import merge
     from analysis.merging.merged import Merged
     from analysis.metrics import ace, ece, fit_temperature
     from analysis.products import measure_products
@@ -58,7 +58,7 @@ WHERE = {
     "analysis.coefficients": ("tuned_coefficient",),
     "analysis.evaluate": ("coefficient_curves", "evaluate", "plot_coefficients"),
     "analysis.interference": ("reduce_tau_jp",),
-    "analysis.merging.call": ("merge",),
+    "analysis.merging.merge_call": ("merge",),
     "analysis.merging.expectation": ("disagreement",),
     "analysis.merging.merged": ("Merged",),
     "analysis.metrics": ("ace", "ece", "fit_temperature"),

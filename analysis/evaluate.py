@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from taujp_core.applications.encoder import ENCODER
 from taujp_core.checks import check_keys
-from taujp_core.datasets.given import TestSet, by_name, name_of, test_set
+from taujp_core.datasets.user_inputs import TestSet, by_name, name_of, test_set
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.task_vectors import applied_alike, as_vectors, total
 from taujp_core.tasks import Task

@@ -4,7 +4,7 @@ A study is a frozen dataclass in `analysis/STUDY/study.py`. A field is a paramet
 type, and by `ask` its default and what is accepted. `plan(suite)`, or `plan()` where there is no parameter `suite`, returns the
 configurations that the notebook trains, grouped as it needs them; it raises ValueError, TypeError or OSError, in a
 sentence, for parameters that do not go together. `check(plan, clip)`, if there is one, does so once the model is loaded.
-`analysis.begin` calls them.
+`analysis.notebook_parameters` calls them.
 """
 
 import copy

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from taujp_core.datasets import Split
-from taujp_core.datasets.given import by_name, images_of
+from taujp_core.datasets.user_inputs import by_name, images_of
 from taujp_core.models import Clip
 from taujp_core.task_vectors import as_vectors
 

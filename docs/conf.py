@@ -1,7 +1,7 @@
 """How does the site come about? `make docs`: these pages, the executed notebooks, and the docstrings, by Sphinx and MyST.
 
 Before Sphinx reads anything, pages are written from `notebooks/`, `results/` and the packages' source by the files beside this
-one. The explorer and the screenshots, which need a training and a browser, are made by `made.py`, before Sphinx starts. Figures
+one. The explorer and the screenshots, which need a training and a browser, are made by `build_pictures.py`, before Sphinx starts. Figures
 are drawn by the plotly.js that Python's plotly brings, so that the site works from a disk without a network.
 """
 
@@ -64,7 +64,7 @@ def write_pages(app: object) -> None:
 
 
 def link_chapters(app: object, name: str, source: list[str]) -> None:
-    """A page that names a notebook leads to its chapter; a picture that `made.py` could not make is left out."""
+    """A page that names a notebook leads to its chapter; a picture that `build_pictures.py` could not make is left out."""
     if not name.startswith(GENERATED):
         text = chapters.linked(source[0], chapters.names(ROOT), "chapters/")
         source[0] = re.sub(

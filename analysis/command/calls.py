@@ -10,8 +10,8 @@ import pandas as pd
 
 import taujp
 from taujp_core.checks import one_of
-from taujp_core.datasets.given import by_name, images_of, name_of, test_set
 from taujp_core.datasets.image_files import class_folders, part_folders, walked
+from taujp_core.datasets.user_inputs import by_name, images_of, name_of, test_set
 from taujp_core.files import from_home
 from taujp_core.models import Clip
 from taujp_core.task_vectors import TaskVector
@@ -99,7 +99,7 @@ def examples(chosen: argparse.Namespace) -> None:
 
 
 def lab(chosen: argparse.Namespace) -> None:
-    notebooks.lab(Path(chosen.folder))
+    notebooks.lab(Path(chosen.folder), chosen.allow_root)
 
 
 def base(chosen: argparse.Namespace) -> Clip:

@@ -114,6 +114,7 @@ def options() -> argparse.ArgumentParser:
     examples.add_argument("folder", metavar="DIR")
     lab = command("lab", calls("lab"), "the notebooks, in JupyterLab")
     lab.add_argument("folder", nargs="?", default="taujp-notebooks", metavar="DIR", help="where they are copied to")
+    lab.add_argument("--allow-root", action="store_true", help="in a container of your own")
     for name, help in (("data", "check or download the data sets of a suite"), ("batch", "run a study")):
         commands.add_parser(name, help=help, add_help=False)
     return parser

@@ -38,11 +38,16 @@ def explore() -> None:
     print(f"The sliders are in {folder / 'explore.html'}: open it in a browser.")
 
 
-def lab(folder: Path) -> None:
+def lab(folder: Path, allow_root: bool = False) -> None:
     """Copy the notebooks, if they are not there, and become JupyterLab.
 
     Raises ValueError for a folder that holds something else, PermissionError for root, whom Jupyter refuses.
     """
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not allow_root:
+        raise PermissionError(
+            "JupyterLab does not run as root: run `taujp lab` as another user, or `taujp lab --allow-root` in a container of "
+            "your own"
+        )
     if not (folder / EXPLORE).is_file():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(f"{folder} exists and holds no notebooks of taujp: give a new folder")
@@ -52,11 +57,11 @@ def lab(folder: Path) -> None:
             shutil.copytree(source, made, dirs_exist_ok=True)
 
         write_folder(folder, copy)
-        print(f"The notebooks are in {folder}.")
-    arguments = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    if arguments:
-        print(
-            "JupyterLab is started as root: whoever reaches its port can do everything on this machine.",
-            file=sys.stderr,
-        )
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}", *arguments])
+        print(f"The notebooks are in {folder}.", flush=True)
+    settings = [
+        f"--ServerApp.root_dir={folder.resolve()}",
+        "--ServerApp.contents_manager_class=analysis.jupyterlab.Notebooks",
+        "--LabApp.default_url=/lab/tree/README.md",
+        f"--LabApp.app_settings_dir={folder.resolve() / '.jupyterlab'}",
+    ]
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *settings, *["--allow-root"] * allow_root])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from taujp_core.checks import one_of
 from taujp_core.datasets import load_split
-from taujp_core.datasets.given import by_name, images_of
+from taujp_core.datasets.user_inputs import by_name, images_of
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 
@@ -37,7 +37,7 @@ def pictures_of(
 def pictures_given(
     images: Mapping[str, object], control: object, clip: Clip, tasks: Sequence[str], count: int
 ) -> tuple[dict[str, UInt8[Tensor, "_ 3 h w"]], UInt8[Tensor, "n 3 h w"] | None]:
-    """The same of pictures in any form (`taujp_core.datasets.given`), by the tasks' names; control None: there is none.
+    """The same of pictures in any form (`taujp_core.datasets.user_inputs`), by the tasks' names; control None: there is none.
 
     Raises ValueError for a task without pictures and for pictures without a task, and what reading them raises.
     """

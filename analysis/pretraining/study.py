@@ -7,7 +7,7 @@ from taujp_core.models import Clip
 from taujp_core.pretrained import load_clip
 from taujp_core.training.state import read_progress
 
-from ..begin import check_memory
+from ..notebook_parameters import check_memory
 from ..paths import in_project
 from ..study import WRITTEN, ask
 

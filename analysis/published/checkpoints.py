@@ -25,9 +25,9 @@ from taujp_core.training.run_store import Run
 
 from ..interference import OUTCOMES
 from ..pairs import APPLICATIONS, measure_source
-from ..reduction import addition_accuracies
 from ..resampling import FEWEST, rank_correlation
 from ..sentences import WHERE, listed, relation, share
+from ..tau_jp_reduction import addition_accuracies
 
 FORMATS = {
     ".safetensors": "open_clip .safetensors",

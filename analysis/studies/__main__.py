@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from ..studies.ending import end_at_once
+from ..studies.stopped import end_at_once
 
 if __name__ == "__main__":
     before = signal.getsignal(signal.SIGINT)

@@ -21,12 +21,12 @@ from ..paths import check_writable, in_project
 from .damage import clear_lock, clear_places, set_damaged_aside
 from .deaths import DEATHS
 from .driver import Busy, Engine, Tally, count_earlier_deaths, drive, finished, only_driver
-from .ending import GOES_ON, STOPPED
 from .in_process import Here
 from .plan import check_parameters, points_of, take_over, vanished, write_plan
 from .point import Point, finished_file, forget_attempts, remove_unfinished
 from .scheduler_file import SCHEDULER, only_study, sweep_scheduler_files
 from .status import Line, Page
+from .stopped import GOES_ON, STOPPED
 from .study import Study, read_study
 from .workers import local_workers, slurm_script
 

@@ -20,7 +20,7 @@ from taujp_core.suites import Suite, load_suite
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import run_folder
 
-from ..begin import check_study
+from ..notebook_parameters import check_study
 from ..paths import PLAN, check_writable, in_project
 from ..trainings import run_configs
 from .damage import check_notebook

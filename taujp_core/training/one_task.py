@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..datasets.given import by_name, name_of, unlabelled_task
+from ..datasets.user_inputs import by_name, name_of, unlabelled_task
 from ..files import from_home
 from ..models import Clip
 from ..suites import own_suite, own_task

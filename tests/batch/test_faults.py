@@ -17,8 +17,8 @@ from drivers import Place, until
 import analysis.studies.point
 from analysis.studies import collect
 from analysis.studies.command import main
-from analysis.studies.ending import STOPPED
 from analysis.studies.in_process import Here
+from analysis.studies.stopped import STOPPED
 from taujp_core.task_vectors import TaskVector
 
 pytest_plugins = ["batch_fixtures"]

@@ -118,7 +118,7 @@ def test_a_notebook_of_ones_own_is_asked_before_anything_runs(tmp_path):
     """By its own defaults, where the study's own would not go together with what is given."""
     cells = [
         'tasks: list[str] = ["uci", "mnist", "signs"]  # some\ntask_counts: list[int] = [2]  # numbers',
-        "from analysis.begin import begin\nfrom analysis.merging.arena_study import ArenaStudy\n\n"
+        "from analysis.notebook_parameters import begin\nfrom analysis.merging.arena_study import ArenaStudy\n\n"
         "suite, clip, plan, folders = begin(ArenaStudy, globals())",
         "raise RuntimeError('this is not run')",
     ]

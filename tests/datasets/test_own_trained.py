@@ -15,8 +15,8 @@ from analysis.addition.measure import measure_addition
 from analysis.interference import reduce_tau_jp
 from analysis.negation.measure import measure_negation
 from analysis.products import measure_products
-from analysis.reduction import reduce_all
 from analysis.tau_jp import tau_jp
+from analysis.tau_jp_reduction import reduce_all
 from analysis.trainings import run_configs, train
 from taujp_core.datasets import Split, load_images
 from taujp_core.suites import Suite, load_suite, own_suite, own_task

@@ -20,7 +20,7 @@ from quick_kernels import serve, write_kernel
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
-    "analysis.studies.command", "analysis.studies.cluster", "analysis.begin", "analysis.figures", "analysis.notebook",
+    "analysis.studies.command", "analysis.studies.cluster", "analysis.notebook_parameters", "analysis.figures", "analysis.notebook",
     "analysis.studies.worker", "ipykernel.kernelapp",
 ]  # fmt: skip
 

@@ -58,7 +58,7 @@ def test_the_rule_sees_what_it_forbids():
     assert allowed("analysis.causal.arms", "analysis.products")
     assert not allowed("analysis.causal.arms", "analysis.published.checkpoints")
     assert not allowed("analysis.products", "analysis.causal.arms")
-    assert not allowed("analysis.begin", "analysis.causal.study")
+    assert not allowed("analysis.notebook_parameters", "analysis.causal.study")
     assert not allowed("analysis.studies.plan", "analysis.training.study")
     assert not allowed("taujp_core.training.run_store", "analysis.products")
     assert "analysis.causal.arms" in imports(ROOT / "analysis/causal/figures.py")

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from jupyter_client.manager import start_new_kernel
 
-from analysis.lab import Notebooks
+from analysis.jupyterlab import Notebooks
 
 ROOT = Path(__file__).parents[2]
 

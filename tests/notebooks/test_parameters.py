@@ -14,11 +14,11 @@ import nbformat
 import pytest
 from conftest import random_like
 
-import analysis.begin
+import analysis.notebook_parameters
 import analysis.paths
 import analysis.published.study
 from analysis.addition.study import AdditionStudy
-from analysis.begin import ParameterError, begin
+from analysis.notebook_parameters import ParameterError, begin
 from analysis.paths import in_project
 from analysis.published.checkpoints import publish
 from analysis.studies.notebooks import cells_of, study_of
@@ -64,7 +64,7 @@ def home(tmp_path, monkeypatch, mini) -> Path:
     """Where notebooks would write, if they did; the model is loaded once for all tests."""
     folder = tmp_path / "home"
     monkeypatch.setenv("TAUJP_HOME", str(folder))
-    for module in (analysis.begin, analysis.published.study):
+    for module in (analysis.notebook_parameters, analysis.published.study):
         monkeypatch.setattr(module, "load_clip", lambda *_, **__: mini)
     return folder
 
@@ -540,7 +540,7 @@ class CountStudy:
 """
 OWN_CELLS = [
     "weights: list[float] = [0.5]  # λ",
-    "from analysis.begin import begin\nfrom own_study import CountStudy\n\nsuite, clip, plan, folders = begin(CountStudy, globals())",
+    "from analysis.notebook_parameters import begin\nfrom own_study import CountStudy\n\nsuite, clip, plan, folders = begin(CountStudy, globals())",
     "print(suite.name, clip.name, {w: [c.penalty_weight for c in configs] for w, configs in plan.items()}, folders.store.name)",
 ]
 

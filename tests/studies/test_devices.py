@@ -39,8 +39,8 @@ from analysis.merging.rivals import RIVALS, adamerging, wudi
 from analysis.negation.measure import measure_negation
 from analysis.products import pair_sources
 from analysis.published.checkpoints import compare_sets, continue_with_penalty, pair_points, publish
-from analysis.reduction import measure_reduction
 from analysis.tau_jp import tau_jp
+from analysis.tau_jp_reduction import measure_reduction
 from analysis.trainings import run_configs, train
 from taujp_core.checkpoints import load_checkpoints
 from taujp_core.methods import METHODS

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from conftest import random_like
 
-import analysis.reduction
-from analysis.reduction import addition_accuracies, measure_reduction, reduce_all, reduction_findings
+import analysis.tau_jp_reduction
 from analysis.tau_jp import own_and_others, tau_jp
+from analysis.tau_jp_reduction import addition_accuracies, measure_reduction, reduce_all, reduction_findings
 from taujp_core.applications import find_application
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -37,7 +37,7 @@ def test_accuracies_are_those_of_the_edited_models(application, mini64, monkeypa
     """In float64, where no image sits on a boundary that rounding could move; whatever method trained the vectors."""
     first, second = random_pair(mini64)
     pair = [first, replace(second, method="taujp-efficient")]
-    monkeypatch.setattr(analysis.reduction, "COEFFICIENTS", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(analysis.tau_jp_reduction, "COEFFICIENTS", (0.0, 0.5, 1.0))
     found = addition_accuracies(mini64, SUITE, pair, find_application(application), IMAGES).set_index("task")
     assert found.alpha.nunique() == 1
     for k, vector in enumerate(pair):
@@ -70,7 +70,7 @@ def test_vectors_reduced_for_each_other_have_less_effect_there_and_the_same_at_h
 
 
 def test_penalised_vectors_are_measured_as_they_are(mini, pair, monkeypatch):
-    monkeypatch.setattr(analysis.reduction, "COEFFICIENTS", (0.0, 1.0))
+    monkeypatch.setattr(analysis.tau_jp_reduction, "COEFFICIENTS", (0.0, 1.0))
     penalised = [TaskVector(v.tau, v.theta0_fingerprint, v.task, "taujp-efficient") for v in pair]
     found, seconds = measure_reduction(
         mini, SUITE, {"standard": pair, "taujp-efficient": penalised}, solve_images=2, iterations=1, images=4

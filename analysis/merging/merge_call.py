@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from taujp_core.datasets.given import by_name
+from taujp_core.datasets.user_inputs import by_name
 from taujp_core.models import Clip
 from taujp_core.task_vectors import as_vectors
 

@@ -8,10 +8,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from analysis.evaluate import coefficient_curves, evaluate, plot_coefficients
-from analysis.merging.call import merge
+from analysis.merging.merge_call import merge
 from analysis.tau_jp import tau_jp
 from taujp_core.datasets import Split, load_split
-from taujp_core.datasets.given import by_name, images_of, name_of, test_set, unlabelled_task
+from taujp_core.datasets.user_inputs import by_name, images_of, name_of, test_set, unlabelled_task
 from taujp_core.evaluation import features
 from taujp_core.models import logits, zero_shot_head
 from taujp_core.parameters import added

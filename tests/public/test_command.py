@@ -127,11 +127,18 @@ def test_every_command_says_what_it_takes():
 def test_the_notebooks_are_copied_once_and_opened(tmp_path, monkeypatch, capsys):
     started = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(PermissionError, match="JupyterLab does not run as root"):
+        lab(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+    lab(tmp_path / "mine", allow_root=True)
+    assert started.pop()[-1] == "--allow-root" and (tmp_path / "mine" / ".jupyterlab" / "overrides.json").is_file()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     lab(tmp_path / "mine")
     (tmp_path / "mine" / "00_quickstart.ipynb").write_text("changed")
     lab(tmp_path / "mine")
     assert (tmp_path / "mine" / "00_quickstart.ipynb").read_text() == "changed"
-    assert len(started) == 2 and f"--notebook-dir={tmp_path / 'mine'}" in started[0]
+    assert len(started) == 2 and f"--ServerApp.root_dir={tmp_path / 'mine'}" in started[0]
     assert {path.name for path in folder_of_notebooks().glob("*.ipynb")} == {
         p.name for p in (tmp_path / "mine").glob("*.ipynb")
     }
