@@ -68,7 +68,7 @@ def coefficient_curves(
 
     Args:
         clip: the pre-trained model.
-        vectors: task vectors, runs or merges, however they came about; all are applied in one way.
+        vectors: task vectors, runs or merges. All must have the same application, `encoder` or `linearised`.
         tests: labelled data by name, as `evaluate` takes them. The expert of a data set is the vector of that task.
         coefficients: values of α.
         templates: as in `evaluate`.
@@ -114,8 +114,8 @@ def plot_coefficients(
 
     Args:
         clip, vectors, tests, coefficients, templates: as in `coefficient_curves`.
-        validation: labelled data with the names of `tests`, of other images. The α that is best on them is marked; without
-            them none is, for α is never chosen on test images.
+        validation: labelled data sets with the same names as `tests`, but other images. The figure marks the α that is
+            best on `validation`. Without `validation` the figure marks no α.
 
     Returns:
         A plotly figure; `.write_html(path)` and `.write_image(path)` save it.

@@ -184,13 +184,13 @@ def reduce_tau_jp(
     damping: float = DAMPING,
     iterations: int = ITERATIONS,
 ) -> TaskVector:
-    """The vector with less effect on the other tasks' images and the same on its own: lower τJp, no training.
+    """Lower a vector's τJp on other tasks' images without training, and preserve the effect on the own task's images.
 
-    τ + c·δ with (G_o + μG_s + ρI)δ = −G_o τ: G_o is the mean of JᵀJ over all `others`' images, G_s over `own`
-    images; c is `dose`, μ `own_weight`, ρ `damping`·τᵀG_oτ/‖τ‖². No labels are used; a few dozen images a task
-    will do. Cost: iterations + 1 Gauss-Newton products, about five forward passes each, of all the images.
-    Works for any vector; J is that of θ₀, so what it promises holds for the linearised model, and for the model
-    itself as far as that is close to linear along τ. Raises ValueError for a vector of another θ₀, without
+    The result is τ + c·δ, where δ solves (G_o + μG_s + ρI)δ = −G_o τ. G_o is the mean of JᵀJ over the images of all
+    `others`. G_s is the mean of JᵀJ over the `own` images. c is `dose`, μ is `own_weight`, and ρ is
+    `damping`·τᵀG_oτ/‖τ‖². A few dozen unlabelled images per task are enough. The cost is iterations + 1
+    Gauss-Newton products over all images; one product costs about five forward passes. J is the Jacobian at θ₀. The
+    lower τJp therefore holds for the linearised model, and for the encoder only where it is nearly linear along τ. Raises ValueError for a vector of another θ₀, without
     images, and for weights that are negative or not finite; TypeError or ValueError unless images are bytes
     [n, 3, s, s] of the Clip's size; FloatingPointError for a vector with NaN.
     """

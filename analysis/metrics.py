@@ -65,8 +65,8 @@ def ece(probabilities: Answers, labels: Labels, bins: int = BINS) -> float:
 def ace(probabilities: Answers, labels: Labels, ranges: int = BINS) -> float:
     """ACE, the adaptive calibration error: (1/KR) Σ_k Σ_r |acc(r, k) − conf(r, k)| (Nixon et al. 2019).
 
-    For each of K classes, all n probabilities in order are cut into R ranges of equal mass; acc(r, k) is the share of a
-    range's images that have label k, conf(r, k) the mean of their p_k. No threshold: with one it is TACE.
+    For each class k of K, the n probabilities p_k are sorted and cut into R ranges with equal numbers of images. acc(r, k)
+    is the share of images in range r that have label k. conf(r, k) is the mean of p_k over the images in range r. No threshold: with one it is TACE.
 
     Where R does not divide n, or probabilities are equal, the paper is silent and its authors' code is followed: range r
     starts at the probability of rank round(r·n/R), equal probabilities are in one range, and a range weighs its share of

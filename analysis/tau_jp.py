@@ -16,14 +16,14 @@ from .products import measure_products
 def tau_jp(clip: Clip, vectors: object, images: object, most: int = 200) -> pd.DataFrame:
     """τJp(τ, D) = mean over x in D of ‖J_θ f(x; θ₀)·τ‖₂ of every vector on every data set.
 
-    f(x; θ) is the image encoder's output before normalisation, so that τJp has the unit of a feature's length. The larger
-    it is on another task's images, the more the vector changes that task's answers.
+    f(x; θ) is the image encoder's output before normalisation, so τJp has the unit of a feature's norm. A larger
+    τJp on another task's images means that the vector moves the features of that task further.
 
     Args:
         clip: the pre-trained model.
         vectors: a task vector, a run, a merge, or a list of them.
         images: pictures by the name of the data set, without labels: folders, bytes [n, 3, h, w] of any size, PIL images,
-            torch Datasets, tasks (their validation images); or a folder that holds a folder for each; or tasks.
+            torch Datasets; or a folder with one subfolder per data set; or tasks, whose validation images are used.
         most: images of each data set, a fair sample; 0: all.
 
     Returns:

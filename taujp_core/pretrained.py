@@ -35,7 +35,7 @@ def load_clip(
     Raises ValueError for an unknown name or tag, for an architecture without a tag, for a folder that holds no CLIP, for
     weights that were trained with another activation function than the architecture has, and for weights of `mini` that
     are not those that were published with it; FileNotFoundError for a folder without a config.json; ConnectionError for
-    weights that are neither here nor to be fetched.
+    weights that are not on this machine and cannot be downloaded.
 
     >>> load_clip("mini").image_size
     32

@@ -28,18 +28,18 @@ def merge(
 ) -> Merged:
     """One model that does what each expert does, from unlabelled pictures; nothing is trained or tuned.
 
-    The merged features are brought to each expert's on the expert's own pictures, by least squares: see `merging/merge.py`.
+    On each expert's pictures, least squares bring the merged model's features close to the expert's features: see `merging/merge.py`.
 
     Args:
         clip: the pre-trained model that all vectors are of.
         vectors: two or more task vectors (or runs), one for each task, all applied in one way.
         images: pictures by the vectors' tasks: folders, bytes [n, 3, h, w] of any size, PIL images, torch Datasets, tasks
             (their training images); or a folder that holds a folder for each, and `control` if there is a control.
-        control: pictures on which the merged model shall stay what the pre-trained one is; None: there are none.
-        output: where the model is written, as by `Merged.save`. With it a merge that was killed goes on where it was when it
-            is called again, and a finished one is read.
-        most: pictures of each task, a fair sample; 0: all.
-        rounds: at most; held-out pictures end it earlier.
+        control: pictures on which the merged model should behave as the pre-trained model does. None: no such pictures.
+        output: where the model is written, as by `Merged.save`. With `output`, a second call resumes a
+            killed merge, and loads a finished merge.
+        most: the largest number of pictures per task, a fair sample; 0: all pictures.
+        rounds: the largest number of rounds. The merge stops earlier if the set-aside pictures show no more gain.
 
     Returns:
         `merged.vector` for α = 1, and tables of how it went; `merged.save(path)` writes the model.
@@ -53,7 +53,7 @@ def merge(
     >>> tasks = [suite.task("street"), suite.task("signs")]
     >>> vectors = [train(clip, task, method="standard", steps=2) for task in tasks]
     >>> merge(clip, vectors, tasks, most=16, rounds=1)
-    Merged(street, signs into mini, 1 rounds)
+    Merged(street, signs into mini, rounds: 1)
     """
     vectors = as_vectors(vectors)
     given: Mapping = by_name("images", images)

@@ -40,7 +40,7 @@ class Merged:
     rounds: int
 
     def __repr__(self) -> str:
-        return f"Merged({', '.join(self.tasks)} into {self.clip.name}, {len(self.history) - 1} rounds)"
+        return f"Merged({', '.join(self.tasks)} into {self.clip.name}, rounds: {len(self.history) - 1})"
 
     def save(self, path: Path | str) -> Path:
         """Write the merged model, in one step, and return the path.

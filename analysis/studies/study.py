@@ -125,7 +125,9 @@ def checked(path: Path, raw: dict) -> Study:
         results, files = (path.parent / raw["results"]).resolve(), [evaluation.path.name for evaluation in notebooks]
         for name in files:
             if files.count(name) > 1:
-                raise ValueError(f"results has one file for each notebook, and {name} is there more than once")
+                raise ValueError(
+                    f"results needs one file per notebook, but several notebooks are named {name}: rename all but one"
+                )
     return Study(path.stem, results=results, notebooks=notebooks, **given)
 
 

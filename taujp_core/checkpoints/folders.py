@@ -50,9 +50,9 @@ def load_checkpoints(
 
     Checkpoints are the files with a suffix of SUFFIXES, models in several files, and the folders that hold one of
     FOLDER_WEIGHTS; `base`, the pre-trained checkpoint, is left out. Heads, a pre-trained model that is called
-    `zeroshot…`, saved states, merges that this project wrote, and folders without a checkpoint are passed over, and a
-    warning names them all; so are the earlier steps of a Trainer. Raises what `load_checkpoint` raises, for the first that
-    it raises it for, and ValueError if there is no checkpoint, or two are of one task.
+    `zeroshot…`, saved states, merges that this project wrote, folders without a checkpoint, and the earlier
+    steps of a Trainer are skipped. One warning names all skipped entries. The first checkpoint that `load_checkpoint` refuses
+    raises its error. Raises ValueError for a folder without checkpoints, and for two checkpoints of one task.
     """
     if not isinstance(folder, Path | str):
         return named_apart([load_checkpoint(path, clip, base) for path in folder])

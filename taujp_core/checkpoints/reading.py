@@ -61,10 +61,11 @@ def load_checkpoint(
 ) -> TaskVector:
     """τ = θ − θ₀ of a published checkpoint, for this Clip's θ₀.
 
-    path: a file, a folder, or the index of a model in several files. base: the pre-trained checkpoint, if it was
-    published too. It, and the base inside a linearised file, must be the Clip's θ₀ to within the rounding of its own
-    number format, and is then what is subtracted. task: by default the name of the file or, where that says nothing, of
-    its folder. The method is `linear` for linearised files and otherwise `standard`, for other files do not tell.
+    path: a file, a folder, or the index of a model in several files. base: the published pre-trained
+    checkpoint, if there is one. Without `base`, θ₀ is subtracted. With `base`, the base's weights are subtracted. A
+    linearised file contains its own base, which is subtracted by default. A base must equal the Clip's θ₀ up to the
+    rounding of the base's number format. task: by default the file's name, or the folder's name for a generic file
+    name such as `model.safetensors`. The method is `linear` for linearised files and `standard` for all others.
 
     Files in float16 or bfloat16 are converted to θ₀'s format; θ is then known to one part in 2048 or 256, which
     for small changes of large weights is a large part of τ.
@@ -224,7 +225,7 @@ def check_extras(extras: set[str], stored: dict[str, StoredTensor], clip: Clip, 
             raise ValueError(f"it holds {key[:100]}, which the image tower does not have")
         value = read_one(key, stored[key], tuple(buffers[name].shape))
         if not torch.equal(value.to(buffers[name]), buffers[name]):
-            raise ValueError(f"its buffer {key} was changed by fine-tuning, which a task vector cannot say")
+            raise ValueError(f"its buffer {key} was changed by fine-tuning, but a task vector holds parameters only")
 
 
 def linearised_tower(stored: dict[str, StoredTensor], clip: Clip) -> Tower:

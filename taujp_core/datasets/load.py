@@ -24,8 +24,8 @@ def load_split(task: Task, split: str, place: Place | None = None) -> Split:
 
     Test and validation are the published ones where they are. Without test images a fifth of the training images is
     the test split, drawn with seed 2; without validation images, of the training images that are left 10 %, at most
-    5000, drawn with seed 0; train is the rest. The first n of a split are a fair sample of it, whatever the order of
-    its source: drawn at random, or in `fair_order`. `place`: where the data set is, if that is known. Raises
+    5000, drawn with seed 0; train is the rest. The first n images of a split are a fair sample of the split: the order
+    is random or `fair_order`, and does not depend on the source's order. `place`: where the data set is, if that is known. Raises
     FileNotFoundError that tells how to get a data set that is not there, ValueError for too few images to draw from.
     """
     one_of("split", split, SPLITS)

@@ -102,8 +102,8 @@ def own_suite(
 ) -> Suite:
     """A suite without a file: tasks of `own_task`, and of other suites (`load_suite("mini").task("mnist")`).
 
-    model: its name, or the loaded one. control: what negation must not hurt and a penalty keeps beside the tasks, if there
-    is something. Pictures are brought to the model's size. `recipe` changes the default one: the package's for `mini`, else the
+    model: its name, or the loaded one. control: an optional data set whose accuracy negation must not lower. A penalty
+    also uses the control's images. Pictures are resized to the model's size. `recipe` changes the default one: the package's for `mini`, else the
     paper's with 2000 steps; `epochs`, one number, may stand for `steps`. Runs are stored under `name`. Raises
     ValueError or TypeError, in a sentence, for what is not accepted, and for data that do not do (see `load_suite`).
     """
@@ -134,9 +134,9 @@ def own_task(
 ) -> Task:
     """A task of one's own: `folder=`, `hub=` or `dataset=` as in a suite file, or pictures as they are.
 
-    `train`, and `val` and `test` where there are some: (images, labels), images uint8 [n, 3, h, w] of any size and
+    `train`, and `val` and `test` where there are some: (images, labels), images uint8 [n, 3, h, w] or [n, 1, h, w] of any size and
     labels whole numbers [n] that count `classes` from 0; or a torch Dataset of (PIL image or uint8 tensor [3, h, w],
-    label). Classes are needed for those; otherwise the data name them. Templates are CLIP's `a photo of a {}.` by
+    label). `classes` is required for `train`. With `folder=`, `hub=` or `dataset=`, the data set names the classes. Templates are CLIP's `a photo of a {}.` by
     default. The suite that the task comes into (`own_suite`) decides the size of its pictures. Raises ValueError,
     TypeError or FileNotFoundError in a sentence.
     """

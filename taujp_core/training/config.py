@@ -56,10 +56,10 @@ def run_config(
 ) -> RunConfig:
     """The suite's recipe for this task and method, with `changes` to its fields and to the method's own parameters.
 
-    `tasks` are the tasks that the vector shall live with (all of the suite by default); their images and the
-    control's, without this task's own, are what the penalty sees. For a method over environments they are the
+    `tasks` lists the tasks whose vectors will be added (by default all tasks of the suite). The penalty uses the
+    images of the control and of these tasks, except `task` itself. For a method over environments they are the
     environments, of which this task is one. Raises ValueError or TypeError for whatever is not accepted; a task of one
-    class is not: its pictures can be measured on, and kept from moving as another task's penalty does, and no more.
+    class is refused, because there is nothing to train. Another task's penalty may use the images of a one-class task.
     """
     suite, chosen = as_suite(suite), find_method(method)
     trained = find_method(chosen.vector_of or method)

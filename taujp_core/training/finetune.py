@@ -55,8 +55,8 @@ def finetune(
 
     τ starts from zero, or from a finished vector `start`, whose digest must be the configuration's
     (`run_config(…, start=start.digest())`); the optimiser starts anew. After each of `snapshot_steps` τ is also
-    written beside the run (`snapshot_file`); a run is the same with and without them. If another process trains this
-    run, it is waited for; if the folder is deleted meanwhile, it is trained again. Raises ValueError if the folder holds
+    written beside the run (`snapshot_file`); snapshots do not change the run. If another process trains this
+    run, the call waits for that process. If the run's folder is deleted during the wait, the call trains the run again. Raises ValueError if the folder holds
     what is not a run, the device lacks the precision, a snapshot can no longer be taken or `start` is of another θ₀ or
     not the one of the configuration; Damaged, a ValueError too, for a file that is damaged or another run's;
     PermissionError for one that this user may not read or write; FloatingPointError if the loss stops being finite; the

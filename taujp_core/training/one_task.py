@@ -34,7 +34,7 @@ def train(
         others: pictures that the vector shall leave alone, without labels: a mapping of names to folders, tensors or
             tasks; a folder that holds a folder for each; or tasks. None, for a method without a penalty.
         method: one of `taujp.METHODS`.
-        store: folder of finished runs. The same call again loads its run, and goes on with one that was stopped.
+        store: folder of finished runs. A repeated call loads the finished run, or resumes the stopped run.
         seed: of the order of the pictures.
         start: a finished vector that the training goes on from; zero without one.
         changes: to the recipe, such as `steps`, `batch_size`, `peak_lr` and `penalty_weight` (λ), and parameters of the

@@ -51,7 +51,7 @@ REFUSED = [
     ({**GOOD, "notebooks": [{"notebook": "30_addition", "parameters": {"seedz": [1]}}]}, "30_addition has no parameter seedz"),
     ({**GOOD, "notebooks": [{"notebook": "90_report", "after": ["30_addition"]}]}, "unknown earlier notebook to come after"),
     ({**GOOD, "results": "r", "notebooks": [{"notebook": "30_addition"}, {"notebook": "30_addition", "parameters": {"seeds": [1]}}]},
-     "results has one file for each notebook, and 30_addition.ipynb is there more than once"),
+     "results needs one file per notebook, but several notebooks are named 30_addition.ipynb: rename all but one"),
     ("answers: [", "is not YAML"),
     ("nothing", "must hold keys such as answers"),
 ]  # fmt: skip

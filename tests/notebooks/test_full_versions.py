@@ -151,7 +151,7 @@ def published() -> str:
     )
     assert after > before
     return (
-        f"τJp ranks how much seven checkpoints harm each other with a rank correlation of {rho:.2f}, and reducing τJp before the merge, "
+        f"τJp ranks how much seven checkpoints raise each other's loss, with a rank correlation of {rho:.2f}, and reducing τJp before the merge, "
         f"without training, lifts their plain sum from {before:.2f} to {after:.2f}."
     )
 

@@ -207,7 +207,7 @@ def test_a_merge_takes_pictures_as_they_are(tiny, tmp_path):
     again = merge(tiny, vectors, own, pictures["control"], rounds=1, output=path)
     assert (
         again.vector.digest() == found.vector.digest()
-        and repr(again) == repr(found) == "Merged(a, b into tiny, 1 rounds)"
+        and repr(again) == repr(found) == "Merged(a, b into tiny, rounds: 1)"
     )
     from_folder = merge(tiny, vectors, tmp_path / "pictures", rounds=1)
     assert set(from_folder.distances["set"]) == {"a", "b", "control"}  # the folder's own control
