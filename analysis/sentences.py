@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from taujp_core.applications.encoder import ENCODER
+from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load_split
 from taujp_core.suites import Suite
 
 NOTHING = "There is nothing to compare: that takes a method with the τJp penalty and one without and, for addition, two tasks."
-WHERE = {"linearised": "In the linearised model", "encoder": "On the encoder itself"}
+WHERE = {LINEARISED.name: "In the linearised model", ENCODER.name: "On the encoder itself"}
 MOST_NAMES = 3  # of more the best alone is named
 METHODS_IN_WORDS = {
     "standard": "ordinary fine-tuning",

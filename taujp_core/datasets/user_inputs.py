@@ -4,7 +4,6 @@ Pictures, which need no labels: a folder of them; bytes [n, 3, h, w] of any size
 `Split`; a task. Test sets, which do: class folders; a task; a torch Dataset with `classes`; (images, labels, classes).
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,10 +107,10 @@ def images_of(what: str, given: object, size: int, most: int = 0, split: str = "
     if isinstance(given, Split):
         return resized(what, given.first(most).pictures, size)
     if isinstance(given, Dataset):
-        given, labels = from_dataset(what, given, hashlib.sha256())
+        given, labels = from_dataset(what, given)
         return resized(what, Split(Pictures(what, given, size), torch.tensor(labels)).first(most).pictures, size)
     if isinstance(given, Tensor):
-        given = tensors(what, (given, [0] * len(given)), hashlib.sha256())[0]
+        given = tensors(what, (given, [0] * len(given)))[0]
     elif not (isinstance(given, Sequence) and all(isinstance(one, Image.Image) for one in given)):
         raise TypeError(f"{what} must be {PICTURES}, not {type(given).__name__}")
     if not len(given):
@@ -144,9 +143,9 @@ def test_set(what: str, given: object, size: int, templates: Sequence[str] | Non
     if isinstance(given, str | Path):
         classes, listing = of_class_folders(from_home(given, what))
     elif isinstance(given, Dataset) and hasattr(given, "classes"):
-        classes, listing = list(given.classes), from_dataset(what, given, hashlib.sha256())
+        classes, listing = list(given.classes), from_dataset(what, given)
     elif isinstance(given, tuple) and len(given) == 3:
-        classes, listing = list(given[2]), tensors(what, given[:2], hashlib.sha256())
+        classes, listing = list(given[2]), tensors(what, given[:2])
     else:
         raise TypeError(f"{what} must be {TEST_SETS}, not {type(given).__name__}")
     check_labels(what, listing[1], len(classes))

@@ -136,7 +136,13 @@ PREPARE = {"own_data.md": prepare_own_data}
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, path in PAGES.items() if any(map(runs, blocks_of(path.read_text("utf-8"))))]
+    "name",
+    # The front page's blocks are those of the README.
+    [
+        pytest.param(name, marks=pytest.mark.docs if name == "index.md" else ())
+        for name, path in PAGES.items()
+        if any(map(runs, blocks_of(path.read_text("utf-8"))))
+    ],
 )
 def test_a_page_runs_as_it_stands(name, desk, capsys):
     PREPARE.get(name, lambda desk: None)(desk)

@@ -67,7 +67,8 @@ def in_memory(name: str, classes: int, parts: dict[str, object]) -> InMemory:
     return InMemory(digest.hexdigest()[:DIGITS], read)
 
 
-def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:
+def tensors(title: str, given: object, digest: "hashlib._Hash | None" = None) -> Listing:
+    """Images in three channels, and labels; digest: takes in the images."""
     if not (isinstance(given, tuple | list) and len(given) == 2):
         raise TypeError(f"{title} must be (images, labels) or a torch Dataset, not {type(given).__name__}")
     images, labels = given
@@ -85,11 +86,13 @@ def tensors(title: str, given: object, digest: "hashlib._Hash") -> Listing:
     if len(images) != len(labels):
         raise ValueError(f"{title} has {len(images)} images and {len(labels)} labels")
     images = images.cpu().expand(-1, 3, -1, -1).contiguous()
-    digest.update(str(images.shape).encode() + images.numpy().tobytes())
+    if digest is not None:
+        digest.update(str(images.shape).encode() + images.numpy().tobytes())
     return images, labels.long().tolist()
 
 
-def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Listing:
+def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash | None" = None) -> Listing:
+    """The same of a Dataset, whose images are looked up when they are asked for."""
     if not hasattr(dataset, "__len__"):
         raise TypeError(f"{title} must be a Dataset with a length, whose items are looked up by number")
     images, labels = Items(dataset), []
@@ -103,7 +106,8 @@ def from_dataset(title: str, dataset: Dataset, digest: "hashlib._Hash") -> Listi
             what = image.dtype if isinstance(image, Tensor) else type(image).__name__
             raise TypeError(f"image {index} of {title} must be {IMAGE}, not {what}: leave out ToTensor and Normalize")
         labels.append(whole_number(f"label {index} of {title}", label))
-        digest.update(pixels(image))
+        if digest is not None:
+            digest.update(pixels(image))
         progress.advance(1)
     progress.close()
     if labels and pixels(dataset[0][0]) != pixels(dataset[0][0]):
