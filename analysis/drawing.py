@@ -207,5 +207,5 @@ def headed(figure: go.Figure, title: str, panels: float, margin: dict) -> go.Fig
     top = TOP + ROW * len(rows)
     height = top + panels + margin["b"]
     # Of several rows, plotly puts the first one's foot at y, and not its top.
-    heading = dict(text="<br>".join(rows), y=1 - (28 if len(rows) > 1 else 17) / height)
+    heading = dict(text="<br>".join(rows), y=round(1 - (28 if len(rows) > 1 else 17) / height, 4))
     return figure.update_layout(title=heading, height=height, margin=margin | dict(t=top))

@@ -1,5 +1,6 @@
 """What does every notebook need? Figures that show where no script runs, tables that nbval compares, recorded results."""
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from .drawing import WIDTH
 from .paths import in_project
 
 __all__ = ["conclude", "in_project", "record_result", "show", "show_table", "write_table"]
+
+# A picture that is drawn all the same is no message of a notebook: kaleido's browser complains of its own wire.
+logging.getLogger("choreographer").setLevel(logging.CRITICAL)
 
 PLACES = ("store", "output")  # parameters that say where, not what
 
