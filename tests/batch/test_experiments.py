@@ -46,7 +46,10 @@ def test_what_it_trains_is_what_its_notebooks_read(path, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_full_versions_were_made_by_a_study(path):
-    """One study has the notebook, with the parameters that the committed file was run with."""
+    """One study has the notebook, with the parameters that the committed file was run with.
+
+    Of a result whose code has moved on the study may say more: what the notebook has got since, or has another default of.
+    """
     (given,) = [
         evaluation.parameters
         for study in READ.values()
@@ -57,4 +60,7 @@ def test_full_versions_were_made_by_a_study(path):
     cells = nbformat.read(path, 4).cells
     injected: dict = {}
     exec(next(cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])), {}, injected)
-    assert injected == given
+    moved_on = f"{path.relative_to(path.parents[1])}: " in (path.parents[1] / "moved_on.txt").read_text(
+        encoding="utf-8"
+    )
+    assert injected.items() <= given.items() if moved_on else injected == given
