@@ -20,6 +20,15 @@ def moving(tau: Parameters, method: Method) -> Parameters:
     return {name: value for name, value in tau.items() if method.moves(name)}
 
 
+def check_moves(method: Method, clip: Clip) -> None:
+    """Raises ValueError for a model without a tensor that the method moves."""
+    if not moving(clip.theta0, method):
+        raise ValueError(
+            f"{method.name} moves no tensor of {clip.name}, which has {', '.join(sorted(clip.theta0)[:3])} and others: "
+            "a model that has what the method moves is accepted, such as open_clip's vision transformers"
+        )
+
+
 def take_step(
     clip: Clip,
     tau: Parameters,

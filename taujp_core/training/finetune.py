@@ -21,7 +21,7 @@ from ..provenance import peak_memory_mib, provenance
 from ..task_vectors import TaskVector, check_theta0
 from ..tasks import Task
 from .config import RunConfig
-from .descent import moving, take_step
+from .descent import check_moves, moving, take_step
 from .loop import State, Training, begun, train
 from .run_store import (
     RESUMPTIONS,
@@ -69,6 +69,7 @@ def finetune(
     check_start(config, clip, start)
     check_precision(config.precision, device_of(clip.theta0))
     check_steps(config, snapshot_steps)
+    check_moves(method, clip)
     folder = run_folder(store, config, clip.fingerprint)
 
     def work(check_held: Callable[[], None]) -> None:
