@@ -47,7 +47,12 @@ def take_step(
 
     with precision(config.precision, device_of(tau)):
         slope, loss, penalty = mean_gradient(gradient, parts)
+    before = {name: value.clone() for name, value in moving(tau, method).items()} if method.mask else {}
     descend(optimizer, moving(tau, method), slope, config, number)
+    if method.mask:
+        mask = method.mask(prepared)
+        for name, value in before.items():
+            tau[name].copy_(torch.where(mask[name], tau[name], value))
     return {"loss": loss, "penalty": penalty}
 
 

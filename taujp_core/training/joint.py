@@ -56,7 +56,7 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
 def check_configs(configs: Sequence[RunConfig]) -> None:
     first = configs[0]
     method = find_method(first.method)
-    if method.others != "none" or method.vector_of:
+    if method.others != "none" or method.vector_of or method.prepare:
         raise ValueError(f"joint training takes a method that sees nothing but its task, not {first.method}")
     if any(replace(config, task=first.task) != first for config in configs):
         raise ValueError("joint training takes configurations that differ in nothing but their task")

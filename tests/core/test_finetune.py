@@ -13,7 +13,7 @@ import taujp_core.training.descent as descent
 import taujp_core.training.loop as loop
 from taujp_core.datasets import Split, load_split
 from taujp_core.files import read_tensors
-from taujp_core.methods import METHODS
+from taujp_core.methods import METHODS, Sight
 from taujp_core.models import zero_shot_head
 from taujp_core.products.precision import precision
 from taujp_core.suites import load_suite
@@ -40,7 +40,9 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     losses = [row["loss"] for row in run.record["history"]]
     assert len(losses) == 12
     assert sum(losses[-3:]) < sum(losses[:3])
-    assert (max(row["penalty"] for row in run.record["history"]) > 0) == ("penalty_weight" in METHODS[method].parameters)
+    assert (max(row["penalty"] for row in run.record["history"]) > 0) == (
+        "penalty_weight" in METHODS[method].parameters
+    )
     assert run.record["theta0"] == tiny.fingerprint == run.vector.theta0_fingerprint
     assert [row["step"] for row in run.record["curve"]] == [0, 6, 12]
     assert run.record["seconds"] > 0
@@ -72,8 +74,12 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
     )
     tau = {name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()}
 
+    parameters, split = config(method).method_parameters(), Split(images, labels)
+    prepare = METHODS[method].prepare
+    prepared = prepare(Sight(mini64, head, split, split, [split], 0, parameters)) if prepare else None
+
     def gradient(batch):
-        return METHODS[method].gradient(mini64, head, tau, batch, None, **config(method).method_parameters())
+        return METHODS[method].gradient(mini64, head, tau, batch, prepared, **parameters)
 
     whole, parts = (
         mean_gradient(gradient, parts_of(images, labels, others, config(method, accumulation=n), 0)) for n in (1, 4)
