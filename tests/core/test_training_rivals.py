@@ -4,16 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import random_images, random_like, tiny_clip, tiny_for, tiny_tower
 from torch.func import functional_call
 
+import taujp_core.methods.tak as tak
 import taujp_core.methods.talos as talos
 from taujp_core.datasets import Split, load_split
 from taujp_core.methods import Batch, Sight, find_method
 from taujp_core.methods.orthoreg import orthogonality
 from taujp_core.methods.talos import entries_kept, scored_names, scores
 from taujp_core.models import Clip, logits, zero_shot_head
-from taujp_core.parameters import leaves
+from taujp_core.parameters import leaves, zeros_like
+from taujp_core.products.jacobian import jacobian_products
+from taujp_core.products.kronecker import Factors, kronecker_factors, watched
 from taujp_core.suites import load_suite
 from taujp_core.suites.recipe import check_recipe
 from taujp_core.task_vectors import TaskVector
@@ -185,3 +189,183 @@ def test_talos_without_layers_to_score_is_refused(mini):
         ValueError, match=r"^talos finds nothing to score in tiny: a model with linear, convolution, att"
     ):
         entries_kept(sight(clip, {"density": 0.1}))
+
+
+FEATURES = {"normalised": F.normalize, "raw": lambda f: f}
+
+
+def tower(mini, batch_first: bool = True) -> Clip:
+    """In float64, in one layout or the other, with LayerNorms that scale."""
+    clip = tiny_tower(mini)
+    if not batch_first:
+        clip.encoder.visual.transformer.batch_first = False
+        for block in clip.encoder.visual.transformer.resblocks:
+            block.attn.batch_first = False
+    clip = double(clip)
+    return replace(clip, theta0={n: v + 0.1 * random_like(clip.theta0, 9, 1.0)[n] for n, v in clip.theta0.items()})
+
+
+def factors_of(clip: Clip, images, features: str, draws: int = 0, seed: int = 0, **more) -> Factors:
+    generator = torch.Generator().manual_seed(seed)
+    return kronecker_factors(clip.encoder, clip.theta0, images, FEATURES[features], draws, generator, **more)
+
+
+def mean_square(clip: Clip, tau, images, features: str) -> float:
+    """Mean over images of ‖J τ‖², of the normalised features by the derivative of f/‖f‖."""
+    f, (products,) = jacobian_products(clip.encoder, clip.theta0, [tau], images)
+    if features == "normalised":
+        unit, size = F.normalize(f), f.norm(dim=-1, keepdim=True)
+        products = (products - unit * (unit * products).sum(-1, keepdim=True)) / size
+    return products.square().sum(-1).mean().item()
+
+
+def only(clip: Clip, *names: str) -> dict[str, torch.Tensor]:
+    return zeros_like(clip.theta0) | {name: random_like(clip.theta0, 4)[name] for name in names}
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_layer_norms_and_the_class_token_have_exact_blocks(count, batch_first, features, mini):
+    """Whatever the number of images, five tokens each, and in whatever layout."""
+    clip, images = tower(mini, batch_first), random_images(count, 2)
+    found = factors_of(clip, images, features)
+    assert set(found.vectors) == {name for name in clip.theta0 if "ln_" in name} | {"visual.class_embedding"}
+    for name, gram in found.vectors.items():
+        tau = only(clip, name)
+        assert (tau[name] @ gram @ tau[name] / count).item() == pytest.approx(
+            mean_square(clip, tau, images, features), rel=1e-12, abs=1e-25
+        ), name
+
+
+@pytest.mark.parametrize(("features", "count"), [("raw", 5), ("normalised", 1)])
+def test_the_projection_has_an_exact_block_where_all_images_have_one_gradient(features, count, mini):
+    clip, images = tower(mini), random_images(count, 2)
+    tau = only(clip, "visual.proj")
+    found = tak.together([factors_of(clip, images, features)], "authors")
+    value, _ = tak.penalty_and_slope(tau, found, 10.0, 1.0)
+    assert value.item() == pytest.approx(mean_square(clip, tau, images, features), rel=1e-12)
+
+
+def test_a_linear_layer_on_one_token_has_an_exact_block_bias_included(mini):
+    clip, images = double(tiny_clip(mini)), random_images(6, 2)
+    tau = only(clip, "linear.weight", "linear.bias")
+    found = tak.together([factors_of(clip, images, "raw")], "authors")
+    assert found.biases == {"linear.weight": "linear.bias"}
+    value, _ = tak.penalty_and_slope(tau, found, 10.0, 1.0)
+    assert value.item() == pytest.approx(mean_square(clip, tau, images, "raw"), rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_factors_of_matrices_are_means_over_tokens_of_what_goes_in_and_what_comes_back(batch_first, mini):
+    """Module hooks see an MLP's layers; and for every matrix, fused attention too, Σ γãᵀ is autograd's gradient."""
+    clip, images, tokens = tower(mini, batch_first), random_images(6, 2), 5
+    found, seen = factors_of(clip, images, "raw"), {}
+    layer = clip.encoder.visual.transformer.resblocks[0].mlp.c_fc
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.update(x=inputs[0], y=output))
+    theta = leaves(clip.theta0)
+    f = functional_call(clip.encoder, theta, (images,))
+    hook.remove()
+    x = F.pad(seen["x"].detach().reshape(-1, 16), (0, 1), value=1.0)
+    gammas = [torch.autograd.grad(f[:, k].sum(), seen["y"], retain_graph=True)[0].reshape(-1, 32) for k in range(128)]
+    a, b = found.matrices["visual.transformer.resblocks.0.mlp.c_fc.weight"]
+    assert torch.allclose(a, x.T @ x / tokens, rtol=1e-10, atol=1e-12)
+    assert torch.allclose(b, sum(g.T @ g for g in gammas) / tokens, rtol=1e-10, atol=1e-12)
+    once = factors_of(clip, images, "raw", mean_over_tokens=False)
+    for name, (a, b) in found.matrices.items():
+        same, larger = once.matrices[name]
+        assert torch.equal(same, a)
+        assert torch.allclose(larger, b * (1 if name in found.projections else tokens), rtol=1e-10, atol=1e-14)
+
+    layers, g = watched(clip.encoder, clip.theta0, images)
+    used = [layer for layer in layers if layer.kind in ("matrix", "projection")]
+    cotangent = torch.randn(g.shape, dtype=g.dtype, generator=torch.Generator().manual_seed(0))
+    back = torch.autograd.grad(g, [layer.output for layer in used], cotangent)
+    exact = dict(zip(theta, torch.autograd.grad(f, list(theta.values()), cotangent), strict=True))
+    assert {layer.weight for layer in used} == {n for n in theta if theta[n].ndim == 2 and "positional" not in n}
+    for layer, slope in zip(used, back, strict=True):
+        outer = slope.reshape(-1, slope.shape[-1]).T @ layer.input.reshape(-1, layer.input.shape[-1])
+        whole = exact[layer.weight].T if layer.kind == "projection" else exact[layer.weight]
+        assert torch.allclose(outer, whole, rtol=1e-9, atol=1e-12), layer.weight
+
+
+def test_random_draws_approach_the_exact_factors(mini):
+    clip, images = tower(mini), random_images(4, 2)
+    exact = factors_of(clip, images, "normalised")
+
+    def error(draws: int) -> float:
+        found = factors_of(clip, images, "normalised", draws)
+        return max(((found.matrices[n][1] - b).norm() / b.norm()).item() for n, (_, b) in exact.matrices.items())
+
+    few, many = error(5), error(500)  # as 1 to a root of 100
+    assert many < 0.2 * few and many < 0.4
+
+
+def options(**changes) -> dict:
+    return {name: one.default for name, one in tak.METHOD.parameters.items()} | changes
+
+
+@pytest.mark.parametrize("aggregate", ["authors", "mean"])
+def test_taks_penalty_and_gradient_equal_brute_force(aggregate, mini):
+    """As quadratic forms of whole Kronecker products, their gradient by autograd, over data sets of different size."""
+    clip = tower(mini)
+    others = [Split(random_images(count, count), torch.zeros(count, dtype=torch.long)) for count in (3, 6)]
+    sets = [factors_of(clip, split.images, "normalised") for split in others]
+    ours = sight(clip, options(draws=0, aggregate=aggregate), others)
+    prepared, tau = tak.curvature(ours), random_like(clip.theta0, 1, 0.1)
+    moved = leaves(tau)
+    total = torch.zeros((), dtype=torch.float64)
+    for name in sets[0].matrices:
+        matrix = moved[name].T if name == "visual.proj" else moved[name]
+        if bias := sets[0].biases[name]:
+            matrix = torch.cat([matrix, moved[bias][:, None]], 1)
+        a = (sets[0].matrices[name][0] + sets[1].matrices[name][0]) / 9
+        b = sets[0].matrices[name][1] / 3 + sets[1].matrices[name][1] / 6
+        flat = matrix.T.flatten()
+        form = flat @ torch.kron(a, b / (2 if aggregate == "mean" else 1)) @ flat
+        total = total + (0.1 if name == "visual.proj" else 1.0) * form
+    for name in sets[0].vectors:
+        gram = (sets[0].vectors[name] + sets[1].vectors[name]) / 9
+        total = total + 10.0 * moved[name] @ gram @ moved[name]
+    slopes = torch.autograd.grad(total, list(moved.values()), materialize_grads=True)
+    batch = Batch(random_images(3), torch.tensor([0, 1, 2]), random_images(3)[:0])
+    plain, plain_loss, _ = find_method("linear").gradient(clip, ours.head, tau, batch)
+    found, loss, penalty = tak.METHOD.gradient(clip, ours.head, tau, batch, prepared, **ours.parameters)
+    assert penalty.item() == pytest.approx(total.item(), rel=1e-12) and loss == plain_loss
+    for name, slope in zip(moved, slopes, strict=True):
+        assert torch.allclose(found[name], plain[name] + 500.0 * slope, rtol=1e-9, atol=1e-11), name
+    still, no_slopes = tak.penalty_and_slope(zeros_like(tau), prepared, 10.0, 0.1)
+    assert still == 0 and not any(slope.any() for slope in no_slopes.values())
+
+
+def test_equal_data_sets_count_once_but_for_the_authors_sum_over_matrices(mini):
+    clip = tower(mini)
+    one = factors_of(clip, random_images(4, 2), "normalised")
+    single, mean, theirs = (tak.together([one] * n, rule) for n, rule in ((1, "authors"), (3, "mean"), (3, "authors")))
+    for name, (a, b) in single.matrices.items():
+        assert torch.allclose(mean.matrices[name][0], a) and torch.allclose(mean.matrices[name][1], b)
+        assert torch.allclose(theirs.matrices[name][0], a) and torch.allclose(theirs.matrices[name][1], 3 * b)
+    for name, gram in single.vectors.items():
+        assert torch.allclose(mean.vectors[name], gram) and torch.allclose(theirs.vectors[name], gram)
+
+
+def test_tak_sees_other_images_before_the_training_alone_and_they_are_its_identity(mini, tmp_path):
+    assert config("tak").penalty_tasks == ("mnist", "shapes")
+    assert config("tak").penalty_batch_size == 0 and config("tak").penalty_weight == 500.0
+    known = {
+        run_folder(tmp_path, run_config("mini", "uci", "tak", tasks=tasks), "x") for tasks in (["mnist"], ["signs"])
+    }
+    assert len(known) == 2
+    with pytest.raises(ValueError, match="unknown aggregate 'sum': accepted are authors, mean"):
+        config("tak", aggregate="sum")
+    clip = tiny_tower(mini)
+    tau = finetune(config("tak"), tmp_path, clip).vector.tau
+    assert {name for name, value in tau.items() if not value.any()} == {
+        "visual.conv1.weight",
+        "visual.positional_embedding",
+    }
+
+
+def test_a_model_without_factors_for_what_tak_moves_is_refused_in_one_sentence(mini, tmp_path):
+    with pytest.raises(ValueError, match=r"^tak has no factors for convolution.bias of tiny: a model of linear, att"):
+        finetune(config("tak"), tmp_path, tiny_clip(mini))
