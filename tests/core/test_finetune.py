@@ -197,7 +197,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     [
         (dict(suite="maxi"), "unknown suite 'maxi': accepted are "),
         (dict(task="mnits"), "unknown task 'mnits': accepted are mnist, fashion"),
-        (dict(method="lora"), "unknown method 'lora': accepted are bayesian-irm, "),
+        (dict(method="lora"), "unknown method 'lora': accepted are attention-only, bayesian-irm, "),
         (dict(tasks=["mnist", "cars"]), "unknown task 'cars'"),
         (dict(penalty_weight=-0.1), "penalty_weight must be finite and not negative, not -0.1"),
         (dict(penalty_weight=float("nan")), "penalty_weight must be finite"),
