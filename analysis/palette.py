@@ -34,6 +34,11 @@ METHOD_LOOKS = {
     "bayesian-irm-linear": ("#9048c0", "bowtie-open"),
     "irm-game-fixed": ("#3090fc", "hexagon"),
     "irm-game-variable": ("#60246c", "hexagram"),
+    "attention-only": ("#785424", "square-open"),
+    "orthoreg": ("#fc549c", "octagon"),
+    "orthoreg-linear": ("#902460", "octagon-open"),
+    "talos": ("#847860", "diamond-wide"),
+    "tak": ("#24a878", "diamond-tall"),
     "oracle": ("#00540c", "x"),
     "zero-shot": (BLACK, "line-ew-open"),
 }

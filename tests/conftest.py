@@ -2,7 +2,7 @@
 
 # Whatever is imported under the hook is compiled anew, these and what they import too: some ten seconds.
 import datasets  # noqa: F401
-import open_clip  # noqa: F401
+import open_clip
 import torchvision.datasets  # noqa: F401
 from jaxtyping import install_import_hook
 
@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from taujp_core.models import Clip, fingerprint
+from taujp_core.models import Clip, ImageEncoder, fingerprint
 from taujp_core.pretrained import load_clip
 
 # Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
@@ -73,6 +73,24 @@ def tiny_clip(clip: Clip) -> Clip:
     network = SmallNetwork(128).float().requires_grad_(False).eval()
     theta0 = dict(network.named_parameters())
     return Clip("tiny", clip.model, clip.tokenizer, network, theta0, fingerprint(theta0), 32, clip.logit_scale)
+
+
+def tiny_tower(clip: Clip) -> Clip:
+    """A vision transformer of one narrow block in that place, for what takes a transformer's tensors."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        visual = open_clip.transformer.VisionTransformer(32, 16, 16, 1, 2, 2.0, output_dim=128)
+    encoder = ImageEncoder(visual, (0.5,) * 3, (0.25,) * 3).requires_grad_(False).eval()
+    theta0 = dict(encoder.named_parameters())
+    return Clip("tower", clip.model, clip.tokenizer, encoder, theta0, fingerprint(theta0), 32, clip.logit_scale)
+
+
+OF_TRANSFORMERS = ("attention-only", "orthoreg", "tak")
+
+
+def tiny_for(method: str, clip: Clip) -> Clip:
+    """The smallest network that this method trains."""
+    return tiny_tower(clip) if method in OF_TRANSFORMERS else tiny_clip(clip)
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ vector.)
 from ..applications import APPLICATIONS, Application
 from ..checks import one_of
 from ..registry import Registry, in_files
-from .method import OTHERS, Batch, Method, Parameter, of_the_task
+from .method import OTHERS, Batch, Method, Parameter, Sight, of_the_task
 
-__all__ = ["METHODS", "Batch", "Method", "Parameter", "find_method", "of_the_task", "register"]
+__all__ = ["METHODS", "Batch", "Method", "Parameter", "Sight", "find_method", "of_the_task", "register"]
 
 METHODS: Registry[Method] = Registry("method")
 find_method = METHODS.find

@@ -1,19 +1,21 @@
 """What is a training method? What its file in this folder says, as plain data and one function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ..applications import Application
+from ..datasets import Split
 from ..evaluation import cross_entropy
 from ..models import Clip
 from ..parameters import Parameters
 
 Gradient = Callable[..., tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]]
-OTHERS = ("none", "in turn", "all", "environments")
+OTHERS = ("none", "in turn", "all", "environments", "before")
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,29 @@ class Batch:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that only this method has: its default, whose type it keeps, and the least that is accepted."""
+    """What only this method has: a number with its default, whose type it keeps, and the least that is accepted; or one of
+    the `accepted` words."""
 
-    default: int | float
+    default: int | float | str
     least: int | float = 0
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a method may look at before the training, and no more: all of it is in the run's identity.
+
+    head: [d, classes] of the task; train, validation: of the task; others: data sets of the others, whose images a method
+    may use without their labels; seed: of whatever it draws; parameters: what the gradient is handed by name.
+    """
+
+    clip: Clip
+    head: Tensor
+    train: Split
+    validation: Split
+    others: Sequence[Split]
+    seed: int
+    parameters: Mapping[str, int | float | str]
 
 
 def everything(name: str) -> bool:
@@ -52,8 +73,12 @@ class Method:
         to τ, the task's loss and the penalty without its weight. None if nothing is trained: see vector_of.
     moves: for the name of a parameter of θ₀, whether it moves; τ stays zero elsewhere.
     others: images of which other data sets a step wants: `none`, one data set a step `in turn`, `all`, or, with their
-        labels, those that are `environments` of the same task.
-    prepare: (clip, data sets of the others) gives what the gradient is handed as `prepared`, once before the training.
+        labels, those that are `environments` of the same task; `before`: `prepare` alone sees them, no step does.
+    prepare: (`Sight`) gives what the gradient is handed as `prepared`, once before the training. It must depend on nothing
+        else, random numbers included: a killed training calls it again, and goes on with the same object, so that nothing
+        of it is stored, and the run's identity, which names all that a Sight shows, names it too.
+    mask: (prepared) gives by name the entries that may move, as booleans of θ₀'s shapes. The others keep their value
+        whatever the optimiser does, weight decay included.
     parameters: what the gradient takes by name. Those that RunConfig has as fields have their defaults in the suite's
         recipe, the others here.
     vector_of: the method whose vectors this one applies in its own way.
@@ -65,7 +90,8 @@ class Method:
     gradient: Gradient | None
     moves: Callable[[str], bool] = everything
     others: str = "none"
-    prepare: Callable | None = None
+    prepare: Callable[[Sight], object] | None = None
+    mask: Callable[[Any], Parameters] | None = None
     parameters: dict[str, Parameter] = field(default_factory=dict)
     vector_of: str = ""
     version: int = 1

@@ -9,19 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..checks import check_keys, check_not_negative, one_of
-from ..methods import METHODS
+from ..methods import METHODS, Parameter
 from ..products.precision import PRECISIONS
 
 
 @dataclass(frozen=True)
 class Number:
-    """What it is, its type, the least and the most that are accepted, and its default; None: a suite has to say it."""
+    """What it is, its type, the least and the most that are accepted, and its default; None: a suite has to say it.
+
+    A method's parameter may be one of the `accepted` words instead.
+    """
 
     says: str
     kind: type = float
     least: int | float = 0
     most: int | float = math.inf
     default: int | float | None = None
+    accepted: tuple[str, ...] = ()
 
 
 RECIPE = {
@@ -40,13 +44,19 @@ RECIPE = {
 }
 
 
+def number_of(parameter: Parameter) -> Number:
+    """What is accepted for a parameter that only a method has."""
+    return Number("", type(parameter.default), parameter.least, accepted=parameter.accepted)
+
+
 def check_recipe(recipe: Mapping) -> None:
     """Of a suite. Raises ValueError or TypeError for unknown keys, and for values that are not accepted."""
-    of_methods = {name for method in METHODS.values() for name in method.parameters}
+    of_methods = {name: one for method in METHODS.values() for name, one in method.parameters.items()}
     check_keys("the recipe", recipe, [*sorted({*RECIPE, "precision", *of_methods}), "epochs"])
     for key, value in recipe.items():
-        if key == "precision":
-            one_of("precision of the recipe", value, PRECISIONS)
+        words = PRECISIONS if key == "precision" else of_methods[key].accepted if key in of_methods else ()
+        if words:
+            one_of(f"{key} of the recipe", value, words)
             continue
         several = key in ("peak_lr", "epochs") and isinstance(value, Mapping)
         for number in value.values() if several else [value]:
@@ -56,8 +66,10 @@ def check_recipe(recipe: Mapping) -> None:
             checked(f"{key} of the recipe", number, RECIPE.get(key, Number("")))
 
 
-def checked(name: str, value: object, number: Number) -> int | float:
+def checked(name: str, value: object, number: Number) -> int | float | str:
     """The value, as a float where whole numbers are not asked for. Raises TypeError or ValueError if it is not accepted."""
+    if number.accepted:
+        return one_of(name, value, number.accepted)  # type: ignore[return-value]
     accepted, what = (int, "an integer") if number.kind is int else (int | float, "a number")
     if isinstance(value, bool) or not isinstance(value, accepted):
         raise TypeError(f"{name} must be {what}, not {value!r}")

@@ -9,7 +9,7 @@ from ..datasets import steps_of_epochs
 from ..methods import METHODS, Method, find_method
 from ..products.precision import PRECISIONS
 from ..suites import Suite, as_suite
-from ..suites.recipe import RECIPE, Number, checked
+from ..suites.recipe import RECIPE, Number, checked, number_of
 from ..tasks import Task
 
 
@@ -36,13 +36,13 @@ class RunConfig:
     least_crop: float  # training images are random crops of at least this share of a picture's area; 1: whole pictures
     penalty_reservoir: int = 0  # images kept of each penalised data set but the control; 0: all
     start: str = ""  # digest of the vector that τ starts from; empty: from zero
-    options: Mapping[str, int | float] = field(default_factory=dict)  # parameters that only this method has
+    options: Mapping[str, int | float | str] = field(default_factory=dict)  # parameters that only this method has
 
     def names(self) -> dict:
         """The same as plain data, the suite by its name: what a record holds."""
         return {name: getattr(self, name) for name in [*FIELDS, "options"]} | {"suite": self.suite.name}
 
-    def method_parameters(self) -> dict[str, int | float]:
+    def method_parameters(self) -> dict[str, int | float | str]:
         """What the method's gradient takes by name."""
         ours = find_method(self.method).parameters
         return {name: self.options[name] if name in self.options else getattr(self, name) for name in ours}
@@ -117,10 +117,12 @@ def recipe_of(suite: Suite, task: Task, method: Method, changes: Mapping) -> dic
     # Short trials keep the recipe's share of warm-up.
     values["warmup_steps"] = round(values["warmup_steps"] * steps / values["steps"])
     values |= asked
-    if method.others == "none":
-        values |= {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_reservoir": 0}
+    if method.others in ("none", "before"):
+        kept = {*method.parameters, *(["penalty_reservoir"] if method.others == "before" else [])}
+        nothing = {"penalty_weight": 0.0, "penalty_batch_size": 0, "penalty_start": 0, "penalty_reservoir": 0}
+        values |= {name: value for name, value in nothing.items() if name not in kept}
     one_of("precision", values["precision"], PRECISIONS)
-    numbers = RECIPE | {name: Number("", type(p.default), p.least) for name, p in method.parameters.items()}
+    numbers = RECIPE | {name: number_of(p) for name, p in method.parameters.items()}
     return values | {name: checked(name, values[name], number) for name, number in numbers.items()}
 
 
@@ -150,7 +152,7 @@ def check_config(config: RunConfig, method: Method) -> None:
     """Raises ValueError with a sentence about what does not go together."""
     if not config.least_crop > 0:
         raise ValueError(f"least_crop must be above 0 and at most 1, not {config.least_crop}")
-    if method.others != "none" and config.penalty_batch_size < 1:
+    if method.others not in ("none", "before") and config.penalty_batch_size < 1:
         raise ValueError(f"penalty_batch_size must be at least 1, not {config.penalty_batch_size}")
     for part in (config.batch_size, config.penalty_batch_size):
         if part % config.accumulation:

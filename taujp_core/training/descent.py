@@ -20,6 +20,15 @@ def moving(tau: Parameters, method: Method) -> Parameters:
     return {name: value for name, value in tau.items() if method.moves(name)}
 
 
+def check_moves(method: Method, clip: Clip) -> None:
+    """Raises ValueError for a model without a tensor that the method moves."""
+    if not moving(clip.theta0, method):
+        raise ValueError(
+            f"{method.name} moves no tensor of {clip.name}, which has {', '.join(sorted(clip.theta0)[:3])} and others: "
+            "a model that has what the method moves is accepted, such as open_clip's vision transformers"
+        )
+
+
 def take_step(
     clip: Clip,
     tau: Parameters,
@@ -38,7 +47,12 @@ def take_step(
 
     with precision(config.precision, device_of(tau)):
         slope, loss, penalty = mean_gradient(gradient, parts)
+    before = {name: value.clone() for name, value in moving(tau, method).items()} if method.mask else {}
     descend(optimizer, moving(tau, method), slope, config, number)
+    if method.mask:
+        mask = method.mask(prepared)
+        for name, value in before.items():
+            tau[name].copy_(torch.where(mask[name], tau[name], value))
     return {"loss": loss, "penalty": penalty}
 
 

@@ -12,7 +12,7 @@ from ..applications.encoder import ENCODER
 from ..datasets import load_split
 from ..datasets.pictures import made_ahead
 from ..evaluation import accuracy
-from ..methods import find_method
+from ..methods import Sight, find_method
 from ..models import Clip, zero_shot_head
 from ..parameters import Parameters, device_of, zeros_like
 from ..products.memory import to_device
@@ -21,7 +21,7 @@ from ..provenance import peak_memory_mib, provenance
 from ..task_vectors import TaskVector, check_theta0
 from ..tasks import Task
 from .config import RunConfig
-from .descent import moving, take_step
+from .descent import check_moves, moving, take_step
 from .loop import State, Training, begun, train
 from .run_store import (
     RESUMPTIONS,
@@ -69,6 +69,7 @@ def finetune(
     check_start(config, clip, start)
     check_precision(config.precision, device_of(clip.theta0))
     check_steps(config, snapshot_steps)
+    check_moves(method, clip)
     folder = run_folder(store, config, clip.fingerprint)
 
     def work(check_held: Callable[[], None]) -> None:
@@ -99,14 +100,15 @@ def train_alone(
     """From the start, or from where it was stopped, to the vector and its record."""
     method, task = find_method(config.method), config.suite.task(config.task)
     head = zero_shot_head(clip, task.classes, task.templates)
-    images, others = load_split(task, "train"), penalised_splits(config)
-    validation = load_split(task, "validation").tensors
+    images, held_out, others = load_split(task, "train"), load_split(task, "validation"), penalised_splits(config)
+    validation = held_out.tensors
     tau = zeros_like(clip.theta0)
     zero_shot = validation_accuracy(clip, ENCODER, tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
     optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=config.weight_decay)
-    prepared = method.prepare(clip, others) if method.prepare else None
+    sight = Sight(clip, head, images, held_out, others, config.seed, config.method_parameters())
+    prepared = method.prepare(sight) if method.prepare else None
 
     def take(step: int) -> dict[str, Tensor]:
         ours, labels, theirs = next(batches)

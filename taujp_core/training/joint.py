@@ -20,7 +20,7 @@ from ..products.memory import to_device
 from ..provenance import provenance
 from ..task_vectors import TaskVector
 from .config import RunConfig
-from .descent import moving, take_step
+from .descent import check_moves, moving, take_step
 from .loop import Training, train
 from .run_store import STATE, alone, folder_named_by, identity, is_finished, read_finished, sweep, write_finished
 from .state import Carried
@@ -38,6 +38,7 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
     too, for a file that is damaged or another training's; FloatingPointError if the loss stops being finite.
     """
     check_configs(configs)
+    check_moves(find_method(configs[0].method), clip)
     configs = [on_the_union(config, len(configs)) for config in configs]
     folder = joint_folder(configs, store, clip.fingerprint)
 
@@ -55,7 +56,7 @@ def train_jointly(configs: Sequence[RunConfig], store: Path, clip: Clip) -> Task
 def check_configs(configs: Sequence[RunConfig]) -> None:
     first = configs[0]
     method = find_method(first.method)
-    if method.others != "none" or method.vector_of:
+    if method.others != "none" or method.vector_of or method.prepare:
         raise ValueError(f"joint training takes a method that sees nothing but its task, not {first.method}")
     if any(replace(config, task=first.task) != first for config in configs):
         raise ValueError("joint training takes configurations that differ in nothing but their task")

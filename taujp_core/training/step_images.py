@@ -18,9 +18,10 @@ def step_batches(
     """
     indices = batch_indices(len(train), config.batch_size, step, config.seed, 0)
     images, labels = train.training_batch(indices, config.least_crop, (config.seed, 0, step))
-    if not others or step < config.penalty_start:
+    wanted = find_method(config.method).others
+    if not others or step < config.penalty_start or wanted == "before":
         return images, labels, []
-    if find_method(config.method).others == "in turn":
+    if wanted == "in turn":
         chosen, visit = [step % len(others)], step // len(others)
     else:
         chosen, visit = range(len(others)), step
@@ -44,7 +45,9 @@ def penalised_splits(config: RunConfig) -> list[Split]:
 def penalty_images(config: RunConfig) -> int:
     """Images of other data sets a step."""
     every = len(config.penalty_tasks)
-    sets = {"none": 0, "in turn": 1, "all": every, "environments": every}[find_method(config.method).others]
+    sets = {"none": 0, "before": 0, "in turn": 1, "all": every, "environments": every}[
+        find_method(config.method).others
+    ]
     return sets * config.penalty_batch_size
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_like
+from conftest import random_like, tiny_for
 
 import taujp_core.training.descent as descent
 import taujp_core.training.loop as loop
 from taujp_core.datasets import Split, load_split
 from taujp_core.files import read_tensors
-from taujp_core.methods import METHODS
+from taujp_core.methods import METHODS, Sight
 from taujp_core.models import zero_shot_head
 from taujp_core.products.precision import precision
 from taujp_core.suites import load_suite
@@ -34,12 +34,15 @@ def config(method="taujp-efficient", task="uci", **changes):
 
 
 @pytest.mark.parametrize("method", TRAINED)
-def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, tiny, tmp_path):
+def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
+    tiny = tiny_for(method, mini)
     run = finetune(config(method, steps=12, batch_size=32), tmp_path, tiny)
     losses = [row["loss"] for row in run.record["history"]]
     assert len(losses) == 12
     assert sum(losses[-3:]) < sum(losses[:3])
-    assert (max(row["penalty"] for row in run.record["history"]) > 0) == method.startswith("taujp")
+    assert (max(row["penalty"] for row in run.record["history"]) > 0) == (
+        "penalty_weight" in METHODS[method].parameters
+    )
     assert run.record["theta0"] == tiny.fingerprint == run.vector.theta0_fingerprint
     assert [row["step"] for row in run.record["curve"]] == [0, 6, 12]
     assert run.record["seconds"] > 0
@@ -71,8 +74,12 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
     )
     tau = {name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()}
 
+    parameters, split = config(method).method_parameters(), Split(images, labels)
+    prepare = METHODS[method].prepare
+    prepared = prepare(Sight(mini64, head, split, split, [split], 0, parameters)) if prepare else None
+
     def gradient(batch):
-        return METHODS[method].gradient(mini64, head, tau, batch, None, **config(method).method_parameters())
+        return METHODS[method].gradient(mini64, head, tau, batch, prepared, **parameters)
 
     whole, parts = (
         mean_gradient(gradient, parts_of(images, labels, others, config(method, accumulation=n), 0)) for n in (1, 4)
@@ -190,7 +197,7 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
     [
         (dict(suite="maxi"), "unknown suite 'maxi': accepted are "),
         (dict(task="mnits"), "unknown task 'mnits': accepted are mnist, fashion"),
-        (dict(method="lora"), "unknown method 'lora': accepted are bayesian-irm, "),
+        (dict(method="lora"), "unknown method 'lora': accepted are attention-only, bayesian-irm, "),
         (dict(tasks=["mnist", "cars"]), "unknown task 'cars'"),
         (dict(penalty_weight=-0.1), "penalty_weight must be finite and not negative, not -0.1"),
         (dict(penalty_weight=float("nan")), "penalty_weight must be finite"),

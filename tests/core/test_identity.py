@@ -30,7 +30,7 @@ from taujp_core.datasets.sources.published import Published
 from taujp_core.datasets.sources.rendered import Package
 from taujp_core.datasets.sources.tables import Table
 from taujp_core.identity import bytes_digest, digest, fields_of, fingerprint, plain
-from taujp_core.methods import METHODS, Parameter
+from taujp_core.methods import METHODS
 from taujp_core.suites import Suite, load_suite, own_suite, own_task
 from taujp_core.suites.recipe import RECIPE
 from taujp_core.task_vectors import TaskVector
@@ -140,7 +140,12 @@ def test_no_default_finds_old_runs(monkeypatch):
         for name, parameter in own.parameters.items():
             with monkeypatch.context() as patch:
                 at_default = identity(without_recipe(method), "θ₀")
-                patch.setitem(own.parameters, name, Parameter(parameter.default + 1))
+                other = (
+                    {"default": parameter.default + 1}
+                    if not parameter.accepted
+                    else {"default": parameter.accepted[-1]}
+                )
+                patch.setitem(own.parameters, name, replace(parameter, **other))
                 assert identity(without_recipe(method), "θ₀") != at_default, (method, name)
     for one in fields(RunConfig):
         if one.default not in (dataclasses.MISSING, ""):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from accelerator import accelerator
-from conftest import tiny_clip
+from conftest import tiny_clip, tiny_for
 
 import taujp_core.invariance.training as invariant
 import taujp_core.training.finetune as finetuning
@@ -34,7 +34,7 @@ def gpu():
 @pytest.mark.parametrize("method", TRAINED)
 def test_twenty_steps_of_a_task_vector(method, gpu, mini, tmp_path, monkeypatch):
     monkeypatch.setattr(finetuning, "EVALUATIONS", 0)
-    clip, counted = gpu.clip(tiny_clip(mini)), []
+    clip, counted = gpu.clip(tiny_for(method, mini)), []
     over = METHODS[method].others == "environments"
     suite, tasks = ("mini-domains", ["mnist", "mnist-inverted"]) if over else ("mini", ["uci", "signs"])
     more = {"penalty_batch_size": 4} if METHODS[method].others != "none" else {}

@@ -12,6 +12,7 @@ import taujp_core
 from analysis.addition.measure import measure_addition, summary_table
 from analysis.trainings import run_configs, train
 from taujp_core.applications import find_application
+from taujp_core.datasets import load_split
 from taujp_core.evaluation import cross_entropy, features, linearised_features
 from taujp_core.methods import METHODS, Batch, Method, Parameter, find_method, register
 from taujp_core.products.jacobian import linearised_gradient
@@ -137,20 +138,23 @@ def test_post_hoc_linearised_is_the_standard_vector_applied_otherwise(mini, tmp_
 def test_factors_computed_beforehand_reach_the_gradient(mini, tmp_path):
     seen = []
 
-    def gradient(clip, head, tau, batch, prepared):
+    def gradient(clip, head, tau, batch, prepared, own):
         seen.append(prepared)
         return METHODS["linear"].gradient(clip, head, tau, batch)
 
     method = Method(
-        "prepared", LINEARISED, gradient, others="all", prepare=lambda clip, others: [len(split) for split in others]
-    )
+        "prepared", LINEARISED, gradient, others="all", parameters={"own": Parameter(0.5)},
+        prepare=lambda sight: [*map(len, (sight.train, sight.validation, *sight.others)), sight.seed, sight.parameters],
+    )  # fmt: skip
     register(method)
     try:
-        config = run_config("mini", "uci", "prepared", tasks=["uci", "mnist"], **SHORT)
+        config = run_config("mini", "uci", "prepared", seed=4, tasks=["uci", "mnist"], **SHORT)
         finetune(config, tmp_path, mini)
     finally:
         del METHODS[method.name]
-    assert seen == [[2700, 2700]] * 3
+    splits = [("uci", "train"), ("uci", "validation"), ("mnist", "train"), ("shapes", "train")]
+    sizes = [len(load_split(SUITE.task(name), which)) for name, which in splits]
+    assert seen == [[*sizes, 4, {"own": 0.5}]] * 3
 
 
 def test_a_rate_of_zero_and_a_penalty_of_ones_own_count():

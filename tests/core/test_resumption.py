@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import trainings
-from conftest import tiny_clip
+from conftest import tiny_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import kill_trainings
@@ -26,7 +26,7 @@ from taujp_core.training.state import Carried, restore_state, save_state, state_
 
 STEPS = 8
 ADAM = {"step", "exp_avg", "exp_avg_sq"}
-CLIP = tiny_clip(load_clip("mini", device="cpu"))
+clip_of = cache(lambda name: tiny_for(name, load_clip("mini", device="cpu")))
 # Of the methods over environments, which share what they hold, the one that draws.
 TRAINED = [
     name
@@ -87,8 +87,8 @@ def cheap_accuracy(clip, application, tau, head, validation) -> float:
 
 def trained(name: str, accumulation: int, started: bool, store: str) -> dict:
     if name in METHODS:
-        return trainings.vector(name, started, STEPS, Path(store), CLIP, accumulation=accumulation)
-    return trainings.OTHERS[name](STEPS, Path(store), CLIP)
+        return trainings.vector(name, started, STEPS, Path(store), clip_of(name), accumulation=accumulation)
+    return trainings.OTHERS[name](STEPS, Path(store), clip_of(name))
 
 
 @cache

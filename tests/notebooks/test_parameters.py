@@ -226,7 +226,7 @@ BY_NAME = {
         ([1, 2], "steps to save after must be from 1 to 4, the last of them after the start 2: not [1, 2]"),
     ],
     "recipe": [
-        ({"stepz": 3}, "parameter recipe: unknown run parameter 'stepz': accepted are accumulation, anneal_steps"),
+        ({"stepz": 3}, "parameter recipe: unknown run parameter 'stepz': accepted are accumulation, aggregate, anneal_steps"),
         ({"seed": 3}, "parameter recipe: unknown run parameter 'seed': accepted are"),
         ({"start": "0123"}, "parameter recipe: unknown run parameter 'start': accepted are"),
         ({"options": {}}, "parameter recipe: unknown run parameter 'options': accepted are"),

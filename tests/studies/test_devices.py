@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerator import DEVICE, Elsewhere, accelerator
-from conftest import random_images, random_like, tiny_clip
+from conftest import random_images, random_like, tiny_clip, tiny_for
 from open_clip.transformer import VisionTransformer
 from torch.func import jvp, vmap
 
@@ -137,7 +137,8 @@ def test_the_arms_of_the_causal_probe(clip, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_trainings_and_what_is_loaded_of_them(method, clip, gpu, tmp_path):
+def test_trainings_and_what_is_loaded_of_them(method, mini, gpu, tmp_path):
+    clip = gpu.clip(tiny_for(method, mini))
     over = METHODS[METHODS[method].vector_of or method].others == "environments"
     suite, tasks = (DOMAINS, ["mnist", "mnist-inverted"]) if over else (SUITE, TASKS)
     for _ in range(2):  # trained, then loaded

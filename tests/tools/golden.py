@@ -267,7 +267,7 @@ def head() -> list[float]:
 
 def config_of(task: str, method: str, **changes) -> RunConfig:
     """Every number is said here: a default that changes is another configuration, not another behaviour."""
-    own = {name: float(2 + k) if isinstance(p.default, float) else 1 for k, (name, p) in enumerate(METHODS[method].parameters.items())}  # fmt: skip
+    own = {name: p.default if p.accepted else float(2 + k) if isinstance(p.default, float) else 1 for k, (name, p) in enumerate(METHODS[method].parameters.items())}  # fmt: skip
     numbers = dict(
         steps=2, batch_size=8, peak_lr=1e-3, weight_decay=0.1, warmup_steps=1, clip_norm=0.5, penalty_weight=0.3,
         penalty_batch_size=4, penalty_start=0, penalty_reservoir=0, accumulation=1, least_crop=0.6, precision="float32",
