@@ -32,7 +32,7 @@ def test_a_training_shows_a_line_that_moves_and_goes(browser, lab):
     lab.run_all(window)
     page.wait_for_function("() => window.kept.length")
     keep_picture(page, "jupyterlab-progress")
-    page.locator(".jp-OutputArea-output", has_text="Validation accuracy on street went from").wait_for()
+    page.locator(".jp-OutputArea-output", has_text="Validation accuracy on street").wait_for()
     expect(page.locator(".jp-OutputArea-output", has_text="image/s")).to_have_count(0)
     found = [LINE.search(text) for text in page.evaluate("() => window.kept")]
     seen = list(dict.fromkeys(match[1] for match in found if match))
