@@ -67,7 +67,10 @@ def every_figure() -> nbformat.NotebookNode:
     """A notebook that has the figures of all, as they are committed."""
     gathered = nbformat.v4.new_notebook()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        for cell in nbformat.read(path, 4).cells:
+        notebook = nbformat.read(path, 4)
+        # Without a kernel's name JupyterLab asks for one, and waits.
+        gathered.metadata.kernelspec = notebook.metadata.kernelspec
+        for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 if PLOTLY in output.get("data", {}):
                     data = {PLOTLY: output.data[PLOTLY]}
