@@ -1,7 +1,8 @@
 """Which numbers make a recipe, and which of them are accepted?
 
 A recipe is a dict of hyper-parameters by the names of RECIPE: a suite's, or changes to it. Beside them it may have
-parameters of single methods (`methods/`), `epochs` in place of `steps`, and a `peak_lr` by method.
+parameters of single methods (`methods/`), `epochs` in place of `steps`, a `peak_lr` by method, and under `methods`, by
+method, what is otherwise for it.
 """
 
 import math
@@ -52,8 +53,17 @@ def number_of(parameter: Parameter) -> Number:
 def check_recipe(recipe: Mapping) -> None:
     """Of a suite. Raises ValueError or TypeError for unknown keys, and for values that are not accepted."""
     of_methods = {name: one for method in METHODS.values() for name, one in method.parameters.items()}
-    check_keys("the recipe", recipe, [*sorted({*RECIPE, "precision", *of_methods}), "epochs"])
+    check_keys("the recipe", recipe, [*sorted({*RECIPE, "precision", *of_methods}), "epochs", "methods"])
+    by_method = recipe.get("methods", {})
+    if not (isinstance(by_method, Mapping) and all(isinstance(own, Mapping) for own in by_method.values())):
+        raise TypeError(f"methods of the recipe must be mappings by method, not {by_method!r}")
+    for name, own in by_method.items():
+        one_of("method of the recipe", name, METHODS)
+        check_keys(f"the recipe of {name}", own, sorted({*RECIPE, "precision", *METHODS[name].parameters}))
+        check_recipe(own)
     for key, value in recipe.items():
+        if key == "methods":
+            continue
         words = PRECISIONS if key == "precision" else of_methods[key].accepted if key in of_methods else ()
         if words:
             one_of(f"{key} of the recipe", value, words)

@@ -72,7 +72,7 @@ def run_config(
         suite.task(other)
     check_changes(changes, trained)
     checked("seed", seed, Number("", int))
-    recipe = recipe_of(suite, one, trained, changes)
+    recipe = recipe_of(suite, one, trained, {**suite.recipe.get("methods", {}).get(trained.name, {}), **changes})
     controls = () if trained.others == "environments" else suite.controls
     known = [*(tasks or suite.tasks), *(control.name for control in controls)]
     penalised = changes.get("penalty_tasks", [name for name in known if name != task])

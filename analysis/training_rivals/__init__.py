@@ -1,0 +1,1 @@
+"""Which way of training makes vectors that can be added, at which cost, and how far does the τJp penalty carry?"""
