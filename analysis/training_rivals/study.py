@@ -25,7 +25,7 @@ class TrainingRivalsStudy(Grid):
     tasks: list[str] = ask(["street", "terrain"], SOME_TASKS)
     methods: list[str] = ask(["linear", "taujp-efficient", "attention-only"], "any training method")
     recipe: dict = ask({"steps": 8, "batch_size": 16}, "changes to the suite's recipe, for all methods; {}: none")
-    factors: list[float] = ask([10.0], "that multiply each method's λ; 1 is there anyway")
+    factors: list[float] = ask([10.0], "that multiply each method's λ; 1 is there anyway", empty=True)
     budget_methods: list[str] = ask(["linear", "taujp-efficient"], METHOD_NAMES)
     budget_steps: list[int] = ask([2, 4], "lengths of their trainings", least=1)
     images: int = ask(40, IMAGES)

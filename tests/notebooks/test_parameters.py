@@ -210,6 +210,21 @@ BY_NAME = {
         ([0, 0.2, 0.2], "parameter penalty_weights: 0.2 stands there twice"),
         ([0, NAN], "parameter penalty_weights: must be finite and not negative, not nan"),
     ],
+    "factors": [
+        ([0.0], "parameter factors: must be above 0 and not 1, which is there anyway, not [0.0]"),
+        ([0.1, 1], "parameter factors: must be above 0 and not 1, which is there anyway, not [0.1, 1.0]"),
+        ([0.1, 0.1], "parameter factors: 0.1 stands there twice"),
+        ([NAN], "parameter factors: must be finite and not negative, not nan"),
+    ],
+    "budget_methods": [
+        ([], "parameter budget_methods: at least one is needed, not []"),
+        (["lora"], "unknown method 'lora': accepted are"),
+    ],
+    "budget_steps": [
+        ([], "parameter budget_steps: at least one is needed, not []"),
+        ([0], "parameter budget_steps: must be from 1 to 4294967295, not 0"),
+        ([4, 4], "parameter budget_steps: 4 stands there twice"),
+    ],
     "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5")],
     "onset_starts": [
         ([], "parameter onset_starts: at least one is needed, not []"),
@@ -315,6 +330,8 @@ def test_every_parameter_has_rows():
         ("33_disentanglement", {"methods": ["linear"], "tasks": [], "points": 5, "steps": 0, "images": 2**32 - 1}),
         ("40_continual", {"tasks": [], "orders": 3, "methods": ["linear"], "reservoir": 0}),
         ("50_public_checkpoints", {"tasks": ["uci", "signs"], "continued": "signs", "iterations": 10**6}),
+        ("35_training_rivals", {"tasks": [], "methods": ["orthoreg", "talos", "standard"], "factors": [], "recipe": {}}),
+        ("35_training_rivals", {"methods": ["post-hoc-linearised"], "budget_methods": ["taujp-strict"], "seeds": [3, 4]}),
         ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
         ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
