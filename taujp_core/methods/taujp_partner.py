@@ -5,7 +5,7 @@ all vectors is far from every θ₀ + τ; here other images' features are to res
 
 δ stands for the other vectors, which need not be trained yet: Gaussian noise, of each tensor `partner_norm` times as long as τ's,
 drawn by seed and step, without a gradient. The default is √7, the length of the sum of seven orthogonal vectors, for eight tasks.
-Noise moves features less than trained vectors of the same length do.
+Noise as long as τ moves features a fifth as far as a τ that was trained with the penalty (`mini`), so that δ is a weak stand-in.
 
 Per other image two forward passes and one backward pass, 4 matrix products per layer; and per step a random number per parameter,
 drawn on the processor, so that it is the same for every device: on a GPU, most of a step's time.
