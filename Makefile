@@ -66,9 +66,10 @@ coverage: $(STAMP)
 faults: $(STAMP)
 	$(BIN)/python tests/tools/plant_faults.py
 
-# make clip8 from data to report, with a randomly initialised ViT-B/32 and a few made-up pictures.
+# With a randomly initialised ViT-B/32 and a few made-up pictures: make clip8 from data to report, and the first lines
+# of a newcomer.
 test-clip8: $(STAMP)
-	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py
+	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py tests/public/test_first_lines.py
 
 # JupyterLab, the explorer, progress and the documentation in a real browser: the system's Chromium, or Playwright's.
 test-browser: docs browser

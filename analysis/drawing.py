@@ -23,6 +23,8 @@ WIDTH = 940  # pixels of a stored picture; where a figure is drawn, it is as wid
 LEFT, RIGHT, TOP, BOTTOM = 80, 25, 54, 60  # pixels around the panels; the title is above them, the legend below
 SHORT = 20  # letters of a category that leaves room for two panels in a narrow cell
 LETTER, ROW = 7, 21  # pixels: of a letter, on average, and of a row of the title
+MANY = 6  # columns with numbers; two panels side by side that have more leave no room for them where the cell is narrow
+BAR_BELOW = 55  # pixels of a colour bar below the panels, with its title
 NARROW = {1: 44, 2: 24, 3: 18}  # letters of an axis' title below one of so many panels, where the cell is narrow
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
 TEMPLATE.layout.update(
@@ -106,7 +108,8 @@ def matrices(
     digits: format of the number that stands in a cell; none: numbers on hovering alone. log: colours by the logarithm.
     """
     panels, rows, columns = (list(table[name].unique()) for name in (panel, row, column))
-    figure, places = grid(panels, 2 if digits and len(columns) > 4 else 3, height, panels)
+    many = bool(digits) and len(columns) > MANY and len(panels) > 1
+    figure, places = grid(panels, 1 if many else 2 if digits and len(columns) > 4 else 3, height, panels)
     for name, place in places.items():
         values = table[table[panel] == name].pivot_table(index=row, columns=column, values=value)
         values = values.reindex(index=rows, columns=columns).to_numpy()
@@ -123,7 +126,11 @@ def matrices(
         )
     figure.update_coloraxes(colorscale=COLOUR_SCALE, reversescale=little_is_good, **colour_axis)
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
-    return finished(figure, places, title, x_axis, y_axis)
+    if many:  # the bar beside the panels would take a third of a narrow cell
+        beneath = dict(orientation="h", yref="container", y=0, yanchor="bottom", thickness=15, xpad=0)
+        in_a_row = (figure.layout.coloraxis.colorbar.title.text or "").replace("<br>", " ")
+        figure.update_coloraxes(colorbar=beneath, colorbar_title=dict(text=in_a_row, side="bottom"))
+    return finished(figure, places, title, x_axis, y_axis, below=BAR_BELOW * many)
 
 
 def grid(
@@ -180,23 +187,24 @@ def plain(values: object) -> list:
 
 
 def finished(
-    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None, letters: int = 0
-) -> go.Figure:
+    figure: go.Figure, places: dict, title: str, x_axis: dict, y_axis: dict, own_y: dict | None = None, letters: int = 0,
+    below: int = 0,
+) -> go.Figure:  # fmt: skip
     """Titles of the axes (x: below the lowest panel of each column, y: left, or own), the title, and room for the legend.
 
-    letters: of a row of the title of x.
+    letters: of a row of the title of x; below: pixels for what is under the panels beside it and the legend.
     """
     figure.update_xaxes(x_axis | dict(title=None)).update_yaxes(y_axis | dict(title=None))
     for name, place in places.items():
         if place["col"] == 1 or own_y:
             figure.update_yaxes(title=own_y[name] if own_y else y_axis["title"], **place)
     lowest = {place["col"]: place for place in places.values()}
-    below = wrap(x_axis["title"], letters or NARROW[min(len(lowest), 3)])
+    said = wrap(x_axis["title"], letters or NARROW[min(len(lowest), 3)])
     for place in lowest.values():
-        figure.update_xaxes(title="<br>".join(below), showticklabels=True, **place)
+        figure.update_xaxes(title="<br>".join(said), showticklabels=True, **place)
     names = [45 + LETTER * len(trace.name) for trace in figure.data if trace.showlegend]
     in_a_row = len(names) if sum(names) < WIDTH else WIDTH // max(names)
-    bottom = BOTTOM + 16 * (len(below) - 1) + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
+    bottom = BOTTOM + below + 16 * (len(said) - 1) + (10 + 20 * -(-len(names) // in_a_row) if names else 0)
     return headed(figure, title, figure.layout.height, dict(l=LEFT, r=RIGHT, b=bottom))
 
 

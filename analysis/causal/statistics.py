@@ -235,7 +235,7 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
 def verdict(estimate: float, low: float, high: float, untreated: float, moved: float) -> dict:
     """Contradicts: even the upper limit is too small to matter. Supports: the lower limit is above zero.
 
-    Silent: neither, or τJp was hardly moved, or there was no interference to begin with.
+    Undecided: neither, or τJp was hardly moved, or there was no interference to begin with.
     """
     smallest = SMALLEST * untreated
     if not (moved >= MOVED and smallest > 0 and np.isfinite([low, high]).all()):

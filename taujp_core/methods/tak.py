@@ -13,7 +13,7 @@ with the number of data sets. With `aggregate="mean"` B is a mean, too. Both A a
 code, so that P falls with the number of tokens; with `tokens="once"` only A is. `features="normalised"`, as theirs, takes J
 of f/‖f‖, `raw` that of f, as τJp does.
 
-Followed is the code, but where this house has one way for all methods: the model is f₀ + Jτ, theirs u + J_u τ for u = f/‖f‖,
+Followed is the code, but where this project has one way for all methods: the model is f₀ + Jτ, theirs u + J_u τ for u = f/‖f‖,
 which differs in how the head's normalisation treats the part of Jτ along f₀, at second order in τ; several `draws` are
 averaged, theirs summed; the gradient is cut, theirs is not. Patch convolution and positional embedding stay, as theirs.
 Parameters' defaults are mammoth's; `reference_images` is ours: of each other data set a fair sample, 0 for all (256 suffice in

@@ -6,6 +6,7 @@ cluster, hours of a GPU) says why in a comment above its block, and the list of 
 two rounds, for nothing counts as an improvement; `pytest -m docs` leaves everything as it stands.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -177,6 +178,15 @@ def test_every_block_says_what_it_is(name):
     for block in blocks_of(PAGES[name].read_text(encoding="utf-8")):
         assert block.language in ("bash", "python", *SHOWN) or block.language.startswith("{"), block
         assert not block.why_not or block.why_not in NOT_RUN, block.why_not
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_uses_what_it_imports(name):
+    blocks = blocks_of(PAGES[name].read_text(encoding="utf-8"))
+    nodes = [node for block in blocks if block.language == "python" for node in ast.walk(ast.parse(block.source))]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {(one.asname or one.name).partition(".")[0] for node in imports for one in node.names}
+    assert imported <= {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 @pytest.mark.parametrize("page", ["own_data.md", "batch.md", "README.md"])

@@ -64,6 +64,23 @@ def test_the_matrix_has_vectors_in_rows_and_data_sets_in_columns():
     assert np.allclose(heat.z, np.log10([[10, 1], [2, 100]]), atol=1e-3)
 
 
+def test_many_columns_have_room_for_their_numbers_in_a_narrow_cell():
+    rows = [
+        (method, task, data, 63.3) for method in ("standard", "linear") for task in "abcdefgh" for data in "abcdefghi"
+    ]
+    table = pd.DataFrame(rows, columns=["method", "vector", "data_set", "tau_jp"])
+    figure = figures.tau_jp_matrix(table)
+    assert {trace.xaxis for trace in figure.data} == {"x", "x2"}
+    widths = [axis.domain[1] - axis.domain[0] for axis in (figure.layout.xaxis, figure.layout.xaxis2)]
+    margin = figure.layout.margin
+    cell = min(widths) * (368 - margin.l - margin.r) / 9
+    assert cell >= len("63.3") * 6.5  # pixels of a digit
+    bar = figure.layout.coloraxis.colorbar
+    assert bar.orientation == "h" and bar.title.text == "τJp (log scale)"  # below, where it takes no width
+    few = figures.tau_jp_matrix(table[table.data_set < "f"])
+    assert few.layout.xaxis.domain[1] < 0.5 and few.layout.coloraxis.colorbar.orientation is None
+
+
 def test_training_curves_leave_out_a_penalty_that_there_is_not():
     record = {
         "config": {"task": "uci", "method": "linear", "seed": 0, "penalty_weight": 0.0, "penalty_start": 0},
