@@ -12,34 +12,18 @@ import pandas as pd
 from taujp_core.applications.encoder import ENCODER
 from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load_split
+from taujp_core.methods import METHODS
 from taujp_core.suites import Suite
 
 NOTHING = "There is nothing to compare: that takes a method with the τJp penalty and one without and, for addition, two tasks."
 WHERE = {LINEARISED.name: "In the linearised model", ENCODER.name: "On the encoder itself"}
 MOST_NAMES = 3  # of more the best alone is named
-METHODS_IN_WORDS = {
-    "standard": "ordinary fine-tuning",
-    "linear": "linearised fine-tuning",
-    "post-hoc-linearised": "post-hoc linearisation",
-    "taujp-efficient": "the τJp penalty",
-    "taujp-strict": "the strict τJp penalty",
-    "taujp-secant": "the τJp penalty on the drift",
-    "taujp-tangent": "the τJp penalty at the trained point",
-    "taujp-path": "the τJp penalty along the path",
-    "taujp-partner": "the τJp penalty around a random partner",
+# What is no method of `taujp_core.methods`, whose own files say theirs.
+OTHERS_IN_WORDS = {
     "taujp-memory": "the τJp penalty on a reservoir",
     "taujp-joint": "the τJp penalty that knows all tasks",
     "sequential": "sequential fine-tuning",
     "zero-shot": "the pre-trained model",
-    "erm": "ERM",
-    "irmv1": "IRMv1",
-    "ib-irm": "IB-IRM",
-    "pair": "PAIR",
-    "bayesian-irm": "Bayesian IRM",
-    "attention-only": "attention-only fine-tuning",
-    "orthoreg": "OrthoReg",
-    "talos": "TaLoS",
-    "tak": "TAK",
     "irm-game-fixed": "the IRM game with fixed features",
     "irm-game-variable": "the IRM game with trained features",
     "oracle": "the oracle",
@@ -48,8 +32,9 @@ METHODS_IN_WORDS = {
 
 def in_words(method: str) -> str:
     """A method's full name; a name that is not known here as it is written in code."""
-    if method in METHODS_IN_WORDS:
-        return METHODS_IN_WORDS[method]
+    known = OTHERS_IN_WORDS | {name: one.words for name, one in METHODS.items() if one.words}
+    if method in known:
+        return known[method]
     if method.endswith("-linear"):
         return f"linearised {in_words(method.removesuffix('-linear'))}"
     return f"`{method}`"

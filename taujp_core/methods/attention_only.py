@@ -17,4 +17,4 @@ def moves(name: str) -> bool:
     return name.endswith(("attn.in_proj_weight", "attn.out_proj.weight"))
 
 
-METHOD = Method("attention-only", ENCODER, of_the_task(ENCODER), moves=moves)
+METHOD = Method("attention-only", ENCODER, of_the_task(ENCODER), moves=moves, words="attention-only fine-tuning")

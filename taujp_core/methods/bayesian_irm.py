@@ -9,4 +9,4 @@ from .over_environments import over_environments
 
 PARAMETERS = {"penalty_weight": 1.0, "anneal_steps": 10, "sigma": 0.06, "samples": 10}
 
-METHOD = over_environments("bayesian-irm", ENCODER, bayesian_irm.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("bayesian-irm", ENCODER, bayesian_irm.OBJECTIVE, PARAMETERS, words="Bayesian IRM")

@@ -62,6 +62,7 @@ def moving(
     ends: Ends,
     prepare: Callable[[Sight], object] | None = None,
     parameters: dict[str, Parameter] | None = None,
+    words: str = "",
 ) -> Method:
     """The method of this name, whose penalty is the drift between these ends, on one other data set per step, in turn."""
 
@@ -98,9 +99,8 @@ def moving(
         return found, loss, penalty.detach()
 
     shared = {"penalty_weight": Parameter(0.1), "features": Parameter("raw", accepted=("raw", "normalised"))}
-    return Method(
-        name, ENCODER, gradient, others="in turn", prepare=prepare, parameters={**shared, **(parameters or {})}
-    )
+    parameters = {**shared, **(parameters or {})}
+    return Method(name, ENCODER, gradient, others="in turn", prepare=prepare, parameters=parameters, words=words)
 
 
 def scaled(tau: Parameters, coefficient: float) -> Parameters:

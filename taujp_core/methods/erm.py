@@ -7,4 +7,4 @@ from ..applications.encoder import ENCODER
 from ..invariance import erm
 from .over_environments import over_environments
 
-METHOD = over_environments("erm", ENCODER, erm.OBJECTIVE, {})
+METHOD = over_environments("erm", ENCODER, erm.OBJECTIVE, {}, words="ERM")

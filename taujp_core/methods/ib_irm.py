@@ -9,4 +9,4 @@ from .over_environments import over_environments
 
 PARAMETERS = {"penalty_weight": 1.0, "anneal_steps": 10, "variance_weight": 0.1}
 
-METHOD = over_environments("ib-irm", ENCODER, ib_irm.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("ib-irm", ENCODER, ib_irm.OBJECTIVE, PARAMETERS, words="IB-IRM")

@@ -9,4 +9,4 @@ from .over_environments import over_environments
 
 PARAMETERS = {"penalty_weight": 1.0, "anneal_steps": 10}
 
-METHOD = over_environments("irmv1", ENCODER, irmv1.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("irmv1", ENCODER, irmv1.OBJECTIVE, PARAMETERS, words="IRMv1")

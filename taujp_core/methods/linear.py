@@ -3,4 +3,4 @@
 from ..applications.linearised import LINEARISED
 from .method import Method, of_the_task
 
-METHOD = Method("linear", LINEARISED, of_the_task(LINEARISED))
+METHOD = Method("linear", LINEARISED, of_the_task(LINEARISED), words="linearised fine-tuning")

@@ -83,6 +83,7 @@ class Method:
         recipe, the others here.
     vector_of: the method whose vectors this one applies in its own way.
     version: raised when the method gives another vector from the same configuration.
+    words: what sentences call it; by default its name, or that of the method whose `-linear` it is.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Method:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     vector_of: str = ""
     version: int = 1
+    words: str = ""
 
     @property
     def penalised(self) -> bool:

@@ -42,7 +42,7 @@ def like(matrices: Mapping[str, Tensor]) -> dict:
     return {"dtype": first.dtype, "device": first.device}
 
 
-def orthogonal(name: str, base: Method) -> Method:
+def orthogonal(name: str, base: Method, words: str = "") -> Method:
     """The objective of `base` with OrthoReg's penalty on the matrices that it moves."""
 
     def gradient(
@@ -65,7 +65,7 @@ def orthogonal(name: str, base: Method) -> Method:
         return found, loss, penalty.detach()
 
     parameters = {"penalty_weight": Parameter(1.0), "form": Parameter("code", accepted=("code", "paper"))}
-    return Method(name, base.application, gradient, moves=base.moves, parameters=parameters)
+    return Method(name, base.application, gradient, moves=base.moves, parameters=parameters, words=words)
 
 
-METHOD = orthogonal("orthoreg", ATTENTION_ONLY)
+METHOD = orthogonal("orthoreg", ATTENTION_ONLY, words="OrthoReg")

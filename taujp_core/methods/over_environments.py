@@ -20,7 +20,7 @@ from .method import Batch, Method, Parameter
 
 
 def over_environments(
-    name: str, application: Application, objective: Objective, defaults: Mapping[str, int | float]
+    name: str, application: Application, objective: Objective, defaults: Mapping[str, int | float], words: str = ""
 ) -> Method:
     """The method that minimises this objective; `defaults` are its parameters, which a run can change."""
 
@@ -44,7 +44,7 @@ def over_environments(
         return found, loss, penalty
 
     parameters = {name: Parameter(default) for name, default in defaults.items()}
-    return Method(name, application, gradient, others="environments", parameters=parameters)
+    return Method(name, application, gradient, others="environments", parameters=parameters, words=words)
 
 
 def images_of(batch: Batch) -> Tensor:

@@ -9,4 +9,4 @@ from .over_environments import over_environments
 
 PARAMETERS = {"anneal_steps": 10}
 
-METHOD = over_environments("pair", ENCODER, pair.OBJECTIVE, PARAMETERS)
+METHOD = over_environments("pair", ENCODER, pair.OBJECTIVE, PARAMETERS, words="PAIR")

@@ -6,4 +6,4 @@ Vectors of `standard`, applied to the model linearised at θ₀ (Ortiz-Jimenez e
 from ..applications.linearised import LINEARISED
 from .method import Method
 
-METHOD = Method("post-hoc-linearised", LINEARISED, None, vector_of="standard")
+METHOD = Method("post-hoc-linearised", LINEARISED, None, vector_of="standard", words="post-hoc linearisation")

@@ -3,4 +3,4 @@
 from ..applications.encoder import ENCODER
 from .method import Method, of_the_task
 
-METHOD = Method("standard", ENCODER, of_the_task(ENCODER))
+METHOD = Method("standard", ENCODER, of_the_task(ENCODER), words="ordinary fine-tuning")

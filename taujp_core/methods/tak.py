@@ -137,4 +137,5 @@ METHOD = Method(
         "draws": Parameter(1),
         "reference_images": Parameter(256),
     },
+    words="TAK",
 )

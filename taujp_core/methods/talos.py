@@ -116,5 +116,11 @@ def gradient(
 
 
 METHOD = Method(
-    "talos", ENCODER, gradient, prepare=entries_kept, mask=lambda kept: kept, parameters={"density": Parameter(0.1)}
+    "talos",
+    ENCODER,
+    gradient,
+    prepare=entries_kept,
+    mask=lambda kept: kept,
+    parameters={"density": Parameter(0.1)},
+    words="TaLoS",
 )

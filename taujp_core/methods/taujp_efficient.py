@@ -8,5 +8,10 @@ from .method import Method, Parameter
 from .taujp_strict import gradient
 
 METHOD = Method(
-    "taujp-efficient", LINEARISED, gradient, others="in turn", parameters={"penalty_weight": Parameter(0.1)}
+    "taujp-efficient",
+    LINEARISED,
+    gradient,
+    others="in turn",
+    parameters={"penalty_weight": Parameter(0.1)},
+    words="the τJp penalty",
 )

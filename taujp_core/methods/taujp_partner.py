@@ -37,4 +37,10 @@ def ends(tau: Parameters, step: int, seed: int, partner_norm: float) -> tuple[Pa
     return added(delta, tau), delta, 1.0
 
 
-METHOD = moving("taujp-partner", ends, prepare=seed_of, parameters={"partner_norm": Parameter(7**0.5)})
+METHOD = moving(
+    "taujp-partner",
+    ends,
+    prepare=seed_of,
+    parameters={"partner_norm": Parameter(7**0.5)},
+    words="the τJp penalty around a random partner",
+)

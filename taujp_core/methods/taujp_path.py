@@ -26,4 +26,4 @@ def ends(tau: Parameters, step: int, seed: int) -> tuple[Parameters, Parameters,
     return scaled(tau, u), zeros_like(tau), u
 
 
-METHOD = moving("taujp-path", ends, prepare=seed_of)
+METHOD = moving("taujp-path", ends, prepare=seed_of, words="the τJp penalty along the path")

@@ -15,4 +15,4 @@ def ends(tau: Parameters, step: int, seed: object) -> tuple[Parameters, Paramete
     return tau, zeros_like(tau), 1.0
 
 
-METHOD = moving("taujp-secant", ends)
+METHOD = moving("taujp-secant", ends, words="the τJp penalty on the drift")

@@ -44,4 +44,11 @@ def gradient(
     return found, loss, penalty
 
 
-METHOD = Method("taujp-strict", LINEARISED, gradient, others="all", parameters={"penalty_weight": Parameter(0.1)})
+METHOD = Method(
+    "taujp-strict",
+    LINEARISED,
+    gradient,
+    others="all",
+    parameters={"penalty_weight": Parameter(0.1)},
+    words="the strict τJp penalty",
+)

@@ -18,4 +18,4 @@ def ends(tau: Parameters, step: int, seed: object) -> tuple[Parameters, Paramete
     return scaled(tau, 1 + H), scaled(tau, 1 - H), 2 * H
 
 
-METHOD = moving("taujp-tangent", ends)
+METHOD = moving("taujp-tangent", ends, words="the τJp penalty at the trained point")

@@ -48,11 +48,11 @@ def test_the_first_lines_on_folders_of_transformers(config, rounds, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TAUJP_HOME", str(tmp_path))
     write_models(CLIPConfig(**config))
-    for number in range(8):
+    for number in range(4):
         write_picture(tmp_path / f"pictures/cars/{number}.png", number)
     write_class_folders(tmp_path / "cars", {"train": 8, "test": 4}, ["old", "new"])
     write_class_folders(tmp_path / "pets", {"test": 4}, ["cat", "dog"])
-    tensor = torch.randint(0, 256, (8, 3, 40, 30), dtype=torch.uint8)
+    tensor = torch.randint(0, 256, (4, 3, 40, 30), dtype=torch.uint8)
 
     clip = taujp.load_clip(BASE, device="cpu")
     pets = taujp.load_checkpoint("models/pets/", clip)

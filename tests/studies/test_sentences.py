@@ -13,6 +13,7 @@ from analysis.merging.arena import conclusion as arena
 from analysis.merging.expectation import conclusion as merge
 from analysis.negation.measure import conclusion as negation
 from analysis.sentences import NOTHING, in_words, listed, moved, noise, relation, short, standing
+from taujp_core.methods import METHODS
 from taujp_core.suites import load_suite
 
 NAN = float("nan")
@@ -33,6 +34,10 @@ NAN = float("nan")
 )
 def test_methods_have_full_names(method, words):
     assert in_words(method) == words
+
+
+def test_every_method_has_a_full_name():
+    assert [name for name in METHODS if "`" in in_words(name)] == []
 
 
 def test_lists_have_an_and():
