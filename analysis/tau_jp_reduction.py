@@ -39,7 +39,8 @@ def reduce_all(
 def addition_accuracies(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], application: Application, images: int
 ) -> pd.DataFrame:
-    """task, single (own vector alone), one_shot (all at α = 1) and best (α tuned on validation): test accuracies.
+    """task, single (own vector alone), one_shot (all at α = 1) and best (all at `alpha`, tuned on validation): test accuracies.
+    validation: one_shot on validation images, for choices.
 
     The first `images` images of each split. All are applied as `application` says, whatever method trained them:
     published ones beside one's own.
@@ -53,12 +54,21 @@ def addition_accuracies(
             source = edited_source(clip, [vector, everything], data, application)
             yield addition_curve(source, head, [1.0, 0.0], [0.0, 1.0], coefficients)
 
-    alpha = tuned_coefficient(pd.concat(curves("validation", COEFFICIENTS)))
+    validation = list(curves("validation", COEFFICIENTS))
+    alpha = tuned_coefficient(pd.concat(validation))
     rows = []
-    for vector, curve in zip(vectors, curves("test", (1.0, alpha)), strict=True):
+    for vector, seen, curve in zip(vectors, validation, curves("test", (1.0, alpha)), strict=True):
         one_shot, best = curve.accuracy
-        single = curve.single.iloc[0]
-        rows.append({"task": vector.task, "single": single, "one_shot": one_shot, "best": best, "alpha": alpha})
+        rows.append(
+            {
+                "task": vector.task,
+                "single": curve.single.iloc[0],
+                "one_shot": one_shot,
+                "best": best,
+                "alpha": alpha,
+                "validation": seen.accuracy[seen.coefficient == 1].item(),
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -35,8 +35,9 @@ def measure_sums(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0)
 
     On the first `images` of each split, on all for 0. Test accuracies, means over tasks:
 
-    single_task; one_shot (α = 1); tuned (the one α that is best on validation images), alpha; normalised, the mean of
-    one_shot over single_task; control (of the sum at α = 1) and control_before (of θ₀), NaN without a control.
+    single_task; one_shot (α = 1); normalised, the mean of one_shot over single_task; tuned (the one α that is best on
+    validation images), alpha; control (of the sum at α = 1) and control_before (of θ₀), NaN without a control.
+    validation: one_shot on validation images, by which settings are chosen.
     tau_jp_others: mean of τJp on the other tasks' validation images, NaN for one task.
     needs: of other tasks; own_images, other_images: seen in a training, each as often as it is seen; penalised: by the
     τJp penalty, of each other data set. seconds: a training's; memory: its process' most, MiB.
@@ -54,6 +55,7 @@ def measure_sums(clip: Clip, suite: Suite, runs: Sequence[Run], images: int = 0)
                 "single_task": found.single.mean(),
                 "one_shot": found.one_shot.mean(),
                 "normalised": (found.one_shot / found.single.where(found.single > 0)).mean(),
+                "validation": found.validation.mean(),
                 "tuned": found.best.mean(),
                 "alpha": found.alpha.mean(),
                 "control": after,

@@ -42,10 +42,10 @@ def test_accuracies_are_those_of_the_edited_models(application, mini64, monkeypa
     assert found.alpha.nunique() == 1
     for k, vector in enumerate(pair):
         task = SUITE.task(vector.task)
-        images, labels = load_split(task, "test")[:IMAGES]
         head = zero_shot_head(mini64, task.classes, task.templates)
 
-        def brute(coefficients, images=images, labels=labels, head=head):
+        def brute(coefficients, split="test", task=task, head=head):
+            images, labels = load_split(task, split)[:IMAGES]
             theta = edited(mini64.theta0, pair, coefficients)
             tau = {name: theta[name] - value for name, value in mini64.theta0.items()}
             if application == "linearised":
@@ -56,6 +56,7 @@ def test_accuracies_are_those_of_the_edited_models(application, mini64, monkeypa
         assert found.single[vector.task] == brute([float(k == 0), float(k == 1)])
         assert found.one_shot[vector.task] == brute([1.0, 1.0])
         assert found.best[vector.task] == brute([alpha, alpha])
+        assert found.validation[vector.task] == brute([1.0, 1.0], "validation")
 
 
 def test_vectors_reduced_for_each_other_have_less_effect_there_and_the_same_at_home(mini, pair):
