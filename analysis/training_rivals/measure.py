@@ -12,7 +12,7 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import Run
-from taujp_core.training.step_images import penalty_images
+from taujp_core.training.step_images import images_seen
 
 from ..coefficients import scores
 from ..products import edited_source
@@ -82,12 +82,11 @@ def control_accuracies(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], 
 
 def images_of(config: RunConfig) -> dict[str, float]:
     """own_images, other_images and penalised of one training, each image as often as it is seen."""
-    with_penalty = max(config.steps - config.penalty_start, 0)
-    others = penalty_images(config) * with_penalty
+    own, others = images_seen(config)
     if find_method(config.method).others == "before":
         others = int(config.options.get("reference_images", 0)) * len(config.penalty_tasks)
     seen = others / len(config.penalty_tasks) if find_method(config.method).penalised else np.nan
-    return {"own_images": config.batch_size * config.steps, "other_images": others, "penalised": seen}
+    return {"own_images": own, "other_images": others, "penalised": seen}
 
 
 def weights_table(sums: pd.DataFrame, factors: Mapping[float, pd.DataFrame]) -> pd.DataFrame:

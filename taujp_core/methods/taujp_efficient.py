@@ -4,14 +4,9 @@ The τJp penalty on one other data set a step, in turn (Yoshida et al. 2025): th
 """
 
 from ..applications.linearised import LINEARISED
-from .method import Method, Parameter
-from .taujp_strict import gradient
+from .method import Method
+from .taujp_strict import PARAMETERS, gradient
 
 METHOD = Method(
-    "taujp-efficient",
-    LINEARISED,
-    gradient,
-    others="in turn",
-    parameters={"penalty_weight": Parameter(0.1)},
-    words="the τJp penalty",
+    "taujp-efficient", LINEARISED, gradient, others="in turn", parameters=PARAMETERS, words="the τJp penalty"
 )

@@ -3,6 +3,9 @@
 The τJp penalty on every other data set at each step (Yoshida et al. 2025).
 
 CE(f₀ + Jτ) + λ · mean over all other data sets of mean ‖J(x')τ‖₂, on a batch of each.
+
+Two options make it cheaper or another penalty; both are ours. `penalty_every=k` takes the penalty at every k-th step alone, with
+k·λ, so that its mean over steps stays. `penalty_form="squared"` takes ‖J(x')τ‖₂², whose gradient fades as the product does.
 """
 
 import torch
@@ -25,10 +28,13 @@ def gradient(
     batch: Batch,
     prepared: object = None,
     penalty_weight: float = 0.0,
+    penalty_every: int = 1,
+    penalty_form: str = "norm",
 ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
     """Gradient of CE(f₀ + Jτ) + λ·mean ‖J(x')τ‖₂, in one pass over both sets of images, the loss and the penalty.
 
-    Without other images, as before the penalty's first step, that of `linear`.
+    Without other images, as before the penalty's first step and between two with it, that of `linear`. The penalty is
+    without its weight λ·k.
     """
     n = len(batch.labels)
     if not len(batch.others):
@@ -36,19 +42,20 @@ def gradient(
 
     def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         loss = cross_entropy(f0[:n] + products[:n], head, batch.labels)
-        penalty = product_norms(products[n:]).mean()
-        return loss + penalty_weight * penalty, (loss.detach(), penalty.detach())
+        moved = products[n:]
+        penalty = (moved.square().sum(-1) if penalty_form == "squared" else product_norms(moved)).mean()
+        return loss + penalty_every * penalty_weight * penalty, (loss.detach(), penalty.detach())
 
     images = torch.cat([batch.images, batch.others])
     found, (loss, penalty) = linearised_gradient(clip.encoder, clip.theta0, tau, images, objective)
     return found, loss, penalty
 
 
+PARAMETERS = {
+    "penalty_weight": Parameter(0.1),
+    "penalty_every": Parameter(1, least=1),
+    "penalty_form": Parameter("norm", accepted=("norm", "squared")),
+}
 METHOD = Method(
-    "taujp-strict",
-    LINEARISED,
-    gradient,
-    others="all",
-    parameters={"penalty_weight": Parameter(0.1)},
-    words="the strict τJp penalty",
+    "taujp-strict", LINEARISED, gradient, others="all", parameters=PARAMETERS, words="the strict τJp penalty"
 )

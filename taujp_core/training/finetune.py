@@ -38,7 +38,7 @@ from .run_store import (
     write_finished,
 )
 from .state import Carried, note_resumption
-from .step_images import parts_of, penalised_splits, penalty_images, step_batches
+from .step_images import images_seen, parts_of, penalised_splits, penalty_images, step_batches
 
 EVALUATIONS = 6  # validation accuracies over a training, beside the one before it
 EVALUATION_STEPS = 6  # least mean distance of two of them: a short training has fewer
@@ -164,7 +164,7 @@ def train_alone(
         "curve": state.curve,
         "resumed_at": resumed,
         "seconds": state.seconds,
-        "images_per_second": config.steps * training.images / state.seconds,
+        "images_per_second": sum(images_seen(config)) / state.seconds,
         "peak_memory_mib": peak_memory_mib(),
         **provenance(),
     }

@@ -14,22 +14,41 @@ def step_batches(
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
     """What a step needs, by its number alone: images, labels, and images and labels of other data sets.
 
-    Those are a batch of every other data set, or of one, in turn, as the method wants; a penalty has none before its start.
+    Those are a batch of every other data set, or of one, in turn, as the method wants; a penalty has none before its start, and
+    none between two of its steps.
     """
     indices = batch_indices(len(train), config.batch_size, step, config.seed, 0)
     images, labels = train.training_batch(indices, config.least_crop, (config.seed, 0, step))
     wanted = find_method(config.method).others
-    if not others or step < config.penalty_start or wanted == "before":
+    if not others or not sees_others(config, step):
         return images, labels, []
+    turn = step // penalty_every(config)
     if wanted == "in turn":
-        chosen, visit = [step % len(others)], step // len(others)
+        chosen, visit = [turn % len(others)], turn // len(others)
     else:
-        chosen, visit = range(len(others)), step
+        chosen, visit = range(len(others)), turn
     batches = []
     for k in chosen:
         indices = batch_indices(len(others[k]), config.penalty_batch_size, visit, config.seed, 1, k)
         batches.append(others[k].training_batch(indices, config.least_crop, (config.seed, 1, k, visit)))
     return images, labels, batches
+
+
+def penalty_every(config: RunConfig) -> int:
+    """k, where each k-th step has a penalty."""
+    return int(config.options.get("penalty_every", 1))
+
+
+def sees_others(config: RunConfig, step: int) -> bool:
+    """Whether the step of this number sees images of other data sets."""
+    wanted = find_method(config.method).others
+    return wanted not in ("none", "before") and step >= config.penalty_start and step % penalty_every(config) == 0
+
+
+def images_seen(config: RunConfig) -> tuple[int, int]:
+    """By all steps together, each as often as it is seen: the task's own, and those of other data sets."""
+    with_others = sum(sees_others(config, step) for step in range(config.steps))
+    return config.steps * config.batch_size, with_others * penalty_images(config)
 
 
 def penalised_splits(config: RunConfig) -> list[Split]:
@@ -43,7 +62,7 @@ def penalised_splits(config: RunConfig) -> list[Split]:
 
 
 def penalty_images(config: RunConfig) -> int:
-    """Images of other data sets a step."""
+    """Images of other data sets, of a step that sees some."""
     every = len(config.penalty_tasks)
     sets = {"none": 0, "before": 0, "in turn": 1, "all": every, "environments": every}[
         find_method(config.method).others

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_like, tiny_for
+from conftest import random_images, random_like, tiny_for
 
 import taujp_core.training.descent as descent
 import taujp_core.training.loop as loop
 from taujp_core.datasets import Split, load_split
 from taujp_core.files import read_tensors
-from taujp_core.methods import METHODS, Sight
+from taujp_core.methods import METHODS, Batch, Sight
 from taujp_core.models import zero_shot_head
+from taujp_core.products.jacobian import jacobian_products
 from taujp_core.products.precision import precision
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
@@ -104,6 +105,51 @@ def test_efficient_takes_the_other_data_sets_in_turn_and_strict_all_of_them():
     penalised = step_batches(strict, train, others, 5)[2]
     assert [batch[0, 0, 0, 0].item() for batch, _ in penalised] == [0, 1, 2]
     assert all(len(batch) == 4 for batch, _ in penalised)
+
+
+def test_of_every_third_step_the_penalty_sees_images_and_misses_none():
+    """The batches of a penalty at every step, later."""
+    train, *others = (load_split(load_suite("mini").task(name), "train") for name in ("uci", "mnist", "shapes"))
+    for method in ("taujp-efficient", "taujp-strict"):
+        always, third = config(method), config(method, penalty_every=3)
+        for step in range(12):
+            found = step_batches(third, train, others, step)[2]
+            expected = step_batches(always, train, others, step // 3)[2] if step % 3 == 0 else []
+            assert len(found) == len(expected)
+            assert all(torch.equal(ours[0], theirs[0]) for ours, theirs in zip(found, expected, strict=True))
+    assert [len(step_batches(config(penalty_every=2, penalty_start=3), train, others, k)[2]) for k in range(6)] == [
+        0,
+        0,
+        0,
+        0,
+        1,
+        0,
+    ]
+
+
+def test_a_penalty_at_every_third_step_weighs_three_times_as_much(mini64):
+    """And squared it is the mean of squares. By autograd through products that are written out."""
+    tau = random_like(mini64.theta0, 3, 0.01)
+    head = zero_shot_head(mini64, ["a", "b"], ["{}"])
+    batch = Batch(random_images(3), torch.tensor([0, 1, 0]), random_images(4, seed=1))
+    of = METHODS["taujp-strict"].gradient
+    plain, loss, penalty = of(mini64, head, tau, batch, penalty_weight=0.75)
+    third, *same = of(mini64, head, tau, batch, penalty_weight=0.25, penalty_every=3)
+    assert [loss, penalty] == same
+    for name, value in plain.items():
+        torch.testing.assert_close(third[name], value, rtol=1e-12, atol=1e-15)
+    _, products = jacobian_products(mini64.encoder, mini64.theta0, [tau], batch.others)
+    squared, _, value = of(mini64, head, tau, batch, penalty_weight=0.75, penalty_form="squared")
+    torch.testing.assert_close(value, products[0].square().sum(-1).mean(), rtol=1e-12, atol=0)
+    # Jτ is linear in τ: along τ the slope of the mean of squares is twice itself, that of the mean norm is itself.
+    along = {
+        kind: sum((slopes[name] * tau[name]).sum() for name in tau)
+        for kind, slopes in (("norm", plain), ("squared", squared))
+    }
+    task, *_ = of(mini64, head, tau, replace(batch, others=batch.others[:0]))
+    own = sum((task[name] * tau[name]).sum() for name in tau)
+    torch.testing.assert_close(along["norm"] - own, 0.75 * penalty, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(along["squared"] - own, 0.75 * 2 * value, rtol=1e-9, atol=1e-12)
 
 
 def test_the_penalty_sees_the_other_tasks_and_the_control():

@@ -78,9 +78,14 @@ def test_a_suite_without_a_control_and_a_single_task_have_gaps_and_no_error(mini
     assert row["one_shot"] == row["single_task"]
 
 
-@pytest.mark.parametrize("method", ["linear", "taujp-efficient", "taujp-strict"])
-def test_images_are_those_that_the_steps_see(method):
-    config = run_config(SUITE, "uci", method, tasks=["uci", "signs", "terrain"], steps=7, batch_size=4, penalty_start=2)
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [("linear", {}), ("taujp-efficient", {}), ("taujp-strict", {}), ("taujp-strict", {"penalty_every": 3})],
+)
+def test_images_are_those_that_the_steps_see(method, changes):
+    config = run_config(
+        SUITE, "uci", method, tasks=["uci", "signs", "terrain"], steps=7, batch_size=4, penalty_start=2, **changes
+    )
     train, others = load_split(SUITE.task("uci"), "train").first(30), penalised_splits(config)
     steps = [step_batches(config, train, others, step) for step in range(config.steps)]
     theirs = sum(len(images) for _, _, batches in steps for images, _ in batches)
