@@ -90,7 +90,8 @@ def measure_reduction(
             by_task = own_and_others(tau_jp(clip, version, [suite.task(task) for task in tasks], images), tasks)
             own = find_method(method).application
             for application in dict.fromkeys((LINEARISED, own)):
-                found = addition_accuracies(clip, suite, version, application, images).join(by_task, on="task")
+                found = addition_accuracies(clip, suite, version, application, images).drop(columns="validation")
+                found = found.join(by_task, on="task")
                 tables.append(found.assign(vectors=name, application=application.name))
     return pd.concat(tables, ignore_index=True), float(torch.tensor(seconds).mean())
 
