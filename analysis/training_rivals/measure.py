@@ -27,6 +27,7 @@ NEEDS = {
     "before": "images, once before",
     "in turn": "images of one a step",
     "all": "images of all at each step",
+    "environments": "images and labels of all at each step",
 }
 
 
@@ -129,16 +130,17 @@ def conclusion(sums: pd.DataFrame, noise: float) -> str:
     ours = penalised.loc[penalised.one_shot.idxmax()]
     cheaper = rivals[rivals.seconds <= ours.seconds]
     losing = [name for name, row in cheaper.iterrows() if relation(ours.one_shot, row.one_shot, noise) == "below"]
+    name = in_words(ours.name)
     at_cost = (
-        f"{listed([in_words(name) for name in losing])} {'takes' if len(losing) == 1 else 'take'} no more time and "
+        f"{listed([in_words(rival) for rival in losing])} {'takes' if len(losing) == 1 else 'take'} no longer than {name} and "
         f"{'does' if len(losing) == 1 else 'do'} better at α = 1"
         if losing
-        else "no other method that takes as little time does better at α = 1"
+        else f"No other method that takes no longer than {name} does better at α = 1"
     )
     front = listed([in_words(name) for name in pareto_front(means).index])
     return (
         f"No method beats these in both time and accuracy at α = 1: {front}.\n"
-        f"Of those beside {in_words(ours.name)}, {at_cost}.\n"
-        f"At α = 1 the sum of all vectors reaches {share(ours.one_shot)} with {in_words(ours.name)} (single tasks "
+        f"{at_cost}.\n"
+        f"At α = 1 the sum of all vectors reaches {share(ours.one_shot)} with {name} (single tasks "
         f"{share(ours.single_task)}): {standing(ours.one_shot, by_name(rivals.one_shot), noise)}."
     )

@@ -8,7 +8,7 @@ drawn by seed and step, without a gradient. The default is √7, the length of t
 Noise as long as τ moves features a fifth as far as a τ that was trained with the penalty (`mini`), so that δ is a weak stand-in.
 
 Per other image two forward passes and one backward pass, 4 matrix products per layer; and per step a random number per parameter,
-drawn on the processor, so that it is the same for every device: on a GPU, most of a step's time.
+drawn on the processor, so that it is the same for every device.
 """
 
 import numpy as np

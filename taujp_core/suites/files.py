@@ -89,11 +89,14 @@ def entry_from(name: object, entry: object, path: Path) -> object:
 
 def merged_recipe(base: dict, own: Mapping) -> dict:
     """The base's recipe with changes. Own steps replace its epochs, own epochs its steps; where no warm-up is said, own
-    steps keep the base's share of it, and own epochs have none, unless they only add to the base's.
+    steps keep the base's share of it, and own epochs have none, unless they only add to the base's. What is said for a method replaces what the base says for it.
     """
     if "steps" in own and "epochs" in own:
         raise ValueError("the recipe has both steps and epochs: give one")
     merged = {**base, **own}
+    by_method = [base.get("methods"), own.get("methods")]
+    if all(isinstance(methods, Mapping) for methods in by_method):
+        merged["methods"] = {**by_method[0], **by_method[1]}
     if "steps" in own:
         merged.pop("epochs", None)
         if "warmup_steps" not in own and isinstance(own["steps"], int):

@@ -58,7 +58,9 @@ def check_recipe(recipe: Mapping) -> None:
     if not (isinstance(by_method, Mapping) and all(isinstance(own, Mapping) for own in by_method.values())):
         raise TypeError(f"methods of the recipe must be mappings by method, not {by_method!r}")
     for name, own in by_method.items():
-        one_of("method of the recipe", name, METHODS)
+        trained = METHODS[one_of("method of the recipe", name, METHODS)].vector_of
+        if trained:
+            raise ValueError(f"{name} applies the vectors of {trained}: methods of the recipe must say {trained}")
         check_keys(f"the recipe of {name}", own, sorted({*RECIPE, "precision", *METHODS[name].parameters}))
         check_recipe(own)
     for key, value in recipe.items():

@@ -154,6 +154,9 @@ def check_config(config: RunConfig, method: Method) -> None:
         raise ValueError(f"least_crop must be above 0 and at most 1, not {config.least_crop}")
     if method.others not in ("none", "before") and config.penalty_batch_size < 1:
         raise ValueError(f"penalty_batch_size must be at least 1, not {config.penalty_batch_size}")
+    every = int(config.options.get("penalty_every", 1))
+    if every > config.steps:
+        raise ValueError(f"penalty_every must be at most {config.steps}, the number of steps, not {every}")
     for part in (config.batch_size, config.penalty_batch_size):
         if part % config.accumulation:
             raise ValueError(f"accumulation {config.accumulation} does not divide the batch of {part} images")

@@ -47,6 +47,8 @@ def test_a_run_lowers_the_loss_and_leaves_a_full_record(method, mini, tmp_path):
     assert run.record["theta0"] == tiny.fingerprint == run.vector.theta0_fingerprint
     assert [row["step"] for row in run.record["curve"]] == [0, 6, 12]
     assert run.record["seconds"] > 0
+    others = {"in turn": 4, "all": 2 * 4}.get(METHODS[method].others, 0)
+    assert run.record["images_per_second"] == pytest.approx(12 * (32 + others) / run.record["seconds"])
     assert run.record["peak_memory_mib"] > 50
     assert set(run.record["versions"]) >= {"python", "torch", "open_clip_torch"}
     left = sorted(path.name for path in run.folder.iterdir() if path.name != ".lock")
@@ -117,14 +119,8 @@ def test_of_every_third_step_the_penalty_sees_images_and_misses_none():
             expected = step_batches(always, train, others, step // 3)[2] if step % 3 == 0 else []
             assert len(found) == len(expected)
             assert all(torch.equal(ours[0], theirs[0]) for ours, theirs in zip(found, expected, strict=True))
-    assert [len(step_batches(config(penalty_every=2, penalty_start=3), train, others, k)[2]) for k in range(6)] == [
-        0,
-        0,
-        0,
-        0,
-        1,
-        0,
-    ]
+    late = config(penalty_every=2, penalty_start=3)
+    assert [len(step_batches(late, train, others, step)[2]) for step in range(6)] == [0] * 4 + [1, 0]
 
 
 def test_a_penalty_at_every_third_step_weighs_three_times_as_much(mini64):
@@ -252,6 +248,9 @@ def test_nan_in_the_loss_keeps_the_last_good_state(mini, tmp_path, monkeypatch):
         (dict(seed=-1), "seed must be at least 0, not -1"),
         (dict(steps=2.5), "steps must be an integer, not 2.5"),
         (dict(start=5), "start must be the digest of a vector, not 5"),
+        (dict(penalty_every=81), "penalty_every must be at most 80, the number of steps, not 81"),
+        (dict(penalty_every=0), "penalty_every must be at least 1, not 0"),
+        (dict(penalty_form="cubed"), "unknown penalty_form 'cubed': accepted are norm, squared"),
         (dict(accumulation=3), "accumulation 3 does not divide the batch of 64 images"),
         (dict(lambda_=1.0), "unknown run parameter lambda_"),
         (dict(options={"a": 1}), "unknown run parameter options"),

@@ -10,6 +10,7 @@ from conftest import random_like
 
 from analysis.training_rivals.figures import accuracy_and_cost, budget, sensitivity
 from analysis.training_rivals.measure import (
+    NEEDS,
     budget_law,
     conclusion,
     images_of,
@@ -20,8 +21,10 @@ from analysis.training_rivals.measure import (
 from analysis.training_rivals.study import TrainingRivalsStudy
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
+from taujp_core.methods.method import OTHERS
 from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite
+from taujp_core.suites.files import merged_recipe
 from taujp_core.suites.recipe import check_recipe
 from taujp_core.task_vectors import TaskVector, edited, total
 from taujp_core.training.config import run_config
@@ -166,12 +169,12 @@ def sums(**rows: tuple[float, float]) -> pd.DataFrame:
 
 def test_the_sentences_say_where_the_penalty_loses():
     said = conclusion(sums(linear=(60, 0.65), tak=(70, 0.85), taujp_efficient=(100, 0.8)), 0.01)
-    assert "TAK takes no more time and does better at α = 1" in said
+    assert "TAK takes no longer than the τJp penalty and does better at α = 1.\n" in said
     assert said.endswith(
         "reaches 0.80 with the τJp penalty (single tasks 0.90): above linearised fine-tuning (0.65) and below TAK (0.85)."
     )
     said = conclusion(sums(linear=(60, 0.65), tak=(170, 0.85), taujp_efficient=(100, 0.8)), 0.01)
-    assert "no other method that takes as little time does better" in said
+    assert "No other method that takes no longer than the τJp penalty does better at α = 1.\n" in said
     assert "linearised fine-tuning, the τJp penalty and TAK" in said
     assert "nothing to compare" in conclusion(sums(linear=(60, 0.65)), 0.01)
 
@@ -217,9 +220,36 @@ def test_a_suite_may_have_another_recipe_for_a_method():
         ({"tak": {"form": "code"}}, ValueError, "the recipe of tak has the unknown key 'form'"),
         ({"tak": {"steps": "many"}}, TypeError, "steps of the recipe must be a number, not 'many'"),
         ({"tak": 3}, TypeError, "methods of the recipe must be mappings by method"),
+        ({"post-hoc-linearised": {"steps": 3}}, ValueError, "post-hoc-linearised applies the vectors of standard"),
         (["tak"], TypeError, "methods of the recipe must be mappings by method"),
     ],
 )
 def test_a_recipe_for_a_method_that_is_not_accepted_is_one_sentence(methods, error, says):
     with pytest.raises(error, match=says):
         check_recipe({**SUITE.recipe, "methods": methods})
+
+
+def test_a_suite_like_another_keeps_what_that_says_for_other_methods():
+    base = {**SUITE.recipe, "methods": {"tak": {"steps": 160}, "talos": {"density": 0.2}}}
+    merged = merged_recipe(base, {"methods": {"tak": {"penalty_weight": 7.0}}})
+    assert merged["methods"] == {"tak": {"penalty_weight": 7.0}, "talos": {"density": 0.2}}
+    assert merged_recipe(SUITE.recipe, {"methods": {"tak": {"steps": 3}}})["methods"] == {"tak": {"steps": 3}}
+
+
+def test_every_kind_of_method_has_words_for_what_it_needs():
+    assert set(NEEDS) == set(OTHERS)
+
+
+def test_methods_over_environments_are_measured_too(mini):
+    domains = load_suite("mini-domains")
+    tasks = list(domains.tasks)[:2]
+    runs = [
+        SimpleNamespace(
+            config=run_config(domains, task, "erm", tasks=tasks, steps=3, batch_size=4, penalty_batch_size=2),
+            vector=TaskVector(random_like(mini.theta0, k, 0.02), mini.fingerprint, task, "erm"),
+            record={"seconds": 1.0, "peak_memory_mib": 1},
+        )
+        for k, task in enumerate(tasks)
+    ]
+    (row,) = measure_sums(mini, domains, runs, 10).to_dict("records")
+    assert (row["own_images"], row["other_images"], row["needs"]) == (12, 6, "images and labels of all at each step")
