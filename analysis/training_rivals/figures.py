@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from ..drawing import lines, marks, method_line
+from ..drawing import lines, marks, method_line, plain
 from ..palette import GREY, method_look
 
 FRONT = dict(mode="lines", line=dict(color=GREY, width=1.5, dash="dot", shape="hv"))
@@ -39,7 +39,7 @@ def sensitivity(weights: pd.DataFrame) -> go.Figure:
     return lines(
         table, "factor", "accuracy", {method: method_line(method) for method in weights.method.unique()}, panel="panel",
         title="How much hangs on λ\naccuracies where each method's λ is multiplied by a factor; first seed",
-        x_axis=dict(title="factor of λ (log scale)", type="log"), y_axis=dict(title="test accuracy<br>(share of images)"),
+        x_axis=dict(title="factor of λ (log scale)", type="log", tickvals=plain(weights.factor.unique())), y_axis=dict(title="test accuracy<br>(share of images)"),
     )  # fmt: skip
 
 
