@@ -7,6 +7,7 @@ Where to start:
     clip = taujp.load_clip("mini")                                 # or "openai/clip-vit-base-patch32", or a folder
     vectors = taujp.load_checkpoints(["cars/", "dtd/"], clip)      # fine-tuned models, as task vectors
     taujp.tau_jp(clip, vectors, {"cars": "pictures/cars"})         # who will interfere with whom; no labels
+    taujp.forecast(clip, vectors, "pictures/", classes)            # what their sum will cost each task; no labels
     merged = taujp.merge(clip, vectors, "pictures/")               # one model of several; no labels, nothing to tune
     taujp.evaluate(clip, merged, "pets/test")                      # accuracy, NLL and calibration on class folders
     merged.save("merged/")                                         # for transformers, or "merged.safetensors" for open_clip
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what editors and type checkers read; the table below says the same to Python
     from analysis.coefficients import tuned_coefficient
     from analysis.evaluate import coefficient_curves, evaluate, plot_coefficients
+    from analysis.forecast.call import forecast
     from analysis.interference import reduce_tau_jp
     from analysis.merging.expectation import disagreement
     from analysis.merging.merge_call import merge
@@ -57,6 +59,7 @@ if TYPE_CHECKING:  # what editors and type checkers read; the table below says t
 WHERE = {
     "analysis.coefficients": ("tuned_coefficient",),
     "analysis.evaluate": ("coefficient_curves", "evaluate", "plot_coefficients"),
+    "analysis.forecast.call": ("forecast",),
     "analysis.interference": ("reduce_tau_jp",),
     "analysis.merging.merge_call": ("merge",),
     "analysis.merging.expectation": ("disagreement",),

@@ -12,7 +12,7 @@ import pytest
 import taujp
 
 ROOT = Path(__file__).parents[2]
-CALLS = ("coefficient_curves", "evaluate", "load_clip", "merge", "plot_coefficients", "tau_jp", "train")
+CALLS = ("coefficient_curves", "evaluate", "forecast", "load_clip", "merge", "plot_coefficients", "tau_jp", "train")
 
 
 def test_type_checkers_read_the_names_that_python_finds():

@@ -1,0 +1,120 @@
+"""How well is the accuracy of plans forecast? Each plan on each of its tasks: what is known beforehand, and what comes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from taujp_core.applications import EditedData
+from taujp_core.applications.linearised import Products
+from taujp_core.datasets import load_split
+from taujp_core.evaluation import accuracy
+from taujp_core.models import Clip, logits, zero_shot_head
+from taujp_core.suites import Suite
+from taujp_core.task_vectors import TaskVector, applied_alike
+from taujp_core.training.run_store import Run
+
+from ..products import edited_source, measure_products
+from ..trainings import by_method_and_seed
+from .evidence import changed, evidence
+from .plans import Plan
+from .predictors import from_pairs, from_products
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a forecast sees of a task, unlabelled validation images, in several numbers, and what it is tested on."""
+
+    counts: Sequence[int]
+    test_images: int
+
+
+def measure_plans(
+    clip: Clip, suite: Suite, runs: Sequence[Run], plans: Sequence[Plan], merges: Mapping[str, object], sample: Sample
+) -> pd.DataFrame:
+    """A row for each method, seed, plan, task of the plan, and number of images.
+
+    plans: of `plans_of`, for the vectors of one method and seed; merges: functions by name that make one τ of several, whose model is
+    a plan of all tasks, too.
+
+    method, seed, application, task; plan (its coefficients, or the merge's name), size (vectors), alpha (the largest coefficient, 1 for a
+    merge), merged (whether it is one); asked, images, changed, lost (see `evidence`), and with the most images the other PREDICTORS; single, accuracy (on the first
+    `test_images` test images), normalised (their ratio).
+    """
+    tables = []
+    for (method, seed), group in by_method_and_seed(runs).items():
+        vectors = [run.vector for run in group]
+        made = {name: made_by(vectors, merge) for name, merge in merges.items()}
+        for own, vector in enumerate(vectors):
+            table = measure_task(clip, suite, vectors, own, plans, made, sample)
+            application = applied_alike(vectors).name
+            tables.append(table.assign(method=method, seed=seed, application=application, task=vector.task))
+    return pd.concat(tables, ignore_index=True)
+
+
+def made_by(vectors: Sequence[TaskVector], merge: object) -> TaskVector:
+    first = vectors[0]
+    return TaskVector(merge([vector.tau for vector in vectors]), first.theta0_fingerprint, "merged", first.method)
+
+
+def measure_task(
+    clip: Clip,
+    suite: Suite,
+    vectors: Sequence[TaskVector],
+    own: int,
+    plans: Sequence[Plan],
+    merges: Mapping[str, TaskVector],
+    sample: Sample,
+) -> pd.DataFrame:
+    """The rows of one task. Coefficients are of the vectors and of the merges behind them."""
+    task = suite.task(vectors[own].task)
+    head = zero_shot_head(clip, task.classes, task.templates)
+    everything = [*vectors, *merges.values()]
+    seen = load_split(task, "validation").first(max(sample.counts))
+    source = edited_source(clip, everything, seen)
+    products = source if isinstance(source, Products) else measure_products(clip, everything, seen)
+    tested = edited_source(clip, everything, load_split(task, "test").first(sample.test_images))
+
+    of_task = [plan for plan in plans if plan[own]]
+    whole = [(*plan, *[0.0] * len(merges)) for plan in of_task]
+    whole += [(*[0.0] * len(vectors), *(float(other == name) for other in merges)) for name in merges]
+    named = pd.DataFrame(
+        {
+            "plan": [*map(title, of_task), *merges],
+            "size": [sum(map(bool, plan)) for plan in of_task] + [len(vectors)] * len(merges),
+            "alpha": [max(plan) for plan in of_task] + [1.0] * len(merges),
+            "merged": [False] * len(of_task) + [True] * len(merges),
+        }
+    )
+    expert = [float(place == own) for place in range(len(everything))]
+    single = accuracy(tested.edited_features(expert), head, tested.labels)
+    reached = [accuracy(tested.edited_features(plan), head, tested.labels) for plan in whole]
+    named = named.assign(single=single, accuracy=reached, normalised=np.divide(reached, single) if single else np.nan)
+    known = from_products(products, head, own, whole).assign(
+        pairs=[*by_pairs(source, head, own, of_task, len(everything)), *[np.nan] * len(merges)],
+        zero_shot=-accuracy(products.features, head, seen.labels.to(products.features.device)),
+    )
+    tables = []
+    for found in evidence(source, head, own, whole, sample.counts):
+        last = found.asked.iloc[0] == max(sample.counts)
+        tables.append(pd.concat([named, found, known] if last else [named, found], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def by_pairs(source: EditedData, head: Float[Tensor, "d k"], own: int, plans: Sequence[Plan], held: int) -> list[float]:
+    """`changed` of each plan, of the features that `from_pairs` makes; held: vectors of the source, the plans' before any other."""
+
+    def features(*members: int) -> Float[Tensor, "n d"]:
+        return source.edited_features([float(place in members) for place in range(held)])
+
+    zero, alone = features(), features(own)
+    pairs = [features(own, other) for other in range(len(plans[0]))]
+    answers = logits(alone, head)
+    return [changed(answers, logits(from_pairs(zero, alone, pairs, own, plan), head)) for plan in plans]
+
+
+def title(plan: Plan) -> str:
+    return " ".join(f"{alpha:g}" for alpha in plan)

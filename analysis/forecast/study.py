@@ -1,0 +1,31 @@
+"""What does `53_forecast` ask, and what does it train?"""
+
+from dataclasses import dataclass
+
+from taujp_core.suites import Suite
+from taujp_core.training.config import RunConfig
+
+from ..study import IMAGES, OUTPUT, Grid, ask, need_tasks
+
+
+@dataclass(frozen=True)
+class ForecastStudy(Grid):
+    methods: list[str] = ask(["standard", "linear"], "any training method")
+    unlabelled: list[int] = ask([16, 64], "numbers of validation images per task to forecast from", least=4)
+    sizes: list[int] = ask(
+        [3], "numbers of vectors in sums; pairs and all vectors are there anyway", least=3, empty=True
+    )
+    alphas: list[float] = ask([0.3, 0.6, 1.0], "coefficients of these sums")
+    choices: int = ask(4, "sums of each number of vectors, drawn by a fixed seed", least=1)
+    images: int = ask(100, IMAGES)
+    output: str = ask("runs/forecast", OUTPUT)
+
+    def plan(self, suite: Suite) -> list[RunConfig]:
+        tasks = self.tasks or list(suite.tasks)
+        need_tasks(tasks, 3)  # calibrations are learnt on other tasks than a forecast's, and those must interfere
+        for size in self.sizes:
+            if size > len(tasks):
+                raise ValueError(f"parameter sizes: must be from 3 to {len(tasks)}, the number of tasks, not {size}")
+        if not all(self.alphas):
+            raise ValueError("parameter alphas: must be above 0, and one is 0")
+        return super().plan(suite)

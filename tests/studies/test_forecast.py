@@ -1,0 +1,402 @@
+"""Forecasts: evidence by hand, calibrations that find what was planted, plans and predictors by brute force, and the call."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import random_like
+
+from analysis.forecast.calibrate import SHIPPED, Calibration, combined, learn, scale_of, shipped
+from analysis.forecast.call import advice, forecast
+from analysis.forecast.conclude import conclusion
+from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, ranks
+from analysis.forecast.evidence import TEMPERATURE, changed, evidence, lost_by_expert
+from analysis.forecast.figures import curves, errors_by_images, expected_and_measured, predictor_ranks
+from analysis.forecast.measure import Sample, measure_plans
+from analysis.forecast.plans import CURVE, plans_of
+from analysis.forecast.predictors import from_pairs, from_products
+from taujp_core.applications.linearised import Products
+from taujp_core.datasets import load_split
+from taujp_core.evaluation import accuracy, features, linearised_features
+from taujp_core.models import logits, zero_shot_head
+from taujp_core.suites import load_suite
+from taujp_core.task_vectors import TaskVector, edited, total
+from taujp_core.training.config import run_config
+
+ROOT = Path(__file__).parents[2]
+SUITE = load_suite("mini")
+TASKS = ["uci", "signs", "street"]
+
+
+def vectors_of(clip, method: str = "linear", size: float = 0.02) -> list[TaskVector]:
+    return [
+        TaskVector(random_like(clip.theta0, k, size), clip.fingerprint, task, method) for k, task in enumerate(TASKS)
+    ]
+
+
+def runs_of(clip, method: str, seed: int = 0) -> list[SimpleNamespace]:
+    return [
+        SimpleNamespace(config=run_config(SUITE, vector.task, method, seed, tasks=TASKS, steps=2), vector=vector)
+        for vector in vectors_of(clip, method)
+    ]
+
+
+def test_evidence_of_answers_by_hand():
+    """Three images: one answer changes where the expert is sure, one where it wavers, one stays."""
+    sure, wavering = 12.0, 3.0
+    expert = torch.tensor([[sure, 0.0], [wavering, 0.0], [0.0, sure]])
+    planned = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    p, q = 1 / (1 + np.exp(-sure / TEMPERATURE)), 1 / (1 + np.exp(-wavering / TEMPERATURE))
+    assert changed(expert, planned) == pytest.approx(2 / 3)
+    assert lost_by_expert(expert, planned) == pytest.approx(1 - ((1 - p) + (1 - q) + p) / (p + q + p), rel=1e-6)
+    assert lost_by_expert(expert, expert) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_accuracy_falls_by_more_than_the_changed_answers(seed):
+    generator = torch.Generator().manual_seed(seed)
+    expert, planned = (torch.randn(200, 7, generator=generator) for _ in range(2))
+    labels = torch.randint(7, (200,), generator=generator)
+    fall = (expert.argmax(-1) == labels).double().mean() - (planned.argmax(-1) == labels).double().mean()
+    assert abs(fall.item()) <= changed(expert, planned)
+
+
+def test_evidence_on_fewer_images_is_that_of_the_first(mini):
+    task = SUITE.task("signs")
+    head = zero_shot_head(mini, task.classes, task.templates)
+    taus = [vector.tau for vector in vectors_of(mini)]
+    source = vectors_of(mini)[0].application.source(mini, taus, load_split(task, "validation").first(24))
+    plans = [(1.0, 1.0, 0.0), (0.5, 0.5, 0.5)]
+    few, all_of_them = evidence(source, head, 1, plans, [10, 1000])
+    assert list(few.images) == [10, 10] and list(all_of_them.images) == [24, 24]
+    cut = Products(source.features[:10], source.products[:, :10], source.labels[:10])
+    (alone,) = evidence(cut, head, 1, plans)
+    pd.testing.assert_frame_equal(few.drop(columns="asked"), alone.drop(columns="asked"))
+
+
+def planted(slopes: tuple[float, float], spread: float, rows: int = 4000) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    share, images = generator.uniform(0, 0.8, rows), generator.choice([32, 128], rows)
+    lost = share * generator.uniform(0.3, 0.9, rows)
+    table = pd.DataFrame({"changed": share, "lost": lost, "images": images})
+    scale = scale_of(table, spread)
+    noise = generator.normal(size=rows) * scale
+    return table.assign(normalised=1 - slopes[0] * share - slopes[1] * lost + noise)
+
+
+@pytest.mark.parametrize(("slopes", "spread"), [((0.5, 0.4), 0.1), ((0.0, 1.0), 0.0), ((0.9, 0.0), 0.3)])
+def test_a_calibration_finds_what_was_planted(slopes, spread):
+    """Of 4000 rows; the noise is normal, of which 90 % lie within 1.645 standard deviations."""
+    found = learn(planted(slopes, spread))
+    assert found.slopes == pytest.approx(slopes, abs=0.06)
+    assert found.spread == pytest.approx(spread, abs=0.05)
+    assert found.reach == pytest.approx(1.645, abs=0.08)
+
+
+def test_intervals_cover_new_rows_and_shrink_with_images():
+    table = planted((0.5, 0.4), 0.1)
+    expected = learn(table[:2000]).expect(table[2000:])
+    assert table.normalised[2000:].between(expected.low, expected.high).mean() == pytest.approx(0.9, abs=0.03)
+    few, many = (Calibration((0.5, 0.5), 0.0, 1.6).expect(table.assign(images=n)) for n in (20, 2000))
+    assert ((many.high - many.low) < (few.high - few.low)).all()
+
+
+def test_another_model_gets_an_interval_from_all_answers_lost_to_none():
+    table = planted((0.5, 0.4), 0.1, 50)
+    known, other = (Calibration((0.5, 0.4), 0.1, 1.6).expect(table, elsewhere) for elsewhere in (False, True))
+    assert (other.low <= known.low).all() and (other.low <= 1 - table.changed).all()
+    assert (other.high >= 1).all() and (other.expected == known.expected).all()
+
+
+def test_labelled_images_move_a_forecast_to_what_they_say_and_narrow_it():
+    expected = pd.DataFrame({"expected": [0.9], "low": [0.7], "high": [1.1], "changed": [0.3]})
+    single = pd.Series([1.0] * 400)
+    planned = pd.DataFrame({0: [1.0] * 200 + [0.0] * 200})
+    (row,) = combined(expected, single, planned).itertuples()
+    # Σ(y_plan − r·y_expert)² / (Σ y_expert)² = 400·0.25/400² of the labelled ones, (0.2/1.645)² of the forecast.
+    weights = np.array([(1.645 / 0.2) ** 2, 400**2 / (400 * 0.25)])
+    assert row.expected == pytest.approx(weights @ [0.9, 0.5] / weights.sum())
+    assert row.high - row.low == pytest.approx(2 * 1.645 / np.sqrt(weights.sum()))
+    pd.testing.assert_frame_equal(combined(expected, 0 * single, planned), expected)
+
+
+def test_plans_are_pairs_sums_the_curve_and_all_but_one():
+    plans = plans_of(5, [3], [0.3, 1.0], 4)
+    counts = pd.Series([sum(map(bool, plan)) for plan in plans]).value_counts()
+    assert counts.to_dict() == {2: 10, 3: 8, 4: 5, 5: len(CURVE)}
+    assert len(set(plans)) == len(plans) and plans == plans_of(5, [3], [0.3, 1.0], 4)
+    assert {max(plan) for plan in plans if sum(map(bool, plan)) in (2, 4)} == {1.0}
+    assert {sum(map(bool, plan)) for plan in plans_of(3, [], [1.0], 1)} == {2, 3}
+
+
+@pytest.mark.parametrize("method", ["linear", "standard"])
+def test_rows_are_those_of_the_model(method, mini):
+    plans = [(1.0, 1.0, 0.0), (0.5, 0.5, 0.5)]
+    mean = {"mean": lambda taus: {name: sum(tau[name] for tau in taus) / len(taus) for name in taus[0]}}
+    table = measure_plans(mini, SUITE, runs_of(mini, method), plans, mean, Sample([8, 16], 30))
+    assert len(table) == 2 * (
+        2 + 2 + 1 + 3
+    )  # numbers of images × (uci, signs: two plans; street: one; the merge: three)
+    vectors = vectors_of(mini, method)
+
+    def model(vector: TaskVector, images: torch.Tensor) -> torch.Tensor:
+        if method == "standard":
+            return features(mini.encoder, edited(mini.theta0, [vector], [1.0]), images)
+        return linearised_features(mini.encoder, mini.theta0, vector.tau, images)
+
+    made = {"1 1 0": total(vectors[:2]), "0.5 0.5 0.5": total(vectors, [0.5] * 3), "mean": total(vectors, [1 / 3] * 3)}
+    one = 1 / 16 + 1e-9  # an image may sit on a boundary: sums are taken in another order
+    for row in table[table.asked == 16].itertuples():
+        task = SUITE.task(row.task)
+        head = zero_shot_head(mini, task.classes, task.templates)
+        test, seen = load_split(task, "test").first(30).tensors, load_split(task, "validation").first(16).images
+        expert = next(vector for vector in vectors if vector.task == row.task)
+        assert row.single == pytest.approx(accuracy(model(expert, test[0]), head, test[1]), abs=1 / 30 + 1e-9)
+        assert row.accuracy == pytest.approx(accuracy(model(made[row.plan], test[0]), head, test[1]), abs=1 / 30 + 1e-9)
+        answers = [logits(model(vector, seen), head) for vector in (expert, made[row.plan])]
+        assert row.changed == pytest.approx(changed(*answers), abs=one)
+        assert row.normalised == pytest.approx(row.accuracy / row.single)
+    assert set(table[table.merged].plan) == {"mean"} and table[table.merged].pairs.isna().all()
+    if method == "linear":  # features of pairs add exactly, and the linearised answers are the answers
+        exact = table[(table.asked == 16) & ~table.merged]
+        assert np.abs(exact.pairs - exact.changed).max() <= one
+        assert np.abs(exact.changed_linearised - exact.changed).max() <= one
+
+
+def test_predictors_by_brute_force(mini64):
+    """Float64, one image at a time; the gradient by a difference quotient."""
+    generator = torch.Generator().manual_seed(0)
+    f0, products = torch.randn(6, 5, generator=generator).double(), torch.randn(2, 6, 5, generator=generator).double()
+    head = torch.nn.functional.normalize(torch.randn(5, 4, generator=generator).double(), dim=0)
+    source = Products(f0, products, torch.zeros(6, dtype=torch.long))
+    (row,) = from_products(source, head, 0, [(1.0, 0.7)]).itertuples()
+    added, expert = 0.7 * products[1], f0 + products[0]
+    answers = logits(expert, head).argmax(-1)
+
+    def loss(step: float) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(logits(f0 + step * added, head), answers)
+
+    assert row.tau_jp == pytest.approx(np.mean([image.norm().item() for image in added]))
+    assert row.gradient == pytest.approx((loss(1e-6) - loss(-1e-6)).item() / 2e-6, rel=1e-5)
+
+    def cosines(step: float) -> torch.Tensor:
+        return torch.nn.functional.normalize(expert + step * added, dim=-1) @ head
+
+    slope = (cosines(1e-6) - cosines(-1e-6)) / 2e-6
+    margin = cosines(0.0).sort(-1).values
+    beyond = [2 * slope[k].abs().max() > margin[k, -1] - margin[k, -2] for k in range(6)]
+    assert row.beyond_margin == pytest.approx(np.mean(beyond))
+    pairs = [expert, expert + products[1]]
+    assert torch.allclose(from_pairs(f0, expert, pairs, 0, (0.4, 0.7)), f0 + 0.4 * products[0] + 0.7 * products[1])
+
+
+def made_up(**columns) -> pd.DataFrame:
+    """A table as of `measure_plans`: three tasks, two seeds, all vectors along two α, and all but one."""
+    generator, rows = np.random.default_rng(1), []
+    for seed in (0, 1):
+        for own, task in enumerate(TASKS):
+            for plan in plans_of(3, [], [1.0], 1):
+                if plan[own]:
+                    share = 0.1 * sum(plan) + generator.uniform(0, 0.05)
+                    rows.append(
+                        {
+                            "method": "linear", "seed": seed, "application": "linearised", "task": task,
+                            "plan": " ".join(f"{alpha:g}" for alpha in plan), "size": sum(map(bool, plan)), "alpha": max(plan),
+                            "merged": False, "asked": 64, "images": 64, "changed": share, "lost": share / 2, "unsure": share,
+                            "pairs": share, "changed_linearised": share, "tau_jp": -share, "beyond_margin": 1.0, "gradient": share,
+                            "zero_shot": 0.5, "single": 0.8, "accuracy": 0.8 - 0.4 * share, "normalised": 1 - share / 2,
+                        }
+                    )  # fmt: skip
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def test_a_row_is_forecast_from_other_tasks_and_seeds_alone():
+    table = made_up()
+    before = crossed(table)
+    spoilt = table.assign(normalised=table.normalised.where(table.task != "uci", 0.1))
+    of_uci = before.task == "uci"
+    pd.testing.assert_frame_equal(
+        before[of_uci].drop(columns=["normalised"]), crossed(spoilt)[of_uci].drop(columns=["normalised"])
+    )
+    assert (crossed(spoilt)[~of_uci].expected < before[~of_uci].expected - 0.01).all()
+    other_seed = table.assign(normalised=table.normalised.where((table.task == "uci") | (table.seed == 0), 0.1))
+    still = (before.seed == 1) & ~of_uci
+    assert np.allclose(crossed(other_seed)[still & (before.task != "uci")].expected.notna(), True)
+    assert (
+        crossed(other_seed)[(before.seed == 0) & of_uci].expected < before[(before.seed == 0) & of_uci].expected
+    ).all()
+    assert np.allclose(
+        crossed(other_seed)[(before.seed == 1) & of_uci].expected, before[(before.seed == 1) & of_uci].expected
+    )
+
+
+def test_an_expert_that_is_never_right_is_left_out():
+    table = made_up()
+    table.loc[table.task == "uci", "normalised"] = np.nan
+    assert set(crossed(table).task) == {"signs", "street"}
+
+
+def test_ranks_and_errors_of_a_perfect_forecast():
+    forecasts = crossed(made_up())
+    rho = ranks(forecasts).set_index(["kind", "predictor"]).rho
+    assert rho["pairs", "forecast"] == rho["sums", "changed"] == 1.0 and rho["sums", "tau_jp"] == -1.0
+    assert ("sums", "beyond_margin") not in rho  # all alike rank nothing
+    table = errors(forecasts)
+    assert (table.error < 1e-9).all() and (table.covered == 1).all()
+    said = conclusion(ranks(forecasts), table)
+    assert said.splitlines()[0].startswith("For linearised models the forecast ranks what is lost with ρ 1.00 in sums")
+    assert "a mean error of 0.000, and 100% of" in said.splitlines()[-1]
+
+
+def test_who_is_blamed_and_which_alpha_is_chosen():
+    forecasts = crossed(made_up())
+    named = blamed(forecasts)
+    assert named.right.all() and len(named) == 6 and (named.gain == named.best).all()
+    # A forecast that turns the order of the two removals round is wrong for each task.
+    less = (forecasts["size"] == 2) & (forecasts.alpha == 1)
+    turned = blamed(forecasts.assign(expected=forecasts.expected.where(~less, 2 - forecasts.expected)))
+    assert not turned.right.any() and (turned.gain < turned.best).all()
+    assert (chosen_alpha(forecasts).said == 0.1).all() and (chosen_alpha(forecasts).regret == 0).all()
+    wrong = chosen_alpha(forecasts.assign(expected=1 - forecasts.expected))
+    assert (wrong.said == 1.0).all() and (wrong.regret > 0.05).all()
+
+
+def test_figures_have_every_row():
+    forecasts = crossed(made_up())
+    points = {trace.name: len(trace.x) for trace in expected_and_measured(forecasts).data}
+    assert points["pairs at α = 1"] + points["sums"] == len(forecasts)
+    assert {trace.name for trace in predictor_ranks(ranks(forecasts)).data} == {"pairs", "sums"}
+    assert len(errors_by_images(errors(forecasts)).data) == 4
+    assert [len(trace.x) for trace in curves(forecasts).data] == [len(CURVE), len(CURVE)]
+
+
+# The call.
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return [SUITE.task(name) for name in TASKS]
+
+
+def test_a_forecast_is_that_of_its_parts(mini, tasks):
+    vectors = vectors_of(mini)
+    table = forecast(mini, vectors, tasks, plan=[1.0, 0.5, 0.0], most=24)
+    assert list(table.index) == TASKS and (table.images == 24).all()
+    calibration, learnt_on = shipped()
+    assert learnt_on == mini.fingerprint
+    for own, task in enumerate(tasks):
+        head = zero_shot_head(mini, task.classes, task.templates)
+        split = load_split(task, "validation").first(24)
+        source = vectors[0].application.source(mini, [vector.tau for vector in vectors], split)
+        plans = [(1.0, 0.5, 0.0)] + [tuple(a * (k != s) for k, a in enumerate((1.0, 0.5, 0.0))) for s in range(3)]
+        (found,) = evidence(source, head, own, plans)
+        wanted = calibration.expect(found)
+        row = table.loc[task.name]
+        one = 2 / 24 + 1e-9  # an image on a boundary; the slopes add up to about 1
+        assert row.expected == pytest.approx(wanted.expected[0], abs=one)
+        gains = {other: wanted.expected[1 + other] - wanted.expected[0] for other in (0, 1) if other != own}
+        best = max(gains, key=gains.get)
+        assert row.harmed_by == (TASKS[best] if gains[best] > 0 else "")
+
+
+def test_forms_of_a_plan(mini, tasks):
+    vectors = vectors_of(mini)
+    at_one = forecast(mini, vectors, tasks, most=16)
+    listed = forecast(mini, vectors, tasks, plan=[1, 1, 1], most=16)
+    pd.testing.assert_frame_equal(at_one, listed)
+    merged = forecast(mini, vectors, tasks, plan=total(vectors), most=16)
+    assert np.allclose(merged.expected, at_one.expected, atol=2 / 16 + 1e-9) and (merged.harmed_by == "").all()
+    own = forecast(mini, vectors, tasks, plan=[1.0, 0.0, 0.0], most=16)
+    assert own.loc["uci", "expected"] == 1.0 and own.loc["uci", "advice"] == "add as it is"
+
+
+def test_pictures_and_class_names_without_a_suite(mini, tasks):
+    vectors = vectors_of(mini)[:2]
+    pictures = {task.name: load_split(task, "validation").first(20).images for task in tasks[:2]}
+    classes = {task.name: list(task.classes) for task in tasks[:2]}
+    found = forecast(mini, vectors, pictures, classes, templates=["a photo of a {}."])
+    assert (found.images == 20).all() and found.expected.between(0, 1.01).all()
+
+
+def test_labelled_images_narrow_the_interval(mini, tasks):
+    vectors = vectors_of(mini)
+    labelled = {"uci": (*load_split(tasks[0], "validation").first(100).tensors, list(tasks[0].classes))}
+    without, with_them = (forecast(mini, vectors, tasks, most=32, labelled=one) for one in (None, labelled))
+    width = [table.high - table.low for table in (without, with_them)]
+    assert width[1]["uci"] < width[0]["uci"] and width[1]["signs"] == width[0]["signs"]
+
+
+def test_another_model_has_a_wider_interval(mini, tasks, monkeypatch):
+    vectors = vectors_of(mini)
+    known = forecast(mini, vectors, tasks, most=32)
+    monkeypatch.setattr("analysis.forecast.call.shipped", lambda: (shipped()[0], "another"))
+    other = forecast(mini, vectors, tasks, most=32)
+    assert (other.high >= 1).all() and (other.high - other.low >= known.high - known.low).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "lower", "linearised", "said"),
+    [
+        ({"expected": 0.97, "harm": 0.0}, 0.99, True, "add as it is"),
+        ({"expected": 0.8, "harm": 0.15}, 0.96, True, "multiply all coefficients by 0.3"),
+        ({"expected": 0.8, "harm": 0.15}, 0.9, True, "reduce_tau_jp on cars, which does most of the harm"),
+        ({"expected": 0.8, "harm": 0.15}, 0.9, False, "merge: no coefficient for all is enough for this task"),
+        ({"expected": 0.8, "harm": 0.05}, 0.9, True, "merge: no coefficient for all is enough for this task"),
+        ({"expected": 0.8, "harm": np.nan}, np.nan, True, "merge: no coefficient for all is enough for this task"),
+    ],
+)
+def test_advice_is_made_of_the_numbers(row, lower, linearised, said):
+    assert advice({"harmed_by": "cars", **row}, 0.3, lower, linearised) == said
+
+
+BAD = [
+    (lambda v, t: (v, t[:2]), {}, ValueError, "images: there are no pictures of street, of whose experts vectors are given"),
+    (lambda v, t: (v[:2], t), {}, ValueError, "street"),
+    (lambda v, t: ([*v, v[0]], t), {}, ValueError, "two vectors are of the task uci: a forecast takes one for each task"),
+    (lambda v, t: (v, t), {"plan": [1.0, 1.0]}, ValueError, "plan: 2 coefficients are given for 3 vectors"),
+    (lambda v, t: (v, t), {"plan": "all"}, TypeError, "a task vector, a run or a merge is needed, not str"),
+    (lambda v, t: (v, t), {"plan": float("nan")}, ValueError, "plan: coefficients must be finite"),
+    (lambda v, t: (v, t), {"labelled": {"cars": SUITE.task("uci")}}, ValueError, "labelled images of cars and no vector of that task"),
+    (lambda v, t: (v[:1], t[:1]), {}, ValueError, "a forecast of a sum takes two vectors or more"),
+    (
+        lambda v, t: (v, {x.name: load_split(x, "validation").first(4).images for x in t}),
+        {},
+        ValueError,
+        "the class names of uci are needed, two or more, as classes=",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "more", "kind", "sentence"), BAD)
+def test_what_cannot_be_forecast_is_said_in_a_sentence(given, more, kind, sentence, mini, tasks):
+    with pytest.raises(kind, match=re.escape(sentence)) as caught:
+        forecast(mini, *given(vectors_of(mini), tasks), most=8, **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_zero_vector_and_another_theta0_are_refused(mini, tasks):
+    vectors = vectors_of(mini)
+    zero = replace(vectors[0], tau={name: 0 * value for name, value in vectors[0].tau.items()})
+    with pytest.raises(ValueError, match="the linear vector of uci is zero"):
+        forecast(mini, [zero, *vectors[1:]], tasks, most=8)
+    with pytest.raises(ValueError, match="belongs to θ₀ other"):
+        forecast(mini, [replace(vectors[0], theta0_fingerprint="other"), *vectors[1:]], tasks, most=8)
+    with pytest.raises(FloatingPointError, match="uci"):
+        spoilt = {name: value * float("nan") for name, value in vectors[0].tau.items()}
+        forecast(mini, [replace(vectors[0], tau=spoilt), *vectors[1:]], tasks, most=8)
+
+
+def test_what_is_shipped_is_what_the_full_version_learnt():
+    text = (ROOT / "results" / "mini" / "53_forecast.ipynb").read_text(encoding="utf-8")
+    printed = "".join(
+        "".join(output.get("text", "")) for cell in json.loads(text)["cells"] for output in cell.get("outputs", [])
+    )
+    learnt = json.loads(re.search(r"^learnt of all tasks: (\{.*\})$", printed, re.MULTILINE)[1])
+    kept = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    assert learnt == {name: value for name, value in kept.items() if name != "theta0"}
