@@ -37,20 +37,27 @@ def local(path: Path | str) -> Path:
     repository, a revision or a file that the hub does not have, ConnectionError without a network, PermissionError for
     a repository that wants consent, OSError for a full disk, each in a sentence.
     """
-    if not is_address(path):
-        return Path(path)
-    match = ADDRESS.fullmatch(str(path))
+    return copy_of(str(path), download_it=True) if is_address(path) else Path(path)
+
+
+def look(address: str) -> None:
+    """Ask the hub for what `local` would fetch, and fetch nothing. Raises what `local` does."""
+    copy_of(address, download_it=False)
+
+
+def copy_of(address: str, download_it: bool) -> Path:
+    match = ADDRESS.fullmatch(address)
     if not match:
-        raise ValueError(f"{path} is no address on the hub: accepted are hub:OWNER/REPO, with @REVISION and /FILE")
+        raise ValueError(f"{address} is no address on the hub: accepted are hub:OWNER/REPO, with @REVISION and /FILE")
     repo, revision, file = match["repo"], match["revision"] or "main", (match["file"] or "").strip("/")
     owner, _, name = repo.partition("/")
     folder = cache_folder() / "checkpoints" / owner / revision / name
     with disk_explained(folder), held(folder.with_name(f".{name}.lock"), f"{repo} is being downloaded"):
-        fetch(str(path), repo, revision, file, folder)
+        fetch(address, repo, revision, file, folder, download_it)
     return folder / file
 
 
-def fetch(address: str, repo: str, revision: str, file: str, folder: Path) -> None:
+def fetch(address: str, repo: str, revision: str, file: str, folder: Path, download_it: bool) -> None:
     """What is missing in the folder of the files that the address means."""
     path = folder.with_name(f"{folder.name}.json")
     record = read_json(path) if path.is_file() else {"commit": None, "files": [], "fetched": []}
@@ -67,7 +74,7 @@ def fetch(address: str, repo: str, revision: str, file: str, folder: Path) -> No
     record |= {"commit": info.sha, "files": sorted(files)}
     names = missing(address, file, record, folder)
     write_json(path, record)
-    for name in names:
+    for name in names if download_it else ():
         with explained(*needs):
             download(api, repo, info.sha, files[name], folder)
         check_sum(folder / name, files[name], repo)
