@@ -60,7 +60,8 @@ def copy_of(address: str, download_it: bool) -> Path:
 def fetch(address: str, repo: str, revision: str, file: str, folder: Path, download_it: bool) -> None:
     """What is missing in the folder of the files that the address means."""
     path = folder.with_name(f"{folder.name}.json")
-    record = read_json(path) if path.is_file() else {"commit": None, "files": [], "fetched": []}
+    known = path.is_file() and folder.is_dir()  # whoever deletes the folder wants another copy
+    record = read_json(path) if known else {"commit": None, "files": [], "fetched": []}
     if record["commit"] and not missing(address, file, record, folder):
         return
     api = huggingface_hub.HfApi()
@@ -73,8 +74,10 @@ def fetch(address: str, repo: str, revision: str, file: str, folder: Path, downl
     files = {found.rfilename: found for found in info.siblings if ".." not in PurePosixPath(found.rfilename).parts}
     record |= {"commit": info.sha, "files": sorted(files)}
     names = missing(address, file, record, folder)
+    if not download_it:
+        return
     write_json(path, record)
-    for name in names if download_it else ():
+    for name in names:
         with explained(*needs):
             download(api, repo, info.sha, files[name], folder)
         check_sum(folder / name, files[name], repo)

@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_a_commit_is_that_commit_whatever_main_is_now(served, revision):
     assert json.loads((path.parent / "tiny_cars.json").read_text())["commit"] == COMMIT
     main = local(f"hub:{CARS}")
     assert json.loads((main.parent / "tiny_cars.json").read_text())["commit"] == "f" * 40
+
+
+def test_a_copy_of_main_stays_until_it_is_deleted(served):
+    path = local(f"hub:{CARS}")
+    served.sha = "f" * 40
+    for commit in (COMMIT, "f" * 40):
+        assert json.loads((local(f"hub:{CARS}").parent / "tiny_cars.json").read_text())["commit"] == commit
+        shutil.rmtree(path)
 
 
 def test_a_download_that_was_cut_off_goes_on_where_it_was(served, tmp_path, monkeypatch):

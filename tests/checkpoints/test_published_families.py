@@ -89,6 +89,7 @@ def test_a_family_is_loaded_by_the_suites_names_and_says_what_is_wrong(served):
         assert [vector.task for vector in load_family("there", CLIP, ["mnist", "cars"])] == ["mnist", "cars"]
 
 
+@pytest.mark.filterwarnings("ignore:known of there")
 def test_what_is_gone_is_refused_before_anything_is_downloaded(served):
     del served.repos["someone/tiny_MNIST"]
     served.repos["someone/tiny_Cars"] = {"README.md": b""}
