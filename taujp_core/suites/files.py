@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -47,9 +48,10 @@ def read_suite(path: Path) -> dict:
     Raises ValueError or TypeError, in a sentence that names the file, for one that is not YAML, and for keys that are
     unknown or missing.
     """
-    raw = parse(path)
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"{path} must hold the keys {', '.join(NEEDED)}, not {type(raw).__name__}")
+    found = parse(path)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} must hold the keys {', '.join(NEEDED)}, not {type(found).__name__}")
+    raw = dict(found)
     check_keys(str(path), raw, KEYS)
     for section in ("tasks", "control"):
         entries = raw.get(section)
@@ -66,6 +68,12 @@ def read_suite(path: Path) -> dict:
 
 
 def parse(path: Path) -> object:
+    """Read once: a suite takes its tasks from others, one by one."""
+    return parse_text(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@lru_cache
+def parse_text(path: Path, changed: int, size: int) -> object:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except yaml.MarkedYAMLError as error:

@@ -71,7 +71,7 @@ def home(tmp_path, monkeypatch, mini) -> Path:
 
 # By the name of the parameter, in every notebook that has it.
 BY_NAME = {
-    "suite": [("maxi", "unknown suite 'maxi': accepted are clip8-b16"), (3, "parameter suite must be str, not int 3")],
+    "suite": [("maxi", "unknown suite 'maxi': accepted are clip14-b16"), (3, "parameter suite must be str, not int 3")],
     "suites": [
         ([], "parameter suites: at least one is needed, not []"),
         (["mini", "mini"], "parameter suites: 'mini' stands there twice"),
