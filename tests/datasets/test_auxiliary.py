@@ -97,7 +97,7 @@ def test_leaves_are_of_the_models_size_and_those_that_the_cache_holds(few, tmp_p
         load_split(task, "train")
 
 
-def test_a_folder_and_a_set_of_another_suite_serve_in_a_suite_file(root, mini, tmp_path, capsys):  # noqa: F811
+def test_a_folder_and_a_set_of_another_suite_serve_in_a_suite_file(few, root, mini, tmp_path, capsys):  # noqa: F811
     """A folder of pictures without classes; relative to TAUJP_DATA. Other pictures are another run."""
     written_pictures(root / "streets", 7)
     task = {"uci": {"from": "mini"}}
