@@ -101,7 +101,8 @@ def test_a_folder_and_a_set_of_another_suite_serve_in_a_suite_file(few, root, mi
     """A folder of pictures without classes; relative to TAUJP_DATA. Other pictures are another run."""
     written_pictures(root / "streets", 7)
     task = {"uci": {"from": "mini"}}
-    write_suite(root, tasks=task, auxiliary={"streets": "streets", "leaves": {"from": "mini/dead-leaves"}})
+    sets = {"streets": "streets", "leaves": {"from": "mini/dead-leaves"}}
+    write_suite(root, tasks=task, control={"mnist": {"from": "mini"}}, auxiliary=sets)
     suite = load_suite("mine")
     assert [*suite.auxiliary] == ["streets", "leaves"] and len(load_split(suite.task("streets"), "train")) == 7
     assert suite.task("leaves").source == SUITE.task("dead-leaves").source
