@@ -216,6 +216,11 @@ BY_NAME = {
         ([0.1, 0.1], "parameter factors: 0.1 stands there twice"),
         ([NAN], "parameter factors: must be finite and not negative, not nan"),
     ],
+    "penalty_images": [
+        (["uci"], "unknown pictures of parameter penalty_images 'uci': accepted are dead-leaves, shapes"),
+        (["shapes", "shapes"], "parameter penalty_images: 'shapes' stands there twice"),
+        ("shapes", "parameter penalty_images must be list[str], not str 'shapes'"),
+    ],
     "budget_methods": [
         ([], "parameter budget_methods: at least one is needed, not []"),
         (["lora"], "unknown method 'lora': accepted are"),
