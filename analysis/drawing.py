@@ -23,7 +23,9 @@ WIDTH = 940  # pixels of a stored picture; where a figure is drawn, it is as wid
 LEFT, RIGHT, TOP, BOTTOM = 80, 25, 54, 60  # pixels around the panels; the title is above them, the legend below
 SHORT = 20  # letters of a category that leaves room for two panels in a narrow cell
 LETTER, ROW = 7, 21  # pixels: of a letter, on average, and of a row of the title
-MANY = 6  # columns with numbers; two panels side by side that have more leave no room for them where the cell is narrow
+MANY = (
+    4  # columns with numbers; where the cell is narrow, more have room only without a panel or a colour bar beside them
+)
 BAR_BELOW = 55  # pixels of a colour bar below the panels, with its title
 NARROW = {1: 44, 2: 24, 3: 18}  # letters of an axis' title below one of so many panels, where the cell is narrow
 TEMPLATE = go.layout.Template(pio.templates["plotly_white"])
@@ -108,8 +110,8 @@ def matrices(
     digits: format of the number that stands in a cell; none: numbers on hovering alone. log: colours by the logarithm.
     """
     panels, rows, columns = (list(table[name].unique()) for name in (panel, row, column))
-    many = bool(digits) and len(columns) > MANY and len(panels) > 1
-    figure, places = grid(panels, 1 if many else 2 if digits and len(columns) > 4 else 3, height, panels)
+    many = bool(digits) and len(columns) > MANY
+    figure, places = grid(panels, 1 if many else 3, height, panels)
     for name, place in places.items():
         values = table[table[panel] == name].pivot_table(index=row, columns=column, values=value)
         values = values.reindex(index=rows, columns=columns).to_numpy()
@@ -127,7 +129,7 @@ def matrices(
     figure.update_coloraxes(colorscale=COLOUR_SCALE, reversescale=little_is_good, **colour_axis)
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     if many:  # the bar beside the panels would take a third of a narrow cell
-        beneath = dict(orientation="h", yref="container", y=0, yanchor="bottom", thickness=15, xpad=0)
+        beneath = dict(orientation="h", yref="container", y=0, yanchor="bottom", thickness=15, xpad=0, ypad=0)
         in_a_row = (figure.layout.coloraxis.colorbar.title.text or "").replace("<br>", " ")
         figure.update_coloraxes(colorbar=beneath, colorbar_title=dict(text=in_a_row, side="bottom"))
     return finished(figure, places, title, x_axis, y_axis, below=BAR_BELOW * many)

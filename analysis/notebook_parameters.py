@@ -123,7 +123,7 @@ def check_steps(clip: Clip, configs: list[RunConfig]) -> None:
 def check_data(suite: Suite, configs: list[RunConfig]) -> None:
     """Data sets that are not there would stop the first run that wants them, when others are trained."""
     wanted = {task.name for task in suite.controls}.union(*([config.task, *config.penalty_tasks] for config in configs))
-    for name in suite.datasets():
+    for name in suite.with_auxiliary():
         if name in wanted and configs:
             suite.task(name).locate()
 

@@ -62,3 +62,8 @@ def check_bytes(title: str, images: Tensor) -> None:
     if images.dtype != torch.uint8:
         hint = ": leave out ToTensor and Normalize" if images.is_floating_point() else ""
         raise TypeError(f"{title} must be bytes (uint8, 0 to 255), not {images.dtype}{hint}")
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says first; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

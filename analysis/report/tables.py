@@ -2,7 +2,7 @@
 
 Accuracies are in percent, as published: absolute and normalised for addition, on the target and on the control for
 negation. The published τJp numbers stand beside `taujp-efficient`. They come from Yoshida et al. (ICLR 2025) and from
-TAK (arXiv 2602.17385), which ran the same methods again: settings matter, so both are named.
+papers that ran the same methods again, as TAK (arXiv 2602.17385) did: settings matter, so each is named.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.files import read_json
+
+from .published import CHOICES, QUANTITIES, load_published
 
 TABLES = {
     "addition": {
@@ -25,7 +27,6 @@ TABLES = {
         "tuned": ("tuned_target", "tuned_control"),
     },
 }
-QUANTITIES = {"addition": ("absolute", "normalised"), "negation": ("target", "control")}
 NOTEBOOKS = {"addition": "30_addition", "negation": "31_negation"}
 METHODS = ("standard", "linear", "taujp-efficient")  # of the published tables
 
@@ -51,15 +52,13 @@ def report_rows(table: str, suite: str, summary: dict | None) -> pd.DataFrame:
     column for each publication; NaN where there is no number."""
     measured = pd.DataFrame(summary["rows"] if summary else [], columns=None if summary else ["method"])
     methods = list(dict.fromkeys([*METHODS, *measured.method]))
-    published = pd.read_csv(Path(__file__).with_name("published.csv"))
-    published = published[(published.table == table) & (published.suite == suite)]
+    published = load_published(table, suite)
+    published = published[published.method.isin(["pre-trained", *methods])]
     cells = [("pre-trained", "pre-trained"), *((method, c) for method in methods for c in ("one-shot", "tuned"))]
     rows = []
     for method, choice in cells:
         ours = measured if method == "pre-trained" else measured[measured.method == method]
-        for position, quantity, column in zip(
-            ("first", "second"), QUANTITIES[table], TABLES[table][choice], strict=True
-        ):
+        for quantity, column in zip(QUANTITIES[table], TABLES[table][choice], strict=True):
             if column is None:
                 continue
             # The pre-trained model is the same for every method and seed.
@@ -70,7 +69,7 @@ def report_rows(table: str, suite: str, summary: dict | None) -> pd.DataFrame:
             row["deviation"] = values.std(ddof=1) if len(values) > 1 else np.nan
             row["n"] = len(values)
             for source, theirs in published.groupby("source", sort=False):
-                found = theirs[(theirs.method == method) & (theirs.choice == choice)][position]
+                found = theirs[(theirs.method == method) & (theirs.coefficient == CHOICES[choice])][quantity]
                 row[source] = found.iloc[0] if len(found) else np.nan
             rows.append(row)
     return pd.DataFrame(rows)
@@ -86,7 +85,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
             line[source] = joined(f"{value:.1f}" for value in cell[source] if not np.isnan(value)) or "–"
             difference = (cell.measured - cell[source]).dropna()
             line[f"− {source.split()[0].rstrip(',')}"] = joined(f"{value:+.1f}" for value in difference) or "–"
-        lines[method, {"pre-trained": "–", "one-shot": "1", "tuned": "tuned"}[choice]] = line
+        lines[method, {**CHOICES, "pre-trained": "–"}[choice]] = line
     table = pd.DataFrame.from_dict(lines, orient="index")
     table.index = pd.MultiIndex.from_tuples(table.index, names=["method", "α"])
     return table

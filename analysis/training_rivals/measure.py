@@ -90,6 +90,14 @@ def images_of(config: RunConfig) -> dict[str, float]:
     return {"own_images": own, "other_images": others, "penalised": seen}
 
 
+def pictures_table(sums: pd.DataFrame, pictures: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """`measure_sums` of methods with the τJp penalty, on the other tasks' images and, as `METHOD on NAME`, on one set in their
+    place. pictures: `measure_sums` by the name of the set."""
+    kept = sums[sums.method.isin(pd.concat(pictures.values()).method)]
+    others = [table.assign(method=table.method + f" on {name}") for name, table in pictures.items()]
+    return pd.concat([kept, *others], ignore_index=True).sort_values("method", kind="stable", ignore_index=True)
+
+
 def weights_table(sums: pd.DataFrame, factors: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
     """`measure_sums` by the factor of λ, that of each method's own settings, 1, among them; first seed."""
     kept = sums[sums.method.isin(pd.concat(factors.values()).method) & (sums.seed == sums.seed.iloc[0])]

@@ -18,7 +18,16 @@ flipped bit in a number is another number.
 """
 
 from .folders import load_checkpoints
+from .published import families, load_family
 from .reading import load_checkpoint
 from .writing import merge_record, save_hugging_face, save_open_clip
 
-__all__ = ["load_checkpoint", "load_checkpoints", "merge_record", "save_hugging_face", "save_open_clip"]
+__all__ = [
+    "families",
+    "load_checkpoint",
+    "load_checkpoints",
+    "load_family",
+    "merge_record",
+    "save_hugging_face",
+    "save_open_clip",
+]

@@ -15,6 +15,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from ..models import Clip
 from ..task_vectors import TaskVector
+from .hub import is_address, local
 from .pickles import StoredTensor
 from .reading import UNCHANGED, load_checkpoint, read_vector
 from .weights import (
@@ -46,7 +47,8 @@ LOOKED_AT = 1000  # entries of a folder, until one is a picture
 def load_checkpoints(
     folder: Path | str | Sequence[Path | str], clip: Clip, base: Path | str | None = None
 ) -> list[TaskVector]:
-    """The task vectors of all checkpoints directly in this folder, in the order of their names; or of a list of paths.
+    """The task vectors of all checkpoints directly in this folder, in the order of their names; or of a list of paths
+    and of addresses on the hub, as `load_checkpoint` takes them.
 
     Checkpoints are the files with a suffix of SUFFIXES, models in several files, and the folders that hold one of
     FOLDER_WEIGHTS; `base`, the pre-trained checkpoint, is left out. Heads, a pre-trained model that is called
@@ -54,6 +56,9 @@ def load_checkpoints(
     steps of a Trainer are skipped. One warning names all skipped entries. The first checkpoint that `load_checkpoint` refuses
     raises its error. Raises ValueError for a folder without checkpoints, and for two checkpoints of one task.
     """
+    base = None if base is None else local(base)
+    if isinstance(folder, str) and is_address(folder):
+        folder = [folder]
     if not isinstance(folder, Path | str):
         return named_apart([load_checkpoint(path, clip, base) for path in folder])
     folder = Path(folder)
@@ -62,7 +67,7 @@ def load_checkpoints(
     vectors, passed = [], []
     last = max(map(step_of, folder.iterdir()), default=-1)
     for path in entries(folder):
-        if base is not None and is_base(path, Path(base)):
+        if base is not None and is_base(path, base):
             continue
         reason = "an earlier step of the same training" if 0 <= step_of(path) < last else no_expert(path)
         if not reason:

@@ -12,6 +12,7 @@ import torch
 from ..models import Clip
 from ..parameters import Parameters
 from ..task_vectors import TaskVector
+from .hub import local
 from .hugging_face import check_config
 from .layouts import (
     PROJECTION,
@@ -61,19 +62,21 @@ def load_checkpoint(
 ) -> TaskVector:
     """τ = θ − θ₀ of a published checkpoint, for this Clip's θ₀.
 
-    path: a file, a folder, or the index of a model in several files. base: the published pre-trained
-    checkpoint, if there is one. Without `base`, θ₀ is subtracted. With `base`, the base's weights are subtracted. A
-    linearised file contains its own base, which is subtracted by default. A base must equal the Clip's θ₀ up to the
-    rounding of the base's number format. task: by default the file's name, or the folder's name for a generic file
+    path: a file, a folder, the index of a model in several files, or `hub:OWNER/REPO[@REVISION][/FILE]`, which is
+    downloaded into the cache folder (`hub.py`). base: the published pre-trained checkpoint, if there is one. Without
+    `base`, θ₀ is subtracted. With `base`, the base's weights are subtracted. A linearised file contains its own base,
+    which is subtracted by default. A base must equal the Clip's θ₀ up to the rounding of the base's number format. task: by default the file's name, or the folder's name for a generic file
     name such as `model.safetensors`. The method is `linear` for linearised files and `standard` for all others.
 
     Files in float16 or bfloat16 are converted to θ₀'s format; θ is then known to one part in 2048 or 256, which
     for small changes of large weights is a large part of τ.
 
     Warns of a text tower that was fine-tuned, too, and of a classifier: τ is of the image tower alone. Raises FileNotFoundError, or
-    ValueError with one sentence that names the file, also for one whose image tower is θ₀ again.
+    ValueError with one sentence that names the file, also for one whose image tower is θ₀ again; of the hub what
+    `local` in `hub.py` raises.
     """
-    vector, moved = read_vector(Path(path), clip, base, task)
+    path = local(path)
+    vector, moved = read_vector(path, clip, None if base is None else local(base), task)
     if not moved:
         raise ValueError(f"{path} {UNCHANGED}")
     return vector

@@ -45,16 +45,20 @@ def weights_file(path: Path) -> Path:
         if not (path.is_file() or (is_index(path) and shards_of(path))):
             raise FileNotFoundError(f"{path} does not exist")
         return path
-    adapters = [name for name in ADAPTERS if (path / name).exists()]
-    if adapters:
-        raise ValueError(
-            f"{path} holds an adapter ({adapters[0]}), which is only a part of a model: merge it into the model first "
-            "(peft: merge_and_unload) and save the whole"
-        )
+    check_adapters(path, [name for name in ADAPTERS if (path / name).exists()])
     found = weights_in(path)
     if not found:
         raise FileNotFoundError(f"{path} holds none of {', '.join(FOLDER_WEIGHTS)}")
     return found[0]
+
+
+def check_adapters(where: object, adapters: list[str]) -> None:
+    """Raises ValueError if there are any among the files of a folder."""
+    if adapters:
+        raise ValueError(
+            f"{where} holds an adapter ({adapters[0]}), which is only a part of a model: merge it into the model first "
+            "(peft: merge_and_unload) and save the whole"
+        )
 
 
 def weights_in(folder: Path) -> list[Path]:

@@ -27,13 +27,13 @@ def main(arguments: list[str] | None = None, program: str = "python -m taujp_cor
     shared.add_argument("--root", type=Path, metavar="DIR", help="default: TAUJP_DATA, else data in the cache folder")
     commands.add_parser("check", parents=[shared], help="counts, classes, unreadable files, test images in train")
     fetch = commands.add_parser("download", parents=[shared], help="from the Hugging Face hub; can be stopped")
-    fetch.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite, and its control")
+    fetch.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite")
     chosen = parser.parse_args(arguments)
     if chosen.root:
         os.environ["TAUJP_DATA"] = str(chosen.root)
     try:
         suite = load_suite(chosen.suite, complete=False)
-        return check(suite) if chosen.command == "check" else download(suite, chosen.tasks or [*suite.datasets()])
+        return check(suite) if chosen.command == "check" else download(suite, chosen.tasks or [*suite.with_auxiliary()])
     except (OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m taujp_cor
 
 def check(suite: Suite) -> int:
     findings = [check_task(task, suite.name) for task in suite.datasets().values()]
+    findings += [check_task(pictures, suite.name, ("train",)) for pictures in suite.auxiliary.values()]
     print(report(suite.name, findings))
     return int(any(finding.problems for finding in findings))
 

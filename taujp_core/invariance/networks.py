@@ -57,6 +57,9 @@ class Game(nn.Module):
         return [list(one.parameters()) for one in self.players] + [representation] * bool(representation)
 
 
+Network = Perceptron | Game
+
+
 def player(inputs: int, hidden: int, classes: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         linear(inputs, hidden), nn.ELU(), nn.Dropout(dropout),

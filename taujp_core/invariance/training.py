@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..checks import check_not_negative, one_of
 from ..datasets.domains import SIDE, Domains, Labelled
@@ -18,7 +18,7 @@ from ..training.loop import State, Training, train, write_state
 from ..training.state import Carried
 from . import find_objective
 from .irm_games import is_over
-from .networks import Game, Perceptron
+from .networks import Game, Network, Perceptron
 from .objective import Environment, Step
 
 EVERY, EVERY_LAST = 50, 10  # steps between evaluations, and between the last ones
@@ -42,7 +42,7 @@ class Recipe:
     sgd_lr: float = 0.05
     stop_below: float = 0.0
     dropout: float = 0.0
-    parameters: dict = field(default_factory=dict)
+    parameters: dict[str, object] = field(default_factory=dict)
 
 
 CLASSICAL = Recipe()
@@ -67,7 +67,7 @@ class Fitted:
     last evaluations, [evaluations, n, classes]; labels: of these; steps: how many were taken.
     """
 
-    model: nn.Module
+    model: Network
     history: list[dict[str, float]]
     logits: dict[str, Float[Tensor, "evaluations n classes"]]
     labels: dict[str, Int[Tensor, "n"]]
@@ -216,7 +216,7 @@ def is_evaluated(number: int, recipe: Recipe) -> bool:
     return number % EVERY == 0 or (left % EVERY_LAST == 0 and left < EVERY_LAST * recipe.last)
 
 
-def network(objective: str, domains: Domains, recipe: Recipe) -> nn.Module:
+def network(objective: str, domains: Domains, recipe: Recipe) -> Network:
     inputs, players = domains.channels * SIDE * SIDE, len(domains.environments)
     if objective in ("irm-game-fixed", "irm-game-variable"):
         variable = objective == "irm-game-variable"
@@ -224,7 +224,7 @@ def network(objective: str, domains: Domains, recipe: Recipe) -> nn.Module:
     return Perceptron(inputs, recipe.hidden, domains.classes)
 
 
-def adam(model: nn.Module, lr: float) -> torch.optim.Adam:
+def adam(model: Network, lr: float) -> torch.optim.Adam:
     """A game's representation is slower."""
     rates = [lr] * len(model.parts)
     if isinstance(model, Game) and len(model.parts) > len(model.players):
@@ -232,7 +232,7 @@ def adam(model: nn.Module, lr: float) -> torch.optim.Adam:
     return torch.optim.Adam([{"params": part, "lr": rate} for part, rate in zip(model.parts, rates, strict=True)])
 
 
-def answers(model: nn.Module, batches: list[Labelled]) -> list[Environment]:
+def answers(model: Network, batches: list[Labelled]) -> list[Environment]:
     """One pass over all environments' images."""
     logits, features = model(torch.cat([images for images, _ in batches]))
     sizes = [len(labels) for _, labels in batches]
@@ -248,16 +248,16 @@ def move(optimizer: torch.optim.Optimizer, part: list[Tensor], loss: Float[Tenso
     optimizer.step()
 
 
-def evaluate(model: nn.Module, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
+def evaluate(model: Network, images: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
     """Logits, without dropout."""
     model.eval()
     with torch.no_grad():
-        logits, _ = model(images)
+        logits: Tensor = model(images)[0]
     model.train()
     return logits
 
 
-def accuracy(model: nn.Module, batches: list[Labelled]) -> Float[Tensor, ""]:
+def accuracy(model: Network, batches: list[Labelled]) -> Float[Tensor, ""]:
     """Of the batch's images, without dropout."""
     logits = evaluate(model, torch.cat([images for images, _ in batches]))
     return share_right(logits, torch.cat([labels for _, labels in batches]))

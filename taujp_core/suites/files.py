@@ -2,9 +2,11 @@
 
 `like: NAME` takes what the file does not say from the package's `suites/NAME.yaml` or `suites/shared/NAME.yaml`;
 `from: NAME`, or `from: NAME/TASK`, takes a task of one of these.
+`auxiliary` names pictures of no task: each is an entry like a task's, or a folder of pictures without classes.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -15,7 +17,7 @@ from .entries import check_name
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which most wheels hold, is ten times as fast
 FOLDER = Path(__file__).parent
-KEYS = ("like", "model", "pretrained", "tasks", "control", "recipe")
+KEYS = ("like", "model", "pretrained", "tasks", "control", "auxiliary", "recipe")
 NEEDED = ("model", "tasks", "control")
 BENCHMARK_STEPS = 2000  # what the epochs of the paper's recipe make, about
 
@@ -47,11 +49,12 @@ def read_suite(path: Path) -> dict:
     Raises ValueError or TypeError, in a sentence that names the file, for one that is not YAML, and for keys that are
     unknown or missing.
     """
-    raw = parse(path)
-    if not isinstance(raw, Mapping):
-        raise ValueError(f"{path} must hold the keys {', '.join(NEEDED)}, not {type(raw).__name__}")
+    found = parse(path)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} must hold the keys {', '.join(NEEDED)}, not {type(found).__name__}")
+    raw = dict(found)
     check_keys(str(path), raw, KEYS)
-    for section in ("tasks", "control"):
+    for section in ("tasks", "control", "auxiliary"):
         entries = raw.get(section)
         if section in raw and (not isinstance(entries, Mapping) or not entries):
             raise TypeError(f"{section} of {path} must be a mapping of names to what they are, not {entries!r}")
@@ -66,6 +69,12 @@ def read_suite(path: Path) -> dict:
 
 
 def parse(path: Path) -> object:
+    """Read once: a suite takes its tasks from others, one by one."""
+    return parse_text(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@lru_cache
+def parse_text(path: Path, changed: int, size: int) -> object:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except yaml.MarkedYAMLError as error:
@@ -82,7 +91,7 @@ def entry_from(name: object, entry: object, path: Path) -> object:
         return entry
     suite, _, task = str(entry["from"]).partition("/")
     base = read_suite(shared_files()[one_of("suite to take a task from", suite, shared_files())])
-    found = {**base["tasks"], **base["control"]}
+    found = {**base["tasks"], **base["control"], **base.get("auxiliary", {})}
     one_of(f"task of {suite}, in {path},", task or name, found)
     return {**found[task or name], **{key: value for key, value in entry.items() if key != "from"}}
 

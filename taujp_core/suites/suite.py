@@ -1,16 +1,18 @@
-"""What belongs together in a suite? A model, its tasks, the control that negation must not hurt, and the recipe."""
+"""What belongs together in a suite? A model, its tasks, the control that negation must not hurt, pictures of no task, the recipe."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import open_clip
 
 from ..checks import one_of
 from ..datasets.check import check_own
+from ..datasets.folders import below_data
 from ..datasets.sources.in_memory import in_memory
+from ..datasets.user_inputs import by_name, unlabelled_task
 from ..files import read_json
 from ..models import ASSETS, Clip
-from ..tasks import Task
+from ..tasks import Place, Task
 from . import files as suite_files
 from .entries import check_name, make_task
 from .recipe import check_recipe
@@ -21,7 +23,8 @@ __all__ = ["Suite", "Task", "as_suite", "load_suite", "own_suite", "own_task"]
 @dataclass(frozen=True)
 class Suite:
     """`recipe` holds the suite's hyper-parameters for fine-tuning, keyed as the fields of RunConfig;
-    peak_lr may differ by method, and epochs, for all tasks or by task, stand for steps where there are none."""
+    peak_lr may differ by method, and epochs, for all tasks or by task, stand for steps where there are none.
+    `auxiliary` are pictures of no task: a penalty uses their images, without labels, where `penalty_tasks` names them."""
 
     name: str
     model: str
@@ -29,10 +32,15 @@ class Suite:
     tasks: dict[str, Task]
     control: Task | None  # None: nothing is to be kept beside the tasks
     recipe: dict
+    auxiliary: dict[str, Task] = field(default_factory=dict)
 
     def datasets(self) -> dict[str, Task]:
         """The tasks and, last, the control if there is one."""
         return self.tasks | {task.name: task for task in self.controls}
+
+    def with_auxiliary(self) -> dict[str, Task]:
+        """The tasks, the control and the auxiliary pictures: all whose images a training can use."""
+        return self.datasets() | self.auxiliary
 
     @property
     def controls(self) -> tuple[Task, ...]:
@@ -46,8 +54,9 @@ class Suite:
         return self.control
 
     def task(self, name: str) -> Task:
-        """Raises ValueError for a name that is not among the tasks (the control is trained on as well)."""
-        return self.datasets()[one_of("task", name, self.datasets())]
+        """The task, control or auxiliary pictures of this name (the control is trained on as well). Raises ValueError
+        for another name."""
+        return self.with_auxiliary()[one_of("task", name, self.with_auxiliary())]
 
 
 def as_suite(suite: Suite | str) -> Suite:
@@ -75,16 +84,20 @@ def load_suite(name: str, complete: bool = True) -> Suite:
         size = model_size(raw["model"])
         tasks: list[Task] = []
         controls: list[Task] = []
-        places = {}
-        for made, section in ((tasks, "tasks"), (controls, "control")):
-            for task, entry in raw[section].items():
-                found, places[task] = make_task(task, entry, size, complete)
+        auxiliary: list[Task] = []
+        places: dict[str, Place | None] = {}
+        for made, section in ((tasks, "tasks"), (controls, "control"), (auxiliary, "auxiliary")):
+            for task, entry in raw.get(section, {}).items():
+                if section == "auxiliary" and isinstance(entry, str):
+                    found, places[task] = unlabelled_task(task, below_data(entry), size), None
+                else:
+                    found, places[task] = make_task(task, entry, size, complete)
                 made.append(found)
         if len(controls) != 1:
             raise ValueError(f"a suite has one control, not {', '.join(raw['control'])}")
         recipe = raw["recipe"] if "like" in raw else full_recipe(raw["model"], raw.get("recipe", {}))
-        suite = checked(name, raw["model"], raw.get("pretrained"), tasks, controls[0], recipe)
-        for task in suite.datasets().values() if complete else ():
+        suite = checked(name, raw["model"], raw.get("pretrained"), tasks, controls[0], recipe, auxiliary)
+        for task in suite.with_auxiliary().values() if complete else ():
             check_own(task, places[task.name])
     except (FileNotFoundError, TypeError, ValueError) as error:
         kind = next(kind for kind in (FileNotFoundError, TypeError, ValueError) if isinstance(error, kind))
@@ -99,12 +112,15 @@ def own_suite(
     pretrained: str | None = None,
     recipe: Mapping | None = None,
     name: str = "own",
+    auxiliary: object = None,
 ) -> Suite:
     """A suite without a file: tasks of `own_task`, and of other suites (`load_suite("mini").task("mnist")`).
 
     model: its name, or the loaded one. control: an optional data set whose accuracy negation must not lower. A penalty
     also uses the control's images. Pictures are resized to the model's size. `recipe` changes the default one: the package's for `mini`, else the
-    paper's with 2000 steps; `epochs`, one number, may stand for `steps`. Runs are stored under `name`. Raises
+    paper's with 2000 steps; `epochs`, one number, may stand for `steps`. Runs are stored under `name`. auxiliary:
+    pictures of no task, without labels, by name, in any form that `others` of `taujp.train` takes; a penalty uses them where
+    `penalty_tasks` names them. Raises
     ValueError or TypeError, in a sentence, for what is not accepted, and for data that do not do (see `load_suite`).
     """
     if name in suite_files.shared_files():
@@ -116,8 +132,10 @@ def own_suite(
     model = model.name if isinstance(model, Clip) else model
     sized = [task.sized(size) for task in tasks]
     recipe = full_recipe(model, recipe or {})
-    suite = checked(name, model, pretrained, sized, control and control.sized(size), recipe)
-    for task in suite.datasets().values():
+    given: Mapping = {} if auxiliary is None else by_name("auxiliary", auxiliary)
+    pictures = [unlabelled_task(set_name, one, size) for set_name, one in given.items()]
+    suite = checked(name, model, pretrained, sized, control and control.sized(size), recipe, pictures)
+    for task in suite.with_auxiliary().values():
         check_own(task)
     return suite
 
@@ -155,12 +173,20 @@ def full_recipe(model: str, own: Mapping) -> dict:
     return suite_files.merged_recipe(suite_files.default_recipe(model), own)
 
 
-def checked(name: str, model: str, pretrained: object, tasks: list[Task], control: Task | None, recipe: dict) -> Suite:
+def checked(
+    name: str,
+    model: str,
+    pretrained: object,
+    tasks: list[Task],
+    control: Task | None,
+    recipe: dict,
+    auxiliary: Sequence[Task],
+) -> Suite:
     """Raises ValueError or TypeError for parts that do not make a suite."""
     check_name("suite", name)
     if not (pretrained is None or isinstance(pretrained, str)):
         raise TypeError(f"pretrained must be a tag of open_clip or null, not {pretrained!r}")
-    names = [task.name for task in [*tasks, *([control] if control else [])]]
+    names = [task.name for task in [*tasks, *([control] if control else []), *auxiliary]]
     if not tasks:
         raise ValueError(f"the suite {name} is without tasks")
     for one in names:
@@ -169,7 +195,8 @@ def checked(name: str, model: str, pretrained: object, tasks: list[Task], contro
                 f"two data sets of the suite {name} have the name {one!r}: the control is one of them, too"
             )
     check_recipe(recipe)
-    return Suite(name, model, pretrained, {task.name: task for task in tasks}, control, recipe)
+    by_names = {task.name: task for task in tasks}
+    return Suite(name, model, pretrained, by_names, control, recipe, {task.name: task for task in auxiliary})
 
 
 def model_size(model: object) -> int:

@@ -30,11 +30,11 @@ class RunConfig:
     penalty_weight: float  # λ
     penalty_batch_size: int  # images of each penalised data set a step
     penalty_start: int  # first step with the penalty
-    penalty_tasks: tuple[str, ...]  # data sets whose images the penalty sees
+    penalty_tasks: tuple[str, ...]  # data sets whose images the penalty sees: tasks, control, auxiliary pictures
     accumulation: int  # parts that a step's batch is computed in
     precision: str  # of the matrix products: float32, tf32 or bf16
     least_crop: float  # training images are random crops of at least this share of a picture's area; 1: whole pictures
-    penalty_reservoir: int = 0  # images kept of each penalised data set but the control; 0: all
+    penalty_reservoir: int = 0  # images kept of each penalised task; 0: all
     start: str = ""  # digest of the vector that τ starts from; empty: from zero
     options: Mapping[str, int | float | str] = field(default_factory=dict)  # parameters that only this method has
 
@@ -57,7 +57,8 @@ def run_config(
     """The suite's recipe for this task and method, with `changes` to its fields and to the method's own parameters.
 
     `tasks` lists the tasks whose vectors will be added (by default all tasks of the suite). The penalty uses the
-    images of the control and of these tasks, except `task` itself. For a method over environments they are the
+    images of the control and of these tasks, except `task` itself, or those of `penalty_tasks`, a list of names of the
+    suite's tasks, control and auxiliary pictures. For a method over environments they are the
     environments, of which this task is one. Raises ValueError or TypeError for whatever is not accepted; a task of one
     class is refused, because there is nothing to train. Another task's penalty may use the images of a one-class task.
     """

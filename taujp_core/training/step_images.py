@@ -52,7 +52,7 @@ def images_seen(config: RunConfig) -> tuple[int, int]:
 
 
 def penalised_splits(config: RunConfig) -> list[Split]:
-    """The data sets that the penalty sees; of tasks no more than the reservoir, of the control all."""
+    """The data sets that the penalty sees; of tasks no more than the reservoir, of control and auxiliary pictures all."""
     splits = []
     for name in config.penalty_tasks:
         split = load_split(config.suite.task(name), "train")

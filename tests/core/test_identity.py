@@ -24,6 +24,7 @@ from taujp_core.cache import cache_folder
 from taujp_core.datasets import load, pictures, task_identity
 from taujp_core.datasets.sources import SOURCES, rendered
 from taujp_core.datasets.sources.class_folders import ClassFolders
+from taujp_core.datasets.sources.dead_leaves import DeadLeaves
 from taujp_core.datasets.sources.hub import Hub
 from taujp_core.datasets.sources.in_memory import InMemory
 from taujp_core.datasets.sources.published import Published
@@ -212,6 +213,7 @@ def sources(root: Path) -> dict[type, tuple[Source, dict]]:
         Table: (Table("table"), {"path": None, "image": "picture", "label": "class"}),
         Hub: (Hub("someone/pets"), {"repo": "someone/else", "revision": "b", "train": "a*", "test": "b*", "validation": "c*",
                                     "image": "picture", "label": "class"}),
+        DeadLeaves: (DeadLeaves(20), {"pictures": 30}),
         Package: (Package("street", 0.4), {"data": "letters", "severity": 0.5}),
         Published: (Published("cars", Hub("someone/cars")), {"data": "dtd", "hub": Hub("someone/cars", test="a*")}),
         InMemory: (memory, {"digest": other.digest, "parts": None}),

@@ -157,7 +157,7 @@ def test_a_root_and_unknown_names(root, capsys, tmp_path):
     assert f"--root '{elsewhere}' --tasks pets" in capsys.readouterr().out
     assert main(["check", "--suite", "smal"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("unknown suite 'smal': accepted are clip8-b16, clip8-b32, ")
+    assert said.startswith("unknown suite 'smal': accepted are clip14-b16, ")
     assert "formats, mini, " in said and ", small, " in said
     assert main(["download", "--suite", "formats", "--tasks", "dogs"]) == 1
     assert capsys.readouterr().err == "unknown task 'dogs': accepted are pets, mnist, flowers, svhn\n"

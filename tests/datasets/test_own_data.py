@@ -307,6 +307,8 @@ def test_the_suite_file_and_the_hub_of_the_page(root):
     """What the page's own test cannot run, for it needs a network: with a small copy in the place of the hub's."""
     page = (Path(__file__).parents[2] / "docs/own_data.md").read_text(encoding="utf-8")
     write_class_folders(root / "pets", {"train": 6}, CLASSES)
+    (root / "holidays").mkdir()
+    (root / "holidays" / "beach.png").write_bytes(encoded(noise(0)))
     cifar = Task("cifar", tuple(CLASSES), ("{}",), 32, Published("cifar", Hub("uoft-cs/cifar10")))
     copy = write_hub_copy(cifar, root, {"train": [(encoded(noise(k)), k % 2) for k in range(20)]}, CLASSES)
     for path in (copy / "data").glob("*.parquet"):
@@ -317,6 +319,7 @@ def test_the_suite_file_and_the_hub_of_the_page(root):
     write_suite(root, **entries | {"model": "mini", "pretrained": None, "control": {"shapes": {"from": "mini"}}})
     config = run_config(load_suite("mine"), "pets", "taujp-efficient")
     assert config.task == "pets" and config.method == "taujp-efficient"
+    assert [*config.suite.auxiliary] == ["holidays", "dead-leaves"]
     (hub,) = re.findall(r"<!-- not run: needs a network -->\n```python\n(.*?)```", page, re.DOTALL)
     given = {"own_task": own_task}
     exec(hub, given)

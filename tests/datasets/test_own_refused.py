@@ -62,7 +62,7 @@ def test_malformed_yaml(root, text, sentence):  # noqa: F811
         ({"tasks": {"../pets": PETS["pets"]}}, r"the name of a task must be letters, digits and any of '. _\+-', not '../pets'"),
         ({"tasks": {"shapes": PETS["pets"]}}, "two data sets of the suite mine have the name 'shapes': the control is one"),
         ({"tasks": {"pets": {"from": "mini/cats"}}}, "unknown task of mini, in .*mine.yaml, 'cats': accepted are mnist"),
-        ({"tasks": {"pets": {"from": "maxi"}}}, "unknown suite to take a task from 'maxi': accepted are clip8"),
+        ({"tasks": {"pets": {"from": "maxi"}}}, "unknown suite to take a task from 'maxi': accepted are clip14"),
         ({"tasks": {"pets": {"folder": "pets", "templates": ["a photo"]}}}, "templates of the task pets must hold {} once, where the class goes, not 'a photo'"),
         ({"tasks": {"pets": {"folder": "pets", "templates": "NO"}}}, "templates of the task pets must be a list of texts such as .*, not 'NO'"),
         ({"tasks": {"pets": {"folder": "pets", "classes": [1, 2]}}}, "classes of the task pets must be texts, not 1: write it in quotes"),

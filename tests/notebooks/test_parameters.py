@@ -71,7 +71,7 @@ def home(tmp_path, monkeypatch, mini) -> Path:
 
 # By the name of the parameter, in every notebook that has it.
 BY_NAME = {
-    "suite": [("maxi", "unknown suite 'maxi': accepted are clip8-b16"), (3, "parameter suite must be str, not int 3")],
+    "suite": [("maxi", "unknown suite 'maxi': accepted are clip14-b16"), (3, "parameter suite must be str, not int 3")],
     "suites": [
         ([], "parameter suites: at least one is needed, not []"),
         (["mini", "mini"], "parameter suites: 'mini' stands there twice"),
@@ -215,6 +215,11 @@ BY_NAME = {
         ([0.1, 1], "parameter factors: must be above 0 and not 1, which is there anyway, not [0.1, 1.0]"),
         ([0.1, 0.1], "parameter factors: 0.1 stands there twice"),
         ([NAN], "parameter factors: must be finite and not negative, not nan"),
+    ],
+    "penalty_images": [
+        (["uci"], "unknown pictures of parameter penalty_images 'uci': accepted are dead-leaves, shapes"),
+        (["shapes", "shapes"], "parameter penalty_images: 'shapes' stands there twice"),
+        ("shapes", "parameter penalty_images must be list[str], not str 'shapes'"),
     ],
     "budget_methods": [
         ([], "parameter budget_methods: at least one is needed, not []"),

@@ -16,6 +16,7 @@ from analysis.training_rivals.measure import (
     images_of,
     measure_sums,
     pareto_front,
+    pictures_table,
     weights_table,
 )
 from analysis.training_rivals.study import TrainingRivalsStudy
@@ -149,6 +150,41 @@ def test_each_lambda_is_multiplied_and_what_has_none_is_left_out():
             assert config.seed == 0
     assert {steps: {config.steps for config in configs} for steps, configs in plan.budget.items()} == {2: {2}, 4: {4}}
     assert replace(study, methods=["linear"]).plan(SUITE).weights == {}
+
+
+def test_each_penalised_method_is_trained_on_each_set_in_place_of_the_other_tasks():
+    study = TrainingRivalsStudy(
+        methods=["linear", "tak", "taujp-strict", "taujp-efficient"],
+        seeds=[0, 1],
+        penalty_images=["dead-leaves", "shapes"],
+    )
+    plan = study.plan(SUITE)
+    assert [*plan.pictures] == ["dead-leaves", "shapes"]
+    for name, configs in plan.pictures.items():
+        asked = [(config.method, config.seed, config.task) for config in configs]
+        assert asked == [
+            (method, seed, task)
+            for method in ("taujp-strict", "taujp-efficient")
+            for seed in (0, 1)
+            for task in study.tasks
+        ]
+        for config in configs:
+            own = run_config(SUITE, config.task, config.method, config.seed, tasks=study.tasks, **study.recipe)
+            assert replace(config, penalty_tasks=own.penalty_tasks) == own and config.penalty_tasks == (name,)
+    assert replace(study, methods=["linear", "tak"]).plan(SUITE).pictures == {}
+    assert replace(study, penalty_images=[]).plan(SUITE).pictures == {}
+    with pytest.raises(ValueError, match="penalty_images 'uci': accepted are dead-leaves, shapes"):
+        replace(study, penalty_images=["uci"]).plan(SUITE)
+
+
+def test_pictures_are_rows_of_their_own_beside_the_others_of_their_method():
+    table = pd.concat([sums(linear=(60, 0.6), taujp_strict=(100, 0.8), taujp_efficient=(90, 0.7))] * 2)
+    leaves = sums(taujp_strict=(80, 0.75), taujp_efficient=(70, 0.65))
+    found = pictures_table(table, {"dead-leaves": leaves, "shapes": leaves.assign(one_shot=0.5)})
+    assert list(found.groupby("method", sort=False).one_shot.apply(list).items()) == [
+        ("taujp-efficient", [0.7, 0.7]), ("taujp-efficient on dead-leaves", [0.65]), ("taujp-efficient on shapes", [0.5]),
+        ("taujp-strict", [0.8, 0.8]), ("taujp-strict on dead-leaves", [0.75]), ("taujp-strict on shapes", [0.5]),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.0])

@@ -36,8 +36,9 @@ from taujp_core.applications import Application
 from taujp_core.applications.encoder import ENCODER
 from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load, load_split, pictures, reservoir
-from taujp_core.datasets.sources import hub, rendered
+from taujp_core.datasets.sources import dead_leaves, hub, rendered
 from taujp_core.datasets.sources.class_folders import ClassFolders
+from taujp_core.datasets.sources.dead_leaves import DeadLeaves
 from taujp_core.datasets.sources.hub import Hub
 from taujp_core.datasets.sources.in_memory import InMemory
 from taujp_core.datasets.sources.published import Published
@@ -163,6 +164,13 @@ def noted(asked: list) -> Callable:
         return labels[:, None, None, None].to(torch.uint8)
 
     return render
+
+
+def some_leaves() -> str:
+    """Of two renderings, as those of more pictures are cut."""
+    apart = patch.object(dead_leaves, "TOGETHER", 3)
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, TAUJP_CACHE=folder), apart:
+        return bytes_of(DeadLeaves(5).images(16))
 
 
 def splitting() -> str:
@@ -339,6 +347,7 @@ def entries() -> dict[str, Entry]:
         place = {f"{renderer.__module__.replace('.', '/')}.py": rendered.VERSIONS[data]}
         found[f"four pictures of {data}"] = Entry(place, partial(four_pictures, data))
     found["pictures of the package"] = Entry(version_of(Package), package_pictures)
+    found["dead leaves"] = Entry(version_of(DeadLeaves), some_leaves)
     found["splitting"] = Entry(version_of(load), splitting)
     found["decoding"] = Entry(version_of(pictures), decoding)
     found["batches"] = Entry(version_of(optimisation), batches)

@@ -4,24 +4,19 @@ A copy lies in hub/REPO/REVISION below the data folder. Its `taujp.json` holds t
 complete. `datasets` keeps the tables in its own format, which is mapped into memory, in hub/cache.
 """
 
-import errno
-import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import datasets
 import huggingface_hub
-from huggingface_hub import errors
-from huggingface_hub.hf_api import RepoSibling
 
-from ...checks import options
+from ...checks import first_line, options
 from ...files import read_json, write_json
+from ...hub import SILENCE, check_sum, explained
 from ...identity import fields_of
 from ...locks import held
 from ...progress import Progress, quiet_downloads
@@ -29,10 +24,9 @@ from ...tasks import Listing, Place, Source, Task
 from ..folders import data_folder
 from ..image_files import part_of
 from . import tables
-from .tables import first_line
 
 RECORD = "taujp.json"
-SILENCE = 60  # seconds that the hub may say nothing
+INSTEAD = "lay the data set into a folder of a layout that docs/reproduce.md names"
 CONVERSION = "try `revision: refs/convert/parquet`, the hub's own conversion"
 PATTERNS = {"train": "train", "val": "validation", "test": "test"}  # parts, and the fields that hold their patterns
 
@@ -172,7 +166,8 @@ def fetch(name: str, hub: Hub, folder: Path) -> None:
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {"commit": None}
     api = huggingface_hub.HfApi()
     quiet_downloads()
-    with explained(name, hub, api.endpoint):
+    page = f"{api.endpoint}/datasets/{hub.repo}"
+    with explained(name, hub.repo, hub.revision, page, INSTEAD):
         # The commit of a download that was stopped: a branch may have moved since.
         info = api.dataset_info(
             hub.repo, revision=record["commit"] or hub.revision, files_metadata=True, timeout=SILENCE
@@ -190,63 +185,13 @@ def fetch(name: str, hub: Hub, folder: Path) -> None:
     ]
     progress = Progress(f"{name} from {hub.repo}", len(wanted), unit="file", terminal=False)
     for file in wanted:
-        with explained(name, hub, api.endpoint):
+        with explained(name, hub.repo, hub.revision, page, INSTEAD):
             api.hf_hub_download(hub.repo, file.rfilename, repo_type="dataset", revision=info.sha, local_dir=folder)
-        check_sum(folder / file.rfilename, file, hub)
+        check_sum(folder / file.rfilename, file, hub.repo)
         progress.advance(1)
     progress.close()
     write_json(folder / RECORD, {"repo": hub.repo, "commit": info.sha, "complete": True})
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # huggingface_hub's notes, and parts of files after a kill
-
-
-def check_sum(path: Path, file: RepoSibling, hub: Hub) -> None:
-    """Raises ValueError, and removes the file, if it is not what the hub says it has: by SHA-256 for large files, by
-    git's SHA-1 for others. A mirror that says neither is believed.
-    """
-    head = partial(hashlib.sha1, f"blob {path.stat().st_size}\0".encode())
-    kind, said = (head, file.blob_id) if file.lfs is None else (hashlib.sha256, file.lfs.sha256)
-    if said is None:
-        return
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, kind)
-    if digest.hexdigest() != said:
-        path.unlink()
-        raise ValueError(
-            f"{file.rfilename} of {hub.repo} came damaged (its checksum is not the hub's) and was removed: "
-            "call the download again"
-        )
-
-
-@contextmanager
-def explained(name: str, hub: Hub, endpoint: str) -> Iterator[None]:
-    """What goes wrong with the hub, in one sentence."""
-    repo = hub.repo
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise PermissionError(
-            f"{repo} wants consent: accept its terms at {endpoint}/datasets/{repo}, "
-            "then log in by `hf auth login` or set HF_TOKEN"
-        ) from None
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        reason = first_line(error)
-        raise ValueError(f"{repo} at revision {hub.revision} is not to be had from {endpoint}: {reason}") from None
-    except errors.HfHubHTTPError as error:
-        answer = error.response
-        wait = answer.headers.get("Retry-After")
-        after = f" after {wait} seconds" if wait and wait.isdecimal() else f" after {wait}" if wait else " later"
-        busy = {429: "wants fewer requests (429)", 503: "is not available (503)"}.get(answer.status_code)
-        again = f": call the download again{after}, it goes on where it was" if busy else ""
-        what = busy or f"answers with the error {answer.status_code}"
-        raise ConnectionError(f"{name} needs {repo} from {endpoint}, which {what}{again}") from None
-    except Exception as error:  # each version of huggingface_hub has other classes for a network that is not there
-        if isinstance(error, OSError) and (error.filename or error.errno in (errno.ENOSPC, errno.EDQUOT)):
-            raise  # the disk
-        reason = first_line(error.__cause__ or error)
-        raise ConnectionError(
-            f"{name} needs {repo} from {endpoint}, which cannot be reached ({reason}): connect to the "
-            "network, or lay the data set into a folder of a layout that docs/reproduce.md names"
-        ) from None
 
 
 SOURCE = Hub

@@ -3,25 +3,21 @@
 The benchmark's data sets in folders that people already have: torchvision's, those of task_vectors' users, and
 class folders; else as a copy from the hub.
 
-A reader takes a task, a folder and a part, and gives the sources of `Pictures` and their labels; pictures are not
-opened. Class folders hold PART/CLASS/picture; what a part counts as:
+Class folders hold PART/CLASS/picture; what a part counts as:
 
 - `test` is the test split; without it `val` is, as in task_vectors' copies of DTD and SUN397;
-- beside `test`, `val` is a part of the training images, except of EuroSAT and RESISC45, whose published training
-  images leave it out: there it is the validation split;
+- beside `test`, `val` is a part of the training images, except of EuroSAT, RESISC45 and the data sets of WITH_VALIDATION,
+  whose published training images leave it out: there it is the validation split;
 - ImageNet's `val` is its test split.
 """
 
 import csv
-import gzip
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from ...checks import text
 from ...identity import fields_of
@@ -29,14 +25,21 @@ from ...optimisation import epoch_order
 from ...tasks import Listing, Place, Source, Task
 from ..classes import class_labels
 from ..folders import data_folder, existing
-from ..image_files import PARTS, class_folders, part_folders
+from ..image_files import PARTS, class_folders
+from ..listings import Reader, from_parts, lines_of, matlab, three_parts, two_parts, unzip
+from ..torchvision_layouts import TORCHVISION, VALID_H5, WITH_VALIDATION, mnist
 from . import hub
 from .hub import Hub
 
-Reader = Callable[[Task, Path, str], Listing]
-
 HELD_OUT = 270  # of EuroSAT, images of a class that are for testing, and as many for validation
-VALIDATION = ("val", "resisc45-val.txt", "2750")  # what tells that a folder has a validation split of its own
+VALIDATION = (
+    "val",
+    "valid",
+    "resisc45-val.txt",
+    "2750",
+    "setid.mat",
+    VALID_H5,
+)  # what tells that a folder has a validation split of its own
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,17 @@ class Published(Source):
             return Place(str(folder), PARTS if apart else ("train", "test"), partial(reader, task, folder))
         names = dict.fromkeys(f"{name}/{mark}".removeprefix("./") for name, mark, _ in layouts(task))
         copy = hub.place(task, self.hub, hub.files(task, self.hub, f"neither as {', '.join(names)} nor"))
-        return Place(copy.name, ("train", "test"), copy.read)
+        return Place(copy.name, self.parts_of_copy(), copy.read)
+
+    def parts_of_copy(self) -> tuple[str, ...]:
+        """Validation images of a copy are published ones if the suite says which they are."""
+        return tuple(part for part in PARTS if part != "val" or part in hub.needed(self.hub))
 
     def identity(self, task: Task, place: Place | None) -> dict:
         """With what tells the layout of the folder, whose reader decides order and splits. Pictures that are not there
         yet are taken for a copy from the hub, which a download brings."""
         found = layout(task)
-        parts = place.parts if place else ("train", "test")
+        parts = place.parts if place else self.parts_of_copy()
         return {**fields_of(self), "layout": found[1] if found else "hub", "parts": parts}
 
 
@@ -82,59 +89,10 @@ def layouts(task: Task) -> list[tuple[str, str, Reader]]:
     return [*LAYOUTS.get(task.source.data, []), (task.source.data, "train", two_parts)]
 
 
-def two_parts(task: Task, folder: Path, part: str) -> Listing:
-    """Class folders whose `val` is of train, or the test split where there is no other."""
-    parts = parts_of(folder)
-    if part == "test":
-        return from_parts(task, folder, parts, ["test"] if "test" in parts else ["val"])
-    return from_parts(task, folder, parts, ["train"] + (["val"] if {"val", "test"} <= set(parts) else []))
-
-
-def three_parts(task: Task, folder: Path, part: str) -> Listing:
-    """Class folders whose `val` is the validation split."""
-    return from_parts(task, folder, parts_of(folder), [part])
-
-
-def parts_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    return {part: class_folders(path).pictures for part, path in part_folders(folder).items()}
-
-
 def imagenet(task: Task, folder: Path, part: str) -> Listing:
     test = "val_in_folder" if (folder / "val_in_folder").is_dir() else "val"
     parts = {part: class_folders(folder / part).pictures for part in ("train", test) if (folder / part).is_dir()}
     return from_parts(task, folder, parts, [test if part == "test" else "train"])
-
-
-def from_parts(task: Task, folder: Path, parts: dict[str, dict[str, list[Path]]], chosen: list[str]) -> Listing:
-    """Pictures of the chosen parts; the classes are those of all parts, one may be without pictures in this one."""
-    for part in chosen:
-        if part not in parts:
-            existing(folder / part, hint=": it should hold a folder for each class")
-    names = {name for classes in parts.values() for name in classes}
-    if len(names) != len(task.classes):
-        raise ValueError(f"{folder} has {len(names)} class folders, {task.name} has {len(task.classes)} classes")
-    labels = class_labels(task, names, folder)
-    pairs = [(path, labels[name]) for part in chosen for name, files in parts[part].items() for path in files]
-    return unzip(pairs)
-
-
-def unzip(pairs: list[tuple[Path, int]]) -> Listing:
-    return [source for source, _ in pairs], [label for _, label in pairs]
-
-
-def lines_of(path: Path) -> list[str]:
-    return [line.strip() for line in existing(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def matlab(path: Path, *names: str) -> list[np.ndarray]:
-    """Variables of a .mat file. Raises ValueError for a damaged file, and for a missing variable."""
-    try:
-        content = scipy.io.loadmat(existing(path), squeeze_me=True)
-        return [content[name] for name in names]
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # scipy documents none: zlib.error, TypeError, KeyError, … are met
-        raise ValueError(f"{path} is damaged or not the file that it should be: {error!r}") from None
 
 
 def cars(task: Task, folder: Path, part: str) -> Listing:
@@ -181,32 +139,6 @@ def gtsrb(task: Task, folder: Path, part: str) -> Listing:
         return unzip([(folder / "GTSRB/Final_Test/Images" / row["Filename"], int(row["ClassId"])) for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or lacks the columns Filename and ClassId: {error!r}") from None
-
-
-def mnist(task: Task, folder: Path, part: str) -> Listing:
-    """torchvision: raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte, packed (.gz) or not."""
-    start = {"train": "train", "test": "t10k"}[part]
-    images = read_idx(folder / "raw" / f"{start}-images-idx3-ubyte", 3)
-    labels = read_idx(folder / "raw" / f"{start}-labels-idx1-ubyte", 1)
-    return list(images), labels.tolist()
-
-
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Bytes in MNIST's format: two zeros, 8 for bytes, the number of dimensions, sizes as big-endian 32 bits, data."""
-    packed = path.with_name(f"{path.name}.gz")
-    if not path.is_file():
-        if not packed.is_file():
-            raise FileNotFoundError(f"neither {path} nor {packed.name} beside it exists")
-        path = packed
-    try:
-        content = gzip.decompress(path.read_bytes()) if path == packed else path.read_bytes()
-    except (OSError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    start = 4 + 4 * dimensions
-    shape = np.frombuffer(content[4:start], ">u4").tolist() if len(content) >= start else []
-    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != start + math.prod(shape):
-        raise ValueError(f"{path} is truncated or not an IDX file of {dimensions} dimensions")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def resisc45(task: Task, folder: Path, part: str) -> Listing:
@@ -266,9 +198,10 @@ LAYOUTS: dict[str, list[tuple[str, str, Reader]]] = {
     ],
     "svhn": [("svhn", "train_32x32.mat", svhn), (".", "train_32x32.mat", svhn)],
     "imagenet": [("imagenet", "val_in_folder", imagenet), ("imagenet", "val", imagenet)],
+    **TORCHVISION,
 }
 
 # Readers that know a validation split.
-VALIDATION_APART = (three_parts, eurosat, resisc45)
+VALIDATION_APART = (three_parts, eurosat, resisc45, *WITH_VALIDATION)
 
 SOURCE = Published

@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import pyarrow.compute
 
-from ...checks import options
+from ...checks import first_line, options
 from ...identity import fields_of
 from ...progress import watched_terminal
 from ...tasks import Listing, Place, Source, Task
@@ -192,10 +192,6 @@ def named_by(task: Task, table: datasets.Dataset, column: str, where: str) -> Ta
         raise ValueError(f"the column {column!r} of {where} does not name its classes: give {task.name} `classes`")
     check_spellings(where, names)
     return replace(task, classes=tuple(name.replace("_", " ") for name in names))
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 SOURCE = Table
