@@ -15,8 +15,9 @@ def expected_and_measured(forecasts: pd.DataFrame) -> go.Figure:
     """A panel for each method: every plan and task, what came of it over what was expected."""
     rows = forecasts[(forecasts.asked == forecasts.asked.max()) & ~forecasts.merged]
     rows = rows.assign(name=kind_of(rows).map({"pairs": "pairs at α = 1", "sums": "sums"}), panel=rows.method)
+    rows = rows[["name", "panel", "expected", "normalised"]]
     ends = pd.DataFrame({"name": "as expected", "expected": [0.0, 1.1], "normalised": [0.0, 1.1]})
-    guide = pd.concat([ends.assign(panel=method) for method in rows.method.unique()])
+    guide = pd.concat([ends.assign(panel=method) for method in rows.panel.unique()])
     looks = {
         "as expected": line(BLACK, 1.5, "dash"),
         "sums": marks(series_line(0)["line"]["color"], 6, "circle-open"),
@@ -39,7 +40,7 @@ def predictor_ranks(ranks: pd.DataFrame) -> go.Figure:
     }
     return points(
         table, "said", "rho", looks, by="kind", panel="application", row_height=30,
-        title="What ranks plans by the accuracy that they cost\nSpearman's ρ with the lost share, mean over methods and seeds",
+        title="What ranks plans by their cost\nSpearman's ρ with the lost share, mean over methods and seeds",
         category_axis=dict(title=""), value_axis=dict(title="rank correlation (1: the same order)"),
     )  # fmt: skip
 
@@ -69,12 +70,13 @@ def curves(forecasts: pd.DataFrame) -> go.Figure:
         means.assign(name="forecast", value=means.expected, value_half=(means.high - means.low) / 2),
         means.assign(name="measured", value=means.normalised),
     ]
+    table = pd.concat(parts)[["name", "method", "alpha", "value", "value_half"]]
     looks = {
         "forecast": marked_line(series_line(0)["line"]["color"]),
         "measured": marked_line(BLACK, 2, "dash", symbol="square"),
     }
     return lines(
-        pd.concat(parts), "alpha", "value", looks, panel="method",
+        table, "alpha", "value", looks, panel="method",
         title="The sum of all vectors, before it is made\nmean over tasks and seeds; bars: mean 90 % interval of a task",
         x_axis=dict(title="coefficient α"), y_axis=dict(title=AXIS),
     )  # fmt: skip
