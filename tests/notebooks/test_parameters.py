@@ -225,6 +225,21 @@ BY_NAME = {
         ([], "parameter budget_methods: at least one is needed, not []"),
         (["lora"], "unknown method 'lora': accepted are"),
     ],
+    "unlabelled": [
+        ([], "parameter unlabelled: at least one is needed, not []"),
+        ([3], "parameter unlabelled: must be from 4 to 4294967295, not 3"),
+        ([8, 8], "parameter unlabelled: 8 stands there twice"),
+    ],
+    "sizes": [
+        ([2], "parameter sizes: must be from 3 to 4294967295, not 2"),
+        ([5], "parameter sizes: must be from 3 to 4, the number of tasks, not 5"),
+    ],
+    "alphas": [
+        ([], "parameter alphas: at least one is needed, not []"),
+        ([0.0], "parameter alphas: must be above 0, and one is 0"),
+        ([NAN], "parameter alphas: must be finite and not negative, not nan"),
+    ],
+    "choices": [(0, "parameter choices: must be from 1 to 4294967295, not 0")],
     "budget_steps": [
         ([], "parameter budget_steps: at least one is needed, not []"),
         ([0], "parameter budget_steps: must be from 1 to 4294967295, not 0"),
@@ -287,6 +302,7 @@ TOGETHER = [
     ("20_causal_probe", {"known": ["uci"]}, "parameter known: at least two tasks are needed, for they are added, not uci"),
     ("30_addition", {"recipe": {"penalty_weight": -1}}, "penalty_weight must be finite and not negative, not -1"),
     ("32_analogy", {"suite": "mini", "quadruples": []}, "name the quadruples yourself"),
+    ("53_forecast", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
     ("40_continual", {"tasks": ["uci"]}, "a sequence takes at least two different tasks, not uci"),
     ("40_continual", {"recipe": {"penalty_reservoir": 3}}, "the parameter reservoir sets it"),
     ("40_continual", {"methods": ["taujp-memory"], "reservoir": 0}, "taujp-memory keeps at least 1 image of a past task, not"),
@@ -340,6 +356,7 @@ def test_every_parameter_has_rows():
         ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
         ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
+        ("53_forecast", {"tasks": [], "methods": ["taujp-strict"], "sizes": [], "unlabelled": [4], "recipe": {}}),
         ("61_invariance", {"objectives": ["pair", "irm-game-fixed"], "data": ["rotated mnist"], "sweep_seeds": 1}),
         ("62_invariant_vectors", {"tasks": ["mnist", "uci"], "others": ["mnist", "uci"], "methods": ["pair"], "known": []}),
         ("90_report", {"folder": "not-there-yet"}),
