@@ -7,6 +7,7 @@ from conftest import tiny_clip, tiny_for
 
 import taujp_core.invariance.training as invariant
 import taujp_core.training.finetune as finetuning
+import taujp_core.training.state as state
 from taujp_core.datasets.domains import Domains
 from taujp_core.invariance import OBJECTIVES
 from taujp_core.invariance.training import fit, recipe_of
@@ -23,6 +24,12 @@ TRAINED = [name for name, method in METHODS.items() if not method.vector_of]
 
 def looks(pair: bool) -> int:
     return 1 + SOLVED * LOSS_STEPS * pair
+
+
+@pytest.fixture(autouse=True)
+def never_slow(monkeypatch):
+    """States are saved by the clock, and each save looks: on a busy machine a training of twenty steps would be saved."""
+    monkeypatch.setattr(state, "SAVE_SECONDS", float("inf"))
 
 
 @pytest.fixture
