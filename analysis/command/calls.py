@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 import taujp
-from taujp_core.checks import one_of
+from taujp_core.checks import first_line, one_of
 from taujp_core.datasets.image_files import class_folders, part_folders, walked
 from taujp_core.datasets.user_inputs import by_name, images_of, name_of, test_set
 from taujp_core.files import from_home
@@ -48,6 +49,29 @@ def tau_jp(chosen: argparse.Namespace) -> None:
         images = read_pictures("images", chosen.images, clip, chosen.most, mistakes)
     print("τJp of each vector (row) on each data set (column): mean ‖J(x)τ‖₂")
     say(taujp.tau_jp(clip, vectors, images, chosen.most), 1, chosen.output)
+
+
+def forecast(chosen: argparse.Namespace) -> None:
+    clip = base(chosen)
+    with Mistakes() as mistakes:
+        vectors = read_vectors(chosen.checkpoints, clip, mistakes)
+        images = read_pictures("images", chosen.images, clip, chosen.most, mistakes)
+        labelled = read_tests(chosen.labelled, clip, chosen.template, mistakes) if chosen.labelled else None
+        classes = {}
+        with mistakes.told():
+            classes = read_classes(Path(chosen.classes)) if chosen.classes else {}
+    print("Normalised accuracy of each task (row): accuracy of the planned model divided by that of the task's expert")
+    found = taujp.forecast(
+        clip,
+        vectors,
+        images,
+        classes,
+        chosen.coefficient,
+        labelled=labelled,
+        templates=chosen.template,
+        most=chosen.most,
+    )
+    say(found, 2, chosen.output)
 
 
 def evaluate(chosen: argparse.Namespace) -> None:
@@ -152,6 +176,17 @@ def read_tests(folder: str, clip: Clip, templates: Sequence[str] | None, mistake
                 test_set(name, one, clip.image_size, templates)
                 found[name] = one
     return dict(found)
+
+
+def read_classes(path: Path) -> dict[str, list[str]]:
+    """Class names by task, of a YAML file. Raises FileNotFoundError, and ValueError for something else in it."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML file: {first_line(error)}") from None
+    if not isinstance(found, dict) or not all(isinstance(names, list) for names in found.values()):
+        raise ValueError(f"{path} must hold a list of class names for each task, as in `street: [zero, one, two]`")
+    return {str(task): [str(name) for name in names] for task, names in found.items()}
 
 
 def of_one_data_set(path: Path) -> bool:

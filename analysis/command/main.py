@@ -82,6 +82,18 @@ def options() -> argparse.ArgumentParser:
     )
     tau_jp.add_argument("--most", type=int, default=200, metavar="N", help="pictures of each data set; default: 200")
 
+    forecast = command(
+        "forecast", calls("forecast"), "what their sum will cost each task, without labels", checkpoints, base, table
+    )
+    forecast.add_argument("--images", required=True, metavar="DIR", help="a folder of pictures for each checkpoint")
+    forecast.add_argument("--classes", metavar="FILE.yaml", help="class names by task: {street: [zero, one, two], …}")
+    forecast.add_argument(
+        "--labelled", metavar="DIR", help="class folders for some tasks, a few pictures: these narrow the interval"
+    )
+    forecast.add_argument("--template", action="append", metavar="TEXT", help='default: "a photo of a {}."')
+    forecast.add_argument("--coefficient", type=float, default=1.0, metavar="ALPHA", help="of the sum; default: 1")
+    forecast.add_argument("--most", type=int, default=128, metavar="N", help="pictures of each task; default: 128")
+
     evaluate = command("evaluate", calls("evaluate"), "accuracy and calibration of one model", base, tests, table)
     evaluate.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="without one: the pre-trained model")
     evaluate.add_argument("--coefficient", type=float, default=1.0, metavar="ALPHA", help="default: 1")
@@ -141,7 +153,7 @@ def of_base() -> argparse.ArgumentParser:
 
 def of_checkpoints() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
-    help = "fine-tuned models: files or folders, named by their tasks; or one folder that holds them"
+    help = "fine-tuned models: files, folders or hub:OWNER/REPO, named by their tasks; or one folder that holds them"
     parent.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help=help)
     return parent
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from taujp_core.checks import check_keys
 from taujp_core.datasets import Split
-from taujp_core.datasets.user_inputs import by_name, images_of, test_set
+from taujp_core.datasets.user_inputs import TestSet, by_name, images_of, test_set
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.task_vectors import TaskVector, applied_alike, as_vectors, check_moves
 from taujp_core.tasks import TEMPLATES, Task
@@ -46,7 +46,7 @@ def forecast(
         clip: the pre-trained model.
         vectors: two or more task vectors (or runs), one for each task, all applied in one way.
         images: pictures by the vectors' tasks, as `tau_jp` takes them. Pictures named `control`, which a merge takes, are passed over.
-        classes: class names by task; tasks that are given as `images` have their own.
+        classes: class names by task. Tasks that are given as `images`, and `labelled` images, have their own.
         plan: what is to be made of the vectors: one coefficient for all, a list of one for each, or a merged vector.
         labelled: a few labelled images by task, as `evaluate` takes them. They narrow the interval of these tasks.
         templates: texts that hold {} once, of the zero-shot heads. By default those of a task, else `a photo of a {}.`
@@ -89,7 +89,10 @@ def forecast(
     for name in marked:
         if name not in names:
             raise ValueError(f"labelled images of {name} and no vector of that task: there are {', '.join(names)}")
-    heads = {name: head_of(clip, name, given[name], classes or {}, templates) for name in names}
+    few = {
+        name: test_set(f"labelled images of {name}", one, clip.image_size, templates) for name, one in marked.items()
+    }
+    heads = {name: head_of(clip, name, classes or {}, [given[name], few.get(name)], templates) for name in names}
     calibration, learnt_on = shipped()
     scales = scaled(coefficients, len(vectors))
     tables = {}
@@ -101,10 +104,9 @@ def forecast(
         tried = [coefficients, *scales, *less.values()]
         (found,) = evidence(source, heads[name], own, tried)
         expected = found.join(calibration.expect(found, clip.fingerprint != learnt_on))
-        if name in marked:
-            tested = test_set(f"labelled images of {name}", marked[name], clip.image_size, templates)
-            few = edited_source(clip, everything, tested.split, application)
-            expected = combined(expected, *right(few, heads[name], own, tried))
+        if name in few:
+            known = edited_source(clip, everything, few[name].split, application)
+            expected = combined(expected, *right(known, heads[name], own, tried))
         kinds = ["plan", *SCALES[: len(scales)], *(names[other] for other in less)]
         tables[name] = expected.assign(kind=kinds)
     return summary(tables, application.affine)
@@ -137,10 +139,14 @@ def without(coefficients: Sequence[float], own: int, vectors: int) -> dict[int, 
 
 
 def head_of(
-    clip: Clip, name: str, given: object, classes: Mapping[str, Sequence[str]], templates: Sequence[str] | None
+    clip: Clip,
+    name: str,
+    classes: Mapping[str, Sequence[str]],
+    given: Sequence[object],
+    templates: Sequence[str] | None,
 ) -> Float[Tensor, "d _"]:
-    """The zero-shot head of a task: of its `classes`, else of the task that its images are."""
-    own = given if isinstance(given, Task) else None
+    """The zero-shot head of a task: of its `classes`, else of the first of what is given that has some."""
+    own = next((one for one in given if isinstance(one, Task | TestSet)), None)
     names = tuple(classes.get(name, own.classes if own else ()))
     if len(names) < 2:
         raise ValueError(

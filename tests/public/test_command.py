@@ -72,6 +72,28 @@ def test_a_merged_file_and_a_figure_by_the_command_alone(inside, mini, tmp_path,
     found = pd.read_csv(table, index_col=0)
     assert found.index.tolist() == ["street", "fashion"] and list(found) == ["control", "fashion", "street"]
     assert (found > 0).all(axis=None)
+    call = ["forecast", *checkpoints, *base, "--images", "pictures", "-o", str(table)]
+    assert main([*call, "--labelled", "validation"]) == 0
+    assert "advice" in capsys.readouterr().out
+    found = pd.read_csv(table, index_col=0)
+    assert found.index.tolist() == ["street", "fashion"] and found.expected.between(found.low, found.high).all()
+
+
+def test_class_names_of_a_forecast_are_read_from_a_file(inside, tmp_path, capsys):
+    path = tmp_path / "classes.yaml"
+    call = ["forecast", "published", "--base", "mini", "--images", "pictures", "--classes", str(path)]
+    path.write_text("street: [zero, one]\nfashion: [shirt, coat]\n")
+    assert main(call) == 0
+    for text, sentence in (
+        ("street: [zero, one]", "the class names of fashion are needed"),
+        ("street: zero", "must hold a list of class names for each task"),
+        ("street: [zero", "is no YAML file"),
+    ):
+        path.write_text(text)
+        capsys.readouterr()
+        assert main(call) == 1
+        said = capsys.readouterr().err
+        assert sentence in said and said.count("\n") == 1
 
 
 def test_a_vector_is_trained_from_class_folders(inside, tmp_path, capsys):
@@ -117,7 +139,19 @@ def test_every_command_says_what_it_takes():
     shown = subprocess.run(
         [sys.executable, "-m", "analysis.command.main", "--help"], capture_output=True, text=True, cwd=ROOT
     )
-    commands = ("merge", "tau-jp", "evaluate", "coefficients", "train", "data", "batch", "explore", "examples", "lab")
+    commands = (
+        "merge",
+        "tau-jp",
+        "forecast",
+        "evaluate",
+        "coefficients",
+        "train",
+        "data",
+        "batch",
+        "explore",
+        "examples",
+        "lab",
+    )
     assert all(f"\n    {name}" in shown.stdout for name in commands)
     for name in ("data", "batch"):
         with pytest.raises(SystemExit):
