@@ -2,9 +2,12 @@
 
 import pandas as pd
 
+from taujp_core.applications.encoder import ENCODER
+from taujp_core.applications.linearised import LINEARISED
+
 from ..sentences import share
 
-SAID = {"linearised": "linearised models", "encoder": "encoders"}
+SAID = {LINEARISED.name: "linearised models", ENCODER.name: "encoders"}
 
 
 def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame) -> str:

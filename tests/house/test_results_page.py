@@ -202,7 +202,27 @@ def kills() -> list[float]:
     return [report["merges"], sum(report["kills"].values())]
 
 
+def forecasts(application: str, images: int, column: int) -> list[float]:
+    """Of sums and pairs: mean error (0) or covered (1)."""
+    below = text_of("53_forecast").partition("error  covered")[2].partition(application)[2]
+    rows = {kind: re.search(rf"{kind} +{images} +(\S+) +(\S+)", below) for kind in ("sums", "pairs")}
+    return [float(found[1 + column]) for found in rows.values()]
+
+
+def ranked(predictor: str) -> list[float]:
+    """Of encoders in sums and pairs, then of linearised models."""
+    pairs, sums, linear_pairs, linear_sums = line("53_forecast", "beyond_margin", f"\n{predictor}  ")
+    return [sums, pairs, linear_sums, linear_pairs]
+
+
+def regret() -> list[float]:
+    """The largest."""
+    table = text_of("53_forecast").partition("best  regret\n")[2].partition("\n\n")[0]
+    return [max(float(one.split()[-1]) for one in table.splitlines() if re.search(r"\d\.\d{3}$", one))]
+
+
 RESULTS, TROUBLE, CHOOSE, MERGE = (f"docs/{name}.md" for name in ("results", "troubleshooting", "choose", "merge"))
+FORECAST = "docs/interfere.md"
 CLAIMS = {
     # A number of the page stands as #. What is claimed, and where it is recorded.
     (RESULTS, "means over seeds, with standard deviations of at most #."): lambda: [
@@ -224,6 +244,24 @@ CLAIMS = {
     (TROUBLE, "8, 32, 100 and 300 images per task give an accuracy of #, #, # and # (first seed)"): lambda: images()[:4],
     (RESULTS, "with 8, 32, 100, 300 and all images per task ours reaches #, #, #, # and # (first seed)"): images,
     (MERGE, "merges that were left alone: # merges were killed # times in total, and no result differed"): kills,
+    (FORECAST, "the lost share, sums and pairs | #, # | #, # |"): lambda: ranked("forecast"),
+    (FORECAST, "| the same of τJp alone | #, # | #, # |"): lambda: ranked("tau_jp"),
+    (FORECAST, "| mean error of the accuracy, sums and pairs | #, # | #, # |"): lambda: [
+        *forecasts("encoder", 300, 0), *forecasts("linearised", 300, 0)
+    ],
+    (FORECAST, "hold the measured value, sums and pairs | #, # | #, # |"): lambda: [
+        *forecasts("encoder", 300, 1), *forecasts("linearised", 300, 1)
+    ],
+    (FORECAST, "the mean error is # and # (encoder, sums and pairs), and # and # linearised."): lambda: [
+        *forecasts("encoder", 32, 0), *forecasts("linearised", 32, 0)
+    ],
+    (FORECAST, "the sum of all vectors costs at most # of the best"): regret,
+    (FORECAST, "most harmful vector for # of # tasks. Removing the named vector brings # of"): lambda: [
+        *line("53_forecast", "the most harmful vector is named for"), line("53_forecast", "its removal brings")[0],
+    ],
+    ("README.md", "each task loses in a sum with ρ #, with a mean error of # over pairs and sums, and chooses α within # of"): lambda: [
+        ranked("forecast")[0], line("53_forecast", "with a mean error of")[0], *regret(),
+    ],
     (RESULTS, "Before the subtraction they are # and #."): lambda: row(
         "31_negation", "one_shot_target", "linear", "pretrained_target", "pretrained_control"
     ),

@@ -177,6 +177,16 @@ def race() -> str:
     )
 
 
+def forecast() -> str:
+    images, error, covered = re.search(
+        r"From (\d+) unlabelled images per task, .* a mean error of (\d\.\d+), and (\d+)% of", printed("53_forecast")
+    ).groups()
+    return (
+        f"From {images} unlabelled images per task, the accuracy of pairs and sums is forecast with a mean error of {error}, and {covered}% of what "
+        "comes is in the 90 % intervals."
+    )
+
+
 def calibration() -> str:
     text = printed("60_calibration")
     last = "kept  coefficient"  # of the table at the tuned α
@@ -236,6 +246,7 @@ SENTENCES = {
     "50_public_checkpoints": (published, "50_public_checkpoints"),
     "51_merge": (merge, "51_merge"),
     "52_arena": (race, "52_arena"),
+    "53_forecast": (forecast, "53_forecast"),
     "60_calibration": (calibration, "60_calibration"),
     "61_invariance": (invariance, "61_invariance"),
     "62_invariant_vectors": (invariant_vectors, "62_invariant_vectors"),
