@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).with_name("calibration.json")
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Expectation:
     """normalised ≈ 1 − slopes·(changed, lost), ± reach·scale.
 
     changed, lost: of `evidence`; scale: `scale_of` a row with this spread. reach: the COVERAGE quantile of |residual| / scale over
@@ -60,7 +60,7 @@ def with_one_more(rows: pd.DataFrame) -> pd.Series:
     return (rows.changed * rows.images + 1) / (rows.images + 2)
 
 
-def learn(rows: pd.DataFrame) -> Calibration:
+def learn(rows: pd.DataFrame) -> Expectation:
     """From rows of `evidence` with their `normalised`, the plan's accuracy over the expert's.
 
     slopes: least squares without negative values (SciPy's nnls), each row weighted by 1 / scale²; spread: so that the mean of
@@ -77,14 +77,14 @@ def learn(rows: pd.DataFrame) -> Calibration:
     sizes = np.abs(residual) / scale_of(rows, spread).to_numpy()
     level = min(1.0, np.ceil((len(sizes) + 1) * COVERAGE) / len(sizes))
     reach = float(np.quantile(sizes, level, method="higher"))
-    return Calibration((float(slopes[0]), float(slopes[1])), spread, reach)
+    return Expectation((float(slopes[0]), float(slopes[1])), spread, reach)
 
 
-def shipped() -> tuple[Calibration, str]:
+def shipped() -> tuple[Expectation, str]:
     """What was learnt on `mini`, and the fingerprint of the θ₀ that it was learnt on. `53_forecast` makes it."""
     read = json.loads(SHIPPED.read_text(encoding="utf-8"))
     changed, lost, spread, reach = (read[name] for name in STORED)
-    return Calibration((changed, lost), spread, reach), read["theta0"]
+    return Expectation((changed, lost), spread, reach), read["theta0"]
 
 
 def combined(expected: pd.DataFrame, single: pd.Series, planned: pd.DataFrame) -> pd.DataFrame:

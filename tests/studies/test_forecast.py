@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import random_like
 
-from analysis.forecast.calibrate import SHIPPED, Calibration, combined, learn, scale_of, shipped
+from analysis.forecast.calibrate import SHIPPED, Expectation, combined, learn, scale_of, shipped
 from analysis.forecast.call import advice, forecast
 from analysis.forecast.conclude import conclusion
 from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, ranks
@@ -103,13 +103,13 @@ def test_intervals_cover_new_rows_and_shrink_with_images():
     table = planted((0.5, 0.4), 0.1)
     expected = learn(table[:2000]).expect(table[2000:])
     assert table.normalised[2000:].between(expected.low, expected.high).mean() == pytest.approx(0.9, abs=0.03)
-    few, many = (Calibration((0.5, 0.5), 0.0, 1.6).expect(table.assign(images=n)) for n in (20, 2000))
+    few, many = (Expectation((0.5, 0.5), 0.0, 1.6).expect(table.assign(images=n)) for n in (20, 2000))
     assert ((many.high - many.low) < (few.high - few.low)).all()
 
 
 def test_another_model_gets_an_interval_from_all_answers_lost_to_none():
     table = planted((0.5, 0.4), 0.1, 50)
-    known, other = (Calibration((0.5, 0.4), 0.1, 1.6).expect(table, elsewhere) for elsewhere in (False, True))
+    known, other = (Expectation((0.5, 0.4), 0.1, 1.6).expect(table, elsewhere) for elsewhere in (False, True))
     assert (other.low <= known.low).all() and (other.low <= 1 - table.changed).all()
     assert (other.high >= 1).all() and (other.expected == known.expected).all()
 
