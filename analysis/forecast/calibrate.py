@@ -31,13 +31,14 @@ class Expectation:
         """expected, low, high of each row of `evidence`: of the normalised accuracy.
 
         elsewhere: of another model than the calibration's, whose changed answers may cost more or less. The interval then reaches
-        from where every changed answer was right and is wrong, 1 − changed, to where none costs anything, 1, at least.
+        from where every changed answer was right and is wrong, 1 − changed/sure, to where none costs anything, 1, at least. sure stands
+        for the expert's accuracy, which divides every loss.
         """
         expected = 1 - rows[EVIDENCE].to_numpy() @ np.array(self.slopes)
         half = self.reach * scale_of(rows, self.spread)
         low, high = expected - half, expected + half
         if elsewhere:
-            low, high = np.minimum(low, 1 - rows.changed - half), np.maximum(high, 1.0)
+            low, high = np.minimum(low, 1 - rows.changed / rows.sure - half), np.maximum(high, 1.0)
         return pd.DataFrame({"expected": expected.clip(min=0), "low": low.clip(lower=0), "high": high})
 
     def shown(self) -> dict[str, float]:

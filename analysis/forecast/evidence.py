@@ -38,7 +38,8 @@ def evidence(
     plans: Sequence[Sequence[float]],
     counts: Sequence[int] = (),
 ) -> list[pd.DataFrame]:
-    """asked, images, changed, lost (`lost_by_expert`) and unsure (1 − mean confidence) of each plan, a row each.
+    """asked, images, changed, lost (`lost_by_expert`), sure (the expert's mean probability of its own answers, which stands for its
+    accuracy) and unsure (1 − the plan's mean confidence) of each plan, a row each.
 
     own: the place of the expert's vector. A table for each of `counts`: on the source's first so many images, as far as there are; by
     default one on all.
@@ -53,6 +54,7 @@ def evidence(
                 "images": min(count, len(expert)),
                 "changed": changed(expert[:count], found[:count]),
                 "lost": lost_by_expert(expert[:count], found[:count]),
+                "sure": (expert[:count].double() / TEMPERATURE).softmax(-1).amax(-1).mean().item(),
                 "unsure": 1 - found[:count].softmax(-1).amax(-1).mean().item(),
             }
             for found in planned

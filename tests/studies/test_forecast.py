@@ -56,6 +56,10 @@ def test_evidence_of_answers_by_hand():
     assert changed(expert, planned) == pytest.approx(2 / 3)
     assert lost_by_expert(expert, planned) == pytest.approx(1 - ((1 - p) + (1 - q) + p) / (p + q + p), rel=1e-6)
     assert lost_by_expert(expert, expert) == 0.0
+    head, source = torch.eye(2), SimpleNamespace(edited_features=lambda plan: torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    (found,) = evidence(source, head, 0, [(1.0, 1.0)])
+    of_cosines = logits(source.edited_features(()), head).softmax(-1)  # at temperature 1; both images alike
+    assert found.sure[0] == pytest.approx(torch.softmax(torch.log(of_cosines[0]) / TEMPERATURE, 0)[0].item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -108,9 +112,11 @@ def test_intervals_cover_new_rows_and_shrink_with_images():
 
 
 def test_another_model_gets_an_interval_from_all_answers_lost_to_none():
-    table = planted((0.5, 0.4), 0.1, 50)
+    """A loss of c in accuracy is one of c / 0.8 of an expert that is right on 0.8 of the images."""
+    table = planted((0.5, 0.4), 0.1, 50).assign(sure=0.8)
     known, other = (Expectation((0.5, 0.4), 0.1, 1.6).expect(table, elsewhere) for elsewhere in (False, True))
-    assert (other.low <= known.low).all() and (other.low <= 1 - table.changed).all()
+    worst = (1 - table.changed / 0.8).clip(lower=0)
+    assert (other.low <= known.low).all() and (other.low <= worst).all() and (worst > 0).any()
     assert (other.high >= 1).all() and (other.expected == known.expected).all()
 
 

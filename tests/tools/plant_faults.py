@@ -173,7 +173,7 @@ FAULTS = [
     ("analysis/forecast/errors.py", "learn(others if elsewhere.empty else elsewhere)", "learn(others)", "studies/test_forecast.py -k other_tasks"),
     ("analysis/forecast/evidence.py", "for answers in (expert, planned))", "for answers in (planned, expert))", "studies/test_forecast.py -k by_hand"),
     ("analysis/forecast/predictors.py", "found + alpha * (pairs[other] - experts)", "found + alpha * pairs[other]", "studies/test_forecast.py -k brute"),
-    ("analysis/forecast/calibrate.py", "1 - rows.changed - half", "1 - half", "studies/test_forecast.py -k another_model_gets"),
+    ("analysis/forecast/calibrate.py", "1 - rows.changed / rows.sure - half", "1 - rows.changed - half", "studies/test_forecast.py -k another_model_gets"),
     ("analysis/forecast/call.py", "alpha * (place != other)", "alpha", "studies/test_forecast.py -k parts"),
     ("analysis/sentences.py", "abs(ours - theirs) <= noise or ", "", "studies/test_sentences.py -k noise"),
     ("analysis/sentences.py", "sum(0.5 / count", "sum(0.25 / count", "studies/test_sentences.py -k drawn"),
