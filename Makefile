@@ -18,11 +18,11 @@ FAST := tests/core tests/datasets tests/house/test_environment.py tests/house/te
 FORKED := -p warm_kernels
 # 60 trains what nine others read. They come last: until then there is other work, and nobody waits.
 NOTEBOOKS := 60_calibration 20_causal_probe 61_invariance 50_public_checkpoints 40_continual 32_analogy 05_pretrain_mini \
-    62_invariant_vectors 35_training_rivals 00_quickstart 52_arena 53_forecast 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
+    62_invariant_vectors 35_training_rivals 00_quickstart 52_arena 53_forecast 54_benchmark 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 
-.PHONY: quickstart lint check test coverage faults strength test-clip8 lab explore test-browser browser notebooks results batch clip8 docs clean
+.PHONY: benchmark quickstart lint check test coverage faults strength test-clip8 lab explore test-browser browser notebooks results batch clip8 docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -120,6 +120,7 @@ batch: $(STAMP)
 MODEL ?= b32
 SEEDS ?= 0
 RECIPE ?=
+comma := ,
 SUITE := clip8-$(MODEL)
 RUN := suite: $(SUITE), tasks: [], seeds: [$(SEEDS)], recipe: {$(RECIPE)}, images: 0
 RUNS := runs
@@ -132,6 +133,27 @@ clip8: $(STAMP)
 	    -y '{$(RUN), output: $(RUNS)/$(SUITE)-negation}'
 	$(BIN)/papermill notebooks/90_report.ipynb $(RUNS)/$(SUITE)-report/90_report.ipynb \
 	    -y '{suites: [$(SUITE)], folder: $(RUNS), output: $(RUNS)/$(SUITE)-report}'
+
+# Merges of published checkpoints of CLIP (MODEL as above) on TASKS=8, 14 or 20 tasks, beside the published numbers: data,
+# checkpoints, merges, table. A second call goes on where the first was stopped; docs/benchmark.md. CHECKPOINTS is a family
+# or a folder, ROOT the folder of a family that is not on the hub, SETTINGS more of the notebook's parameters.
+TASKS ?= 8
+CHECKPOINTS ?= tall-masks-$(MODEL)
+ROOT ?=
+SETTINGS ?=
+COUNTS_8 := 8
+COUNTS_14 := 8, 14
+COUNTS_20 := 8, 14, 20
+MERGES := ours, task arithmetic, TIES, DARE, Consensus TA, PCB, Iso-C, Iso-CTS, TSV-M, "WUDI, closed form", WUDI, ActMat, Fisher, \
+    RegMean, RegMean++, ESM, FeatCal, "AdaMerging, task-wise", "AdaMerging, layer-wise"
+BENCHMARK := $(RUNS)/clip$(TASKS)-$(MODEL)-benchmark/$(notdir $(CHECKPOINTS))
+ASKED := suite: clip$(TASKS)-$(MODEL), tasks: [], checkpoints: [$(CHECKPOINTS)], root: "$(ROOT)", merges: [$(MERGES)], \
+    own_images: [32, 64, 300], merge_images: 300, rounds: 24, task_counts: [$(COUNTS_$(TASKS))], tuning_images: 100, images: 0, \
+    output: $(BENCHMARK)$(if $(SETTINGS),$(comma) $(SETTINGS))
+benchmark: $(STAMP)
+	$(BIN)/python -m taujp_core.datasets download --suite clip$(TASKS)-$(MODEL) --without-control
+	mkdir -p $(BENCHMARK)
+	$(BIN)/papermill notebooks/54_benchmark.ipynb $(BENCHMARK)/54_benchmark.ipynb -y '{$(ASKED)}'
 
 # The site from docs/, the executed notebooks and the docstrings; warnings are errors, links inside are followed.
 DOCS_STAMP := .venv/.installed-docs

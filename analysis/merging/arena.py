@@ -40,7 +40,6 @@ Result = TypeVar("Result")
 
 VERSION = 1  # of how merges are measured: raised when the same merge gets another accuracy
 OURS, OURS_WITH_CONTROL = "ours", "ours, with the control"
-MERGES = (OURS, OURS_WITH_CONTROL, *RIVALS)
 ALPHAS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)  # of which one is tuned
 ALL = 10**9  # more images than any task has
 SAMPLES = 0.01  # seconds between two looks at the memory
@@ -75,6 +74,11 @@ class Arena:
     single: pd.DataFrame
 
 
+def merges() -> list[str]:
+    """The names of all merges that can race: ours, and those that are registered."""
+    return [OURS, OURS_WITH_CONTROL, *RIVALS]
+
+
 def needs_table() -> pd.DataFrame:
     """A row for each merge: what it needs beside the vectors, and where it was published."""
     own = pd.DataFrame(
@@ -89,7 +93,7 @@ def needs_table() -> pd.DataFrame:
 def check_merges(names: Sequence[str]) -> None:
     """Raises ValueError for an unknown merge."""
     for name in names:
-        one_of("merging method", name, MERGES)
+        one_of("merging method", name, merges())
 
 
 def is_defined(name: str, method: str) -> bool:
@@ -133,7 +137,8 @@ def raced(name: str, setting: Setting, vectors: Sequence[TaskVector], folder: Pa
 
 def identity(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> str:
     """A digest of all that decides a result: of the suite, the data sets that are merged and measured on."""
-    suite, sets = setting.suite, [*(vector.task for vector in vectors), setting.suite.needed_control().name]
+    suite = setting.suite
+    sets = [*(vector.task for vector in vectors), *(control.name for control in suite.controls)]
     return digest(
         {
             **fields_of(setting, "clip", "suite"),
@@ -214,7 +219,7 @@ def accuracies(
 
 
 def measure_merge(setting: Setting, merged: TaskVector, vectors: Sequence[TaskVector]) -> pd.DataFrame:
-    """choice, coefficient, task, accuracy: at α = 1 and at the tuned α, on the tasks and on the control."""
+    """choice, coefficient, task, accuracy: at α = 1 and at the tuned α, on the tasks and on the control if there is one."""
     tasks = [vector.task for vector in vectors]
     curves = [
         pd.DataFrame({"coefficient": ALPHAS, "accuracy": accuracies(setting, merged, task, "validation", ALPHAS)})
@@ -230,7 +235,7 @@ def measure_merge(setting: Setting, merged: TaskVector, vectors: Sequence[TaskVe
                 "accuracy": accuracies(setting, merged, task, "test", coefficients),
             }
         )
-        for task in [*tasks, setting.suite.needed_control().name]
+        for task in [*tasks, *(control.name for control in setting.suite.controls)]
     ]
     return pd.concat(tables)
 
@@ -239,8 +244,8 @@ def measure_single(setting: Setting, vectors: Sequence[TaskVector]) -> pd.DataFr
     """task, pretrained, expert: test accuracies of θ₀ and of each vector on its own task; the control's of θ₀."""
     both = [accuracies(setting, vector, vector.task, "test", (0.0, 1.0)) for vector in vectors]
     rows = [(vector.task, *found) for vector, found in zip(vectors, both, strict=True)]
-    control = setting.suite.needed_control().name
-    rows.append((control, *accuracies(setting, vectors[0], control, "test", (0.0,)), None))
+    for control in setting.suite.controls:
+        rows.append((control.name, *accuracies(setting, vectors[0], control.name, "test", (0.0,)), None))
     return pd.DataFrame(rows, columns=["task", "pretrained", "expert"])
 
 

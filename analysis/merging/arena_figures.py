@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from ..drawing import lines, marked_line
 from ..figures import SHARE
 from ..palette import BLACK, GREY, SERIES
-from .arena import MERGES, OURS, OURS_WITH_CONTROL, needs_table
+from .arena import OURS, OURS_WITH_CONTROL, merges, needs_table
 
 NAMED = 5
 OWN = {OURS: BLACK, OURS_WITH_CONTROL: GREY}
@@ -33,7 +33,7 @@ def colour(merge: str) -> str:
 
 
 def symbol(merge: str) -> str:
-    return MARKS[MERGES.index(merge)]
+    return MARKS[merges().index(merge) % len(MARKS)]
 
 
 def named(accuracies: pd.Series) -> list[str]:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from taujp_core.files import read_json
 
-from .published import CHOICES, QUANTITIES, load_published
+from ..published_numbers import QUANTITIES, load_published
+from .published import CHOICES
 
 TABLES = {
     "addition": {

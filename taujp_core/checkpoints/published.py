@@ -31,6 +31,7 @@ class Family:
     tasks: dict[str, str]
     revisions: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
+    leaked: Sequence[str] = ()
 
     @property
     def on_the_hub(self) -> bool:

@@ -28,12 +28,16 @@ def main(arguments: list[str] | None = None, program: str = "python -m taujp_cor
     commands.add_parser("check", parents=[shared], help="counts, classes, unreadable files, test images in train")
     fetch = commands.add_parser("download", parents=[shared], help="from the Hugging Face hub; can be stopped")
     fetch.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite")
+    fetch.add_argument("--without-control", action="store_true", help="all of the suite but its control")
     chosen = parser.parse_args(arguments)
     if chosen.root:
         os.environ["TAUJP_DATA"] = str(chosen.root)
     try:
         suite = load_suite(chosen.suite, complete=False)
-        return check(suite) if chosen.command == "check" else download(suite, chosen.tasks or [*suite.with_auxiliary()])
+        if chosen.command == "check":
+            return check(suite)
+        controls = [control.name for control in suite.controls] if chosen.without_control else []
+        return download(suite, chosen.tasks or [name for name in suite.with_auxiliary() if name not in controls])
     except (OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:

@@ -325,7 +325,7 @@ def test_no_two_races_share_an_identity(mini, monkeypatch):
     assert {"clip", "suite", *numbers} == {f.name for f in fields(Setting)}
     given = vectors(clip, "standard")
     found = [arena.identity("TIES", one, given) for one in [setting, *others]]
-    found += [arena.identity(name, setting, given) for name in arena.MERGES if name != "TIES"]
+    found += [arena.identity(name, setting, given) for name in arena.merges() if name != "TIES"]
     found += [arena.identity("TIES", setting, vectors(clip, "linear")), arena.identity("TIES", setting, given[:1])]
     for name, value in (("VERSION", 0), ("ALPHAS", (1.0,)), ("ROUND_IMAGES", 1)):
         with monkeypatch.context() as patch:

@@ -11,7 +11,6 @@ from conftest import random_like, tiny_clip
 
 import analysis.merging.arena as arena_module
 from analysis.merging.arena import (
-    MERGES,
     OURS,
     OURS_WITH_CONTROL,
     Arena,
@@ -26,6 +25,7 @@ from analysis.merging.arena import (
     measure_single,
     measured,
     merged_by,
+    merges,
     needs_table,
     over_images,
     over_tasks,
@@ -317,11 +317,11 @@ def test_where_ours_loses_is_said():
 
 
 def test_the_table_of_needs_knows_all_merges():
-    assert needs_table().name.tolist() == list(MERGES)
+    assert needs_table().name.tolist() == merges()
 
 
 def test_a_merge_looks_alike_in_all_figures():
-    assert len({symbol(merge) for merge in MERGES}) == len(MERGES)
+    assert len({symbol(merge) for merge in merges()}) == len(merges())
     kinds = [[m for m in RIVALS if find_rival(m).data_free is free] for free in (True, False)]
     free, seeing = ({colour(merge) for merge in kind} for kind in kinds)
     assert len(free) == 1 and not free & seeing
@@ -329,16 +329,22 @@ def test_a_merge_looks_alike_in_all_figures():
 
 
 def test_five_merges_have_names_and_the_rest_are_grey():
-    rows = [("standard", 0, merge, 1.0, 0.5 + 0.01 * k, 0.8) for k, merge in enumerate(MERGES)]
+    rows = [("standard", 0, merge, 1.0, 0.5 + 0.01 * k, 0.8) for k, merge in enumerate(merges())]
     summary = pd.DataFrame(rows, columns=["method", "seed", "merge", "seconds", "one_shot", "tuned"])
     figure = accuracy_versus_seconds(summary)
     shown = [trace.name for trace in figure.data if trace.showlegend]
     best = {free: [m for m in RIVALS if find_rival(m).data_free is free][-1] for free in (True, False)}
-    assert set(shown) == {OURS, OURS_WITH_CONTROL, "task arithmetic", *best.values(), f"{len(MERGES) - 5} other merges"}
-    assert len(figure.data) == len(MERGES)
+    assert set(shown) == {
+        OURS,
+        OURS_WITH_CONTROL,
+        "task arithmetic",
+        *best.values(),
+        f"{len(merges()) - 5} other merges",
+    }
+    assert len(figure.data) == len(merges())
     grey = [trace for trace in figure.data if trace.legendgroup == "others"]
     assert len({trace.line.color for trace in grey}) == 1
-    assert sorted({*(trace.text[0] for trace in grey), *shown[1:]}) == sorted(MERGES)  # each is named on hovering
+    assert sorted({*(trace.text[0] for trace in grey), *shown[1:]}) == sorted(merges())  # each is named on hovering
 
 
 def test_figures_show_the_tables():

@@ -31,7 +31,7 @@ from analysis.interference import reduce_tau_jp
 from analysis.invariant_vectors import coloured, measure, trained
 from analysis.merging import arena as arena_module
 from analysis.merging import merge as merging
-from analysis.merging.arena import MERGES, Setting, compete, is_defined, measure_merge, merged_by, over_images
+from analysis.merging.arena import Setting, compete, is_defined, measure_merge, merged_by, merges, over_images
 from analysis.merging.expectation import accuracies, disagreement, heads_of
 from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
@@ -214,7 +214,7 @@ def test_merging(method, clip, gpu, tmp_path, monkeypatch):
     assert accuracies(clip, SUITE, vectors, merged, FEW).merged.notna().all()
 
 
-ARENA = [(name, "standard") for name in MERGES] + [
+ARENA = [(name, "standard") for name in merges()] + [
     (name, "linear") for name in RIVALS if is_defined(name, "linear") and RIVALS[name].images
 ]
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from analysis.report import published
-from analysis.report.published import COEFFICIENTS, LEAKED, QUANTITIES, beside, beside_text, load_published
+from analysis import published_numbers
+from analysis.published_numbers import COEFFICIENTS, LEAKED, QUANTITIES, load_published
+from analysis.report.published import beside, beside_text
 from analysis.report.tables import METHODS, command, load_summary, report_rows, shown, trainings_table
 from taujp_core.files import write_json
 from taujp_core.suites import load_suite
@@ -61,7 +62,9 @@ def test_a_suite_without_published_numbers_has_no_such_columns():
 
 
 def test_every_published_number_has_a_source_and_is_a_percentage():
-    rows = pd.read_csv(Path(published.__file__).with_name("published.csv"), dtype=str, keep_default_na=False)
+    rows = pd.read_csv(
+        Path(published_numbers.__file__).with_name("published_numbers.csv"), dtype=str, keep_default_na=False
+    )
     assert list(rows.columns) == [
         "table", "method", "backbone", "tasks", "coefficient", "absolute", "normalised", "target", "control", "application",
         "by", "checkpoints", "source", "note",
