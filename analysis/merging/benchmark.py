@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.checkpoints import families, load_checkpoint, load_checkpoints, load_family
+from taujp_core.checkpoints.hub import is_address
 from taujp_core.checks import one_of
 from taujp_core.datasets import load_split, task_identity
 from taujp_core.identity import digest
@@ -21,6 +22,7 @@ from taujp_core.progress import doing
 from taujp_core.suites import Suite, load_suite
 from taujp_core.task_vectors import TaskVector
 
+from ..paths import in_project
 from ..published_numbers import LEAKED, load_published
 from ..sentences import share, standing
 from .arena import OURS, OURS_WITH_CONTROL, Setting, raced
@@ -31,18 +33,27 @@ MEASURED_AT = {"1": "one_shot", "learned": "one_shot", "tuned": "tuned"}  # by `
 DIGITS = 12  # of a digest, in tables
 
 
-def check_checkpoints(checkpoints: Sequence[str], suite: Suite, tasks: Sequence[str], root: Path | None) -> None:
-    """Raises ValueError for names that are no checkpoints of these tasks, before anything is downloaded or read."""
+def find_checkpoints(checkpoints: Sequence[str], suite: Suite, tasks: Sequence[str], root: Path | None) -> list[str]:
+    """The same names and addresses, and where the paths among them lead; nothing is downloaded or read.
+
+    Raises ValueError for what are no checkpoints of these tasks, FileNotFoundError for a path that leads nowhere.
+    """
     if len(checkpoints) == 1 and checkpoints[0] in families():
         family = families()[checkpoints[0]]
         for task in tasks:
             one_of(f"task of {checkpoints[0]}", task, family.tasks)
         if family.model != suite.model:
             raise ValueError(f"{checkpoints[0]} is fine-tuned from {family.model}, and {suite.name} has {suite.model}")
-    elif root:
+        return list(checkpoints)
+    if root:
         raise ValueError(f"parameter root: is the folder of a published family: {', '.join(families())}")
-    elif len(checkpoints) > 1 and len(checkpoints) != len(tasks):
+    if len(checkpoints) > 1 and len(checkpoints) != len(tasks):
         raise ValueError(f"parameter checkpoints: {len(checkpoints)} are listed for {len(tasks)} tasks")
+    places = [place if is_address(place) else str(in_project(place)) for place in checkpoints]
+    for place in places:
+        if not is_address(place) and not Path(place).exists():
+            raise FileNotFoundError(f"parameter checkpoints: {place} does not exist")
+    return places
 
 
 def read_vectors(

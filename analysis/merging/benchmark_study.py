@@ -1,6 +1,7 @@
 """What does `54_benchmark` ask, and what does it train?"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig
@@ -9,7 +10,16 @@ from ..paths import in_project
 from ..study import CHANGES, FOLDER, OUTPUT, SHORT, STORE, SUITE, ask, need_tasks
 from ..trainings import run_configs
 from .arena import check_merges
-from .benchmark import check_checkpoints
+from .benchmark import find_checkpoints
+
+
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """places, root: of the checkpoints, for `read_vectors`; trainings: that stand for checkpoints where none are given."""
+
+    places: list[str]
+    root: Path | None
+    trainings: list[RunConfig]
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,8 @@ class BenchmarkStudy:
     store: str = ask("runs", STORE)
     output: str = ask("runs/mini-benchmark", OUTPUT)
 
-    def plan(self, suite: Suite) -> list[RunConfig]:
-        """The trainings that stand for checkpoints; none where these are given. All data sets must be there."""
+    def plan(self, suite: Suite) -> BenchmarkPlan:
+        """All data sets must be there, and checkpoints on this machine; nothing is downloaded yet."""
         tasks = self.tasks or list(suite.tasks)
         need_tasks(tasks, 2)
         check_merges(self.merges)
@@ -50,7 +60,9 @@ class BenchmarkStudy:
                 raise ValueError(
                     f"parameter task_counts: must be from 2 to {len(tasks)}, the number of tasks, not {count}"
                 )
-        check_checkpoints(self.checkpoints, suite, tasks, in_project(self.root) if self.root else None)
+        root = in_project(self.root) if self.root else None
+        places = find_checkpoints(self.checkpoints, suite, tasks, root)
         for task in [*map(suite.task, tasks), *(suite.controls if self.control else ())]:
             task.locate()
-        return [] if self.checkpoints else run_configs(suite, tasks, ["standard"], [0], **self.recipe)
+        trainings = [] if places else run_configs(suite, tasks, ["standard"], [0], **self.recipe)
+        return BenchmarkPlan(places, root, trainings)

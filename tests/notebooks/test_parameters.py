@@ -123,6 +123,20 @@ BY_NAME = {
     ],
     "data": [(["coloured uci"], "unknown data 'coloured uci': accepted are coloured mnist")],
     "train": [("yes", "parameter train must be bool, not str 'yes'")],
+    "published checkpoints": [
+        (["not-there"], "not-there does not exist"),
+        (["fusion-bench-b32"], "unknown task of fusion-bench-b32 'street': accepted are cars"),
+        (["README.md", "LICENSE"], "parameter checkpoints: 2 are listed for 3 tasks"),
+        ("README.md", "parameter checkpoints must be list[str], not str 'README.md'"),
+    ],
+    "root": [("not-there", "parameter root: "), (str(ROOT), "parameter root: is the folder of a published family")],
+    "without_gone": [("yes", "parameter without_gone must be bool, not str 'yes'")],
+    "control": [("shapes", "parameter control must be bool, not str 'shapes'")],
+    "own_images": [
+        ([], "parameter own_images: at least one is needed, not []"),
+        ([0], "parameter own_images: must be from 1 to"),
+        ([8, 8], "parameter own_images: 8 stands there twice"),
+    ],
     "checkpoints": [("not-there", "not-there does not exist"), (str(ROOT / "README.md"), "README.md is not a folder")],
     "pictures": [("not-there", "not-there does not exist"), (3, "parameter images must be str, not int 3")],
     "judge_images": [(-1, "parameter judge_images: must be from 0 to")],
@@ -138,8 +152,8 @@ BY_NAME = {
     "once": [(["TIES"], "parameter once: TIES is among the merges already")],
     "image_counts": [([-1], "parameter image_counts: must be from 0 to")],
     "task_counts": [
-        ([1], "parameter task_counts: must be from 2 to 2, the number of tasks, not 1"),
-        ([3], "parameter task_counts: must be from 2 to 2, the number of tasks, not 3"),
+        ([1], "the number of tasks, not 1"),
+        ([9], "the number of tasks, not 9"),
     ],
     "sweep_seeds": [(-1, "parameter sweep_seeds: must be from 0 to 4294967295, not -1")],
     "method": [("lora", "unknown method 'lora': accepted are"), ("", "unknown method '': accepted are")],
@@ -312,12 +326,13 @@ TOGETHER = [
     ("50_public_checkpoints", {"new_task": "mnist"}, "mnist is published already: the new task must be another"),
     ("30_addition", {"suite": "clip8-b32", "tasks": ["cars"], "recipe": {}}, "python -m taujp_core.datasets download"),
 ]  # fmt: skip
+# Names that mean something else in a notebook, by the type that they have there: 51's images are a folder of pictures.
+OTHER_KINDS = {("images", str(str)): "pictures", ("checkpoints", str(list[str])): "published checkpoints"}
 EVERY = [
     (path.stem, {name: value}, sentence)
     for path in NOTEBOOKS
     for name, (kind, _) in parameters_of(study_of(path)).items()
-    # 51's images are a folder of them, for people call it so.
-    for value, sentence in BY_NAME["pictures" if (name, kind) == ("images", str) else name]
+    for value, sentence in BY_NAME[OTHER_KINDS.get((name, str(kind)), name)]
 ]
 
 
@@ -357,6 +372,9 @@ def test_every_parameter_has_rows():
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
         ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
         ("53_forecast", {"tasks": [], "methods": ["taujp-strict"], "sizes": [], "unlabelled": [4], "recipe": {}}),
+        ("54_benchmark", {"tasks": [], "merges": ["TIES"], "task_counts": [8], "control": True, "images": 0}),
+        ("54_benchmark", {"checkpoints": [str(ROOT)], "tasks": ["uci", "mnist"], "task_counts": [2]}),
+        ("54_benchmark", {"checkpoints": ["hub:someone/pets", "README.md", "LICENSE"], "without_gone": True}),
         ("61_invariance", {"objectives": ["pair", "irm-game-fixed"], "data": ["rotated mnist"], "sweep_seeds": 1}),
         ("62_invariant_vectors", {"tasks": ["mnist", "uci"], "others": ["mnist", "uci"], "methods": ["pair"], "known": []}),
         ("90_report", {"folder": "not-there-yet"}),

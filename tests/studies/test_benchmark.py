@@ -16,9 +16,9 @@ from analysis.merging.arena_figures import accuracy_versus_tasks, symbol
 from analysis.merging.benchmark import (
     at_most_images,
     beside,
-    check_checkpoints,
     checkpoint_table,
     conclusion,
+    find_checkpoints,
     is_leaked,
     race,
     read_vectors,
@@ -35,6 +35,7 @@ from taujp_core.training.run_store import Run
 
 SUITE, TASKS = load_suite("mini"), ("uci", "signs", "terrain")
 CLIP8 = load_suite("clip8-b32", complete=False)
+ROOT = Path(__file__).parents[2]
 NAMES = ["ours", "task arithmetic", "RegMean"]
 
 
@@ -92,13 +93,15 @@ def test_a_folder_and_a_list_give_the_vectors_of_the_tasks_in_their_order(tmp_pa
 )  # fmt: skip
 def test_what_are_no_checkpoints_of_these_tasks_is_said_before_anything_is_read(checkpoints, suite, tasks, root, said):
     with pytest.raises(ValueError) as error:
-        check_checkpoints(checkpoints, suite, tasks, root)
+        find_checkpoints(checkpoints, suite, tasks, root)
     assert str(error.value).startswith(said)
 
 
 def test_checkpoints_take_the_place_of_trainings():
-    assert [config.task for config in BenchmarkStudy().plan(SUITE)] == ["street", "signs", "terrain"]
-    assert BenchmarkStudy(checkpoints=["somewhere"]).plan(SUITE) == []
+    plan = BenchmarkStudy().plan(SUITE)
+    assert [config.task for config in plan.trainings] == ["street", "signs", "terrain"] and plan.places == []
+    plan = BenchmarkStudy(checkpoints=["hub:someone/pets", "README.md", "LICENSE"]).plan(SUITE)
+    assert plan.trainings == [] and plan.places == ["hub:someone/pets", str(ROOT / "README.md"), str(ROOT / "LICENSE")]
 
 
 def test_the_table_of_checkpoints_says_which_vectors_and_which_data(setting, vectors, single):
