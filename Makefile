@@ -102,9 +102,9 @@ notebooks: $(STAMP)
 	        $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/$$name.ipynb || exit 1; \
 	done
 
-# The full runs, about six hours on two cores, as studies: what is done in runs/ is not done again.
+# The full runs, about nine hours on two cores, as studies: what is done in runs/ is not done again.
 STUDIES := mini-pretraining mini-cause mini-tables mini-analogy mini-disentanglement mini-continual mini-published \
-    mini-merge mini-arena mini-calibration mini-invariance mini-invariant-vectors
+    mini-merge mini-arena mini-forecast mini-rivals mini-calibration mini-invariance mini-invariant-vectors
 results: $(STAMP)
 	for study in $(STUDIES); do $(BIN)/python -m analysis.studies notebooks/experiments/$$study.yaml || exit 1; done
 	mkdir -p results/mini/causal-probe && cp $${TAUJP_HOME:-.}/runs/full/causal-probe/* results/mini/causal-probe

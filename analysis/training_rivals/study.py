@@ -32,7 +32,7 @@ class TrainingRivalsStudy(Grid):
     )
     factors: list[float] = ask([10.0], "that multiply each method's λ; 1 is there anyway", empty=True)
     budget_methods: list[str] = ask(["linear", "taujp-efficient"], METHOD_NAMES)
-    budget_steps: list[int] = ask([2, 4], "lengths of their trainings", least=1)
+    budget_steps: list[int] = ask([2, 4], "lengths of their trainings", least=1, empty=True)
     images: int = ask(40, IMAGES)
     output: str = ask("runs/training-rivals", OUTPUT)
 

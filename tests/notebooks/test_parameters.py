@@ -255,7 +255,6 @@ BY_NAME = {
     ],
     "choices": [(0, "parameter choices: must be from 1 to 4294967295, not 0")],
     "budget_steps": [
-        ([], "parameter budget_steps: at least one is needed, not []"),
         ([0], "parameter budget_steps: must be from 1 to 4294967295, not 0"),
         ([4, 4], "parameter budget_steps: 4 stands there twice"),
     ],
@@ -367,6 +366,7 @@ def test_every_parameter_has_rows():
         ("40_continual", {"tasks": [], "orders": 3, "methods": ["linear"], "reservoir": 0}),
         ("50_public_checkpoints", {"tasks": ["uci", "signs"], "continued": "signs", "iterations": 10**6}),
         ("35_training_rivals", {"tasks": [], "methods": ["orthoreg", "talos", "standard"], "factors": [], "recipe": {}}),
+        ("35_training_rivals", {"budget_steps": [], "penalty_images": [], "seeds": [0, 1], "images": 0}),
         ("35_training_rivals", {"methods": ["post-hoc-linearised"], "budget_methods": ["taujp-strict"], "seeds": [3, 4]}),
         ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
