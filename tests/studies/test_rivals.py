@@ -141,6 +141,52 @@ def test_any_rival_gives_parameters_like_theta0(name, clip, taus, monkeypatch):
     assert all(torch.equal(tau[key], old[key]) for tau, old in zip(taus, before, strict=True) for key in tau)
 
 
+# Identities of the definitions: what a merge of one vector is, of the same vector twice, and in another order.
+
+ALONE = ("task arithmetic", "TSV-M", "WUDI, closed form", "ActMat", "RegMean", "RegMean++", "Fisher")
+TWINS = {"task arithmetic": 2, "Consensus TA": 2} | dict.fromkeys(set(ALONE) - {"task arithmetic", "TSV-M"}, 1)
+
+
+def evidence_of(clip, places) -> Evidence:
+    """Of the tasks at these places."""
+    whole = evidence_for(clip)
+    return Evidence(
+        clip, whole.application, [whole.images[place] for place in places], [whole.heads[place] for place in places]
+    )
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_of_one_vector_it_is_the_vector(name, clip, taus):
+    found = RIVALS[name].merged([taus[1]], evidence_of(clip, [1]))
+    np.testing.assert_allclose(flat(found), flat(taus[1]), rtol=1e-6, atol=1e-9)
+
+
+def test_of_one_vector_wudi_is_its_linear_maps_and_ties_what_is_not_trimmed(clip, taus):
+    found = RIVALS["WUDI"].merge([taus[1]])
+    for name, value in taus[1].items():  # the loss is zero there: Adam does not move
+        np.testing.assert_allclose(found[name], value if name in maps(clip) else 0 * value, rtol=1e-9, atol=1e-7)
+    kept, whole = flat(RIVALS["TIES"].merge([taus[1]])), flat(taus[1])
+    largest = np.abs(whole) >= np.sort(np.abs(whole))[-int(0.2 * len(whole))]
+    np.testing.assert_array_equal(kept[largest], whole[largest])
+    assert np.count_nonzero(kept) == pytest.approx(0.2 * len(whole), abs=2)
+    assert not flat(RIVALS["Consensus TA"].merge([taus[1]])).any()  # two tasks must want an entry
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_of_a_vector_and_itself_it_is_what_the_definition_says(name, clip, taus):
+    found = RIVALS[name].merged([taus[1], taus[1]], evidence_of(clip, [1, 1]))
+    np.testing.assert_allclose(flat(found), TWINS[name] * flat(taus[1]), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "DARE"])  # which draws a mask for each place
+def test_the_order_of_the_vectors_does_not_matter(name, clip, taus, monkeypatch):
+    monkeypatch.setattr(adamerging, "STEPS", 3)
+    monkeypatch.setattr(adamerging, "BATCH", 5)  # all images of a task: their order is drawn by its place
+    order = [2, 0, 1]
+    found = RIVALS[name].merged([taus[place] for place in order], evidence_of(clip, order))
+    np.testing.assert_allclose(flat(found), flat(RIVALS[name].merged(taus, evidence_for(clip))), rtol=1e-6, atol=1e-9)
+
+
 def test_the_sum_is_a_sum(taus):
     np.testing.assert_allclose(flat(RIVALS["task arithmetic"].merge(taus)), sum(flat(tau) for tau in taus), **EXACT)
 
