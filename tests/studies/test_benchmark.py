@@ -11,7 +11,7 @@ import torch
 from conftest import random_like, tiny_clip
 
 import analysis.merging.arena as arena_module
-from analysis.merging.arena import OURS, Setting, compete, measure_single, merged_by, merges, summary_table
+from analysis.merging.arena import OURS, Setting, compete, identity, measure_single, merged_by, merges, summary_table
 from analysis.merging.arena_figures import accuracy_versus_tasks, symbol
 from analysis.merging.benchmark import (
     at_most_images,
@@ -157,6 +157,13 @@ def test_without_a_control_the_tasks_accuracies_are_the_same(setting, vectors, s
     both = raced[(raced.tasks == 3) & (raced["merge"] == "task arithmetic")]
     assert found.one_shot.tolist() == pytest.approx(both.one_shot.tolist())
     assert found.control.isna().all() and both.control.notna().all()
+
+
+def test_the_control_is_part_of_a_results_name(setting, vectors):
+    control = replace(SUITE.control, templates=("{}",))
+    others = [replace(setting, suite=replace(SUITE, control=one)) for one in (control, None)]
+    names = [identity("TIES", one, vectors) for one in (setting, *others)]
+    assert len(set(names)) == 3
 
 
 def test_counts_beyond_the_checkpoints_that_are_there_are_all_of_them(setting, vectors, single, tmp_path):
