@@ -146,14 +146,14 @@ COUNTS_14 := 8, 14
 COUNTS_20 := 8, 14, 20
 MERGES := ours, task arithmetic, TIES, DARE, Consensus TA, PCB, Iso-C, Iso-CTS, TSV-M, "WUDI, closed form", WUDI, ActMat, Fisher, \
     RegMean, RegMean++, ESM, FeatCal, "AdaMerging, task-wise", "AdaMerging, layer-wise"
-BENCHMARK := $(RUNS)/clip$(TASKS)-$(MODEL)-benchmark/$(notdir $(CHECKPOINTS))
-ASKED := suite: clip$(TASKS)-$(MODEL), tasks: [], checkpoints: [$(CHECKPOINTS)], root: "$(ROOT)", merges: [$(MERGES)], \
+BENCHMARK = $(RUNS)/clip$(TASKS)-$(MODEL)-benchmark/$(shell basename "$(CHECKPOINTS)")
+ASKED = suite: clip$(TASKS)-$(MODEL), tasks: [], checkpoints: ["$(CHECKPOINTS)"], root: "$(ROOT)", merges: [$(MERGES)], \
     own_images: [32, 64, 300], merge_images: 300, rounds: 24, task_counts: [$(COUNTS_$(TASKS))], tuning_images: 100, images: 0, \
-    output: $(BENCHMARK)$(if $(SETTINGS),$(comma) $(SETTINGS))
+    output: "$(BENCHMARK)"$(if $(SETTINGS),$(comma) $(SETTINGS))
 benchmark: $(STAMP)
 	$(BIN)/python -m taujp_core.datasets download --suite clip$(TASKS)-$(MODEL) --without-control
-	mkdir -p $(BENCHMARK)
-	$(BIN)/papermill notebooks/54_benchmark.ipynb $(BENCHMARK)/54_benchmark.ipynb -y '{$(ASKED)}'
+	mkdir -p "$(BENCHMARK)"
+	$(BIN)/papermill notebooks/54_benchmark.ipynb "$(BENCHMARK)/54_benchmark.ipynb" -y '{$(ASKED)}'
 
 # The site from docs/, the executed notebooks and the docstrings; warnings are errors, links inside are followed.
 DOCS_STAMP := .venv/.installed-docs

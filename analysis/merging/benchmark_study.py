@@ -9,7 +9,7 @@ from taujp_core.training.config import RunConfig
 from ..paths import in_project
 from ..study import CHANGES, FOLDER, OUTPUT, SHORT, STORE, SUITE, ask, need_tasks
 from ..trainings import run_configs
-from .arena import check_merges
+from .arena import OURS_WITH_CONTROL, check_merges
 from .benchmark import find_checkpoints
 
 
@@ -51,10 +51,12 @@ class BenchmarkStudy:
     output: str = ask("runs/mini-benchmark", OUTPUT)
 
     def plan(self, suite: Suite) -> BenchmarkPlan:
-        """All data sets must be there, and checkpoints on this machine; nothing is downloaded yet."""
+        """Data sets and local checkpoints must be there. Nothing is downloaded."""
         tasks = self.tasks or list(suite.tasks)
         need_tasks(tasks, 2)
         check_merges(self.merges)
+        if OURS_WITH_CONTROL in self.merges and not (self.control and suite.controls):
+            raise ValueError(f"parameter merges: {OURS_WITH_CONTROL!r} takes control: true, and a suite with a control")
         for count in self.task_counts:
             if not 2 <= count <= len(tasks):
                 raise ValueError(

@@ -27,8 +27,9 @@ def main(arguments: list[str] | None = None, program: str = "python -m taujp_cor
     shared.add_argument("--root", type=Path, metavar="DIR", help="default: TAUJP_DATA, else data in the cache folder")
     commands.add_parser("check", parents=[shared], help="counts, classes, unreadable files, test images in train")
     fetch = commands.add_parser("download", parents=[shared], help="from the Hugging Face hub; can be stopped")
-    fetch.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite")
-    fetch.add_argument("--without-control", action="store_true", help="all of the suite but its control")
+    which = fetch.add_mutually_exclusive_group()
+    which.add_argument("--tasks", nargs="+", metavar="TASK", help="default: all of the suite")
+    which.add_argument("--without-control", action="store_true", help="all of the suite but its control")
     chosen = parser.parse_args(arguments)
     if chosen.root:
         os.environ["TAUJP_DATA"] = str(chosen.root)

@@ -184,6 +184,15 @@ def test_download_gets_what_is_missing_and_tells_the_rest(root, capsys, monkeypa
     assert capsys.readouterr().out.splitlines()[0] == "pets: is there, someone/pets at 0123456789ab"
 
 
+def test_the_control_may_be_left_out(root, capsys):
+    control = load_suite("formats", complete=False).control.name
+    for flags, there in (([], True), (["--without-control"], False)):
+        assert main(["download", "--suite", "formats", *flags]) == 0
+        assert (f"\n{control}: is there" in capsys.readouterr().out) is there
+    with pytest.raises(SystemExit):
+        main(["download", "--suite", "formats", "--without-control", "--tasks", "pets"])
+
+
 def test_without_a_network_one_sentence_says_what_is_needed_and_from_where(root, capsys, monkeypatch):
     shutil.rmtree(root / "hub")
     (root / "pets").rename(root / "cats")

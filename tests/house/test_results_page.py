@@ -47,7 +47,12 @@ def on_page(page: str, heading: str) -> dict[str, list[float]]:
 @pytest.mark.parametrize(
     ("page", "heading", "notebook", "columns"),
     [
-        ("docs/results.md", "Addition", "30_addition", "single_task one_shot tuned normalised_one_shot tau_jp_own tau_jp_others"),
+        (
+            "docs/results.md",
+            "Addition",
+            "30_addition",
+            "single_task one_shot tuned normalised_one_shot tau_jp_own tau_jp_others",
+        ),
         *[
             (page, heading, "35_training_rivals", "single_task one_shot tuned normalised control tau_jp_others")
             for page, heading in (("README.md", "What it finds"), ("docs/results.md", "More images for the penalty"))

@@ -96,7 +96,7 @@ def test_one_command_goes_from_data_to_the_report(tmp_path, monkeypatch):
 
 
 @pytest.mark.clip8
-def test_the_benchmark_downloads_checkpoints_merges_them_and_goes_on_after_a_kill(tmp_path, monkeypatch):
+def test_the_benchmark_downloads_checkpoints_merges_them_and_goes_on_after_a_kill(tmp_path):
     (tmp_path / "data").mkdir()
     write_suite(tmp_path)
     write_data(tmp_path / "data")
@@ -121,12 +121,14 @@ def test_the_benchmark_downloads_checkpoints_merges_them_and_goes_on_after_a_kil
     ]  # fmt: skip
     folder = tmp_path / "runs" / "clip8-fixture-benchmark" / "tall-masks-b32"
     try:
-        first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        with (tmp_path / "first.log").open("w") as log:
+            first = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=log, stderr=log)
         while not (done := sorted(folder.glob("merges/*.json"))):
-            assert first.poll() is None
-            time.sleep(0.1)
+            assert first.poll() is None, (tmp_path / "first.log").read_text()[-3000:]
+            time.sleep(0.02)
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
+        assert not (folder / "merges.csv").exists()
         written, sent = done[0].stat().st_mtime_ns, len(fake.sent)
         made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     finally:

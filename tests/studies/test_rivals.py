@@ -144,7 +144,9 @@ def test_any_rival_gives_parameters_like_theta0(name, clip, taus, monkeypatch):
 # Identities of the definitions: what a merge of one vector is, of the same vector twice, and in another order.
 
 ALONE = ("task arithmetic", "TSV-M", "WUDI, closed form", "ActMat", "RegMean", "RegMean++", "Fisher")
-TWINS = {"task arithmetic": 2, "Consensus TA": 2} | dict.fromkeys(set(ALONE) - {"task arithmetic", "TSV-M"}, 1)
+TWINS = {"task arithmetic": 2, "Consensus TA": 2} | {
+    name: 1 for name in ALONE if name not in ("task arithmetic", "TSV-M")
+}
 
 
 def evidence_of(clip, places) -> Evidence:
