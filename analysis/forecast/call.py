@@ -1,6 +1,7 @@
 """How does one call forecast a merge, with pictures as they are at hand?"""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,9 @@ def forecast(
 
 def planned(vectors: Sequence[TaskVector], plan: object) -> tuple[list[TaskVector], list[float]]:
     """The merged vector, if the plan is one, and a coefficient for each vector and for the merged one."""
-    given = [plan] * len(vectors) if isinstance(plan, int | float) else plan
-    if not (isinstance(given, list | tuple) and all(isinstance(one, int | float) for one in given)):
+    given = [plan] * len(vectors) if isinstance(plan, Real) else plan
+    given = list(given) if isinstance(given, np.ndarray) else given
+    if not (isinstance(given, list | tuple) and all(isinstance(one, Real) for one in given)):
         return as_vectors(plan)[:1], [0.0] * len(vectors) + [1.0]
     if len(given) != len(vectors):
         raise ValueError(f"plan: {len(given)} coefficients are given for {len(vectors)} vectors")

@@ -13,7 +13,7 @@ import torch
 from conftest import random_like
 
 from analysis.forecast.calibrate import SHIPPED, Expectation, combined, learn, scale_of, shipped
-from analysis.forecast.call import advice, forecast
+from analysis.forecast.call import advice, forecast, planned
 from analysis.forecast.conclude import conclusion
 from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, ranks
 from analysis.forecast.evidence import TEMPERATURE, changed, evidence, lost_by_expert
@@ -320,6 +320,14 @@ def test_forms_of_a_plan(mini, tasks):
     assert np.allclose(merged.expected, at_one.expected, atol=2 / 16 + 1e-9) and (merged.harmed_by == "").all()
     own = forecast(mini, vectors, tasks, plan=[1.0, 0.0, 0.0], most=16)
     assert own.loc["uci", "expected"] == 1.0 and own.loc["uci", "advice"] == "add as it is"
+
+
+@pytest.mark.parametrize(
+    "plan", [np.float32(0.5), np.full(3, 0.5), [0.5, np.float64(0.5), np.float32(0.5)], (0.5, 0.5, 0.5)]
+)
+def test_numbers_of_numpy_are_numbers(plan, mini):
+    assert planned(vectors_of(mini), plan) == ([], [0.5, 0.5, 0.5])
+    assert planned(vectors_of(mini), np.int64(1)) == ([], [1.0, 1.0, 1.0])
 
 
 def test_pictures_and_class_names_without_a_suite(mini, tasks):
