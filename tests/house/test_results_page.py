@@ -252,6 +252,9 @@ CLAIMS = {
     (MERGE, "merges that were left alone: # merges were killed # times in total, and no result differed"): kills,
     (FORECAST, "the lost share, sums and pairs | #, # | #, # |"): lambda: ranked("forecast"),
     (FORECAST, "| the same of τJp alone | #, # | #, # |"): lambda: ranked("tau_jp"),
+    (FORECAST, "The share of changed answers alone ranks nearly as well: #, # in the encoder (sums, pairs) and #, # linearised."): lambda: ranked(
+        "changed"
+    ),
     (FORECAST, "| mean error of the accuracy, sums and pairs | #, # | #, # |"): lambda: [
         *forecasts("encoder", 300, 0), *forecasts("linearised", 300, 0)
     ],
