@@ -32,9 +32,7 @@ class BenchmarkStudy:
         of_suite=True,
     )
     checkpoints: list[str] = ask(
-        [],
-        "a published family, a folder, or files in the order of `tasks`; []: the tasks are fine-tuned here",
-        empty=True,
+        [], "a published family, a folder, or files in the order of `tasks`; []: trained here", empty=True
     )
     root: str = ask("", "folder of a family that is not on the hub", path=FOLDER)
     without_gone: bool = ask(False, "whether a checkpoint that is gone is left out; False: it is refused")

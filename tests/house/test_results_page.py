@@ -24,8 +24,9 @@ def printed(name: str, word: str) -> list[pd.DataFrame]:
     """The tables with this word that an executed notebook printed: a row for each method."""
     found = []
     for cell in json.loads((ROOT / f"results/mini/{name}.ipynb").read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            head, *lines = "".join(output.get("text", "")).splitlines() or [""]
+        texts = ["".join(output.get("text", "")) for output in cell.get("outputs", [])]
+        for part in [part for text in texts for part in re.split(r"^standard deviation.*\n", text, flags=re.MULTILINE)]:
+            head, *lines = part.splitlines() or [""]
             if word not in [*head.split(), *(line.partition(" ")[0] for line in lines)]:
                 continue
             rows = {row: numbers for row, *numbers in map(str.split, lines) if numbers}
