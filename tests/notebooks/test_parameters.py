@@ -124,7 +124,8 @@ BY_NAME = {
     "data": [(["coloured uci"], "unknown data 'coloured uci': accepted are coloured mnist")],
     "train": [("yes", "parameter train must be bool, not str 'yes'")],
     "published checkpoints": [
-        (["not-there"], "not-there does not exist"),
+        (["not-there"], "parameter checkpoints: one entry is a published family (fusion-bench-b32, "),
+        (["not-there", "LICENSE", "README.md"], "not-there does not exist"),
         (["fusion-bench-b32"], "unknown task of fusion-bench-b32 'street': accepted are cars"),
         (["README.md", "LICENSE"], "parameter checkpoints: 2 are listed for 3 tasks"),
         ("README.md", "parameter checkpoints must be list[str], not str 'README.md'"),
@@ -374,7 +375,7 @@ def test_every_parameter_has_rows():
         ("53_forecast", {"tasks": [], "methods": ["taujp-strict"], "sizes": [], "unlabelled": [4], "recipe": {}}),
         ("54_benchmark", {"tasks": [], "merges": ["TIES"], "task_counts": [8], "control": True, "images": 0}),
         ("54_benchmark", {"checkpoints": [str(ROOT)], "tasks": ["uci", "mnist"], "task_counts": [2]}),
-        ("54_benchmark", {"checkpoints": ["hub:someone/pets", "README.md", "LICENSE"], "without_gone": True}),
+        ("54_benchmark", {"checkpoints": ["hub:someone/pets", str(ROOT / "README.md"), str(ROOT / "LICENSE")], "without_gone": True}),
         ("61_invariance", {"objectives": ["pair", "irm-game-fixed"], "data": ["rotated mnist"], "sweep_seeds": 1}),
         ("62_invariant_vectors", {"tasks": ["mnist", "uci"], "others": ["mnist", "uci"], "methods": ["pair"], "known": []}),
         ("90_report", {"folder": "not-there-yet"}),
