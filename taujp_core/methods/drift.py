@@ -84,6 +84,7 @@ def moving(
         if not len(batch.others):
             return found, loss, penalty
         variables, device = leaves(tau), device_of(tau)
+        moved = torch.stack([value.any() for value in tau.values()]).any()
         with torch.enable_grad():
             upper, lower, width = ends(variables, batch.step, prepared, **options)
             with precision("float32", device) if width < NARROW else nullcontext():
@@ -92,7 +93,8 @@ def moving(
                     functional_call(clip.encoder, added(clip.theta0, end), (batch.others,)) for end in (upper, lower)
                 )
                 with full_precision(plus):
-                    penalty = norms(plus.to(head.dtype), minus.to(head.dtype), width, features).mean()
+                    # At τ = 0 the ends may differ by rounding, where they go through other kernels: a direction of noise.
+                    penalty = norms(plus.to(head.dtype), minus.to(head.dtype), width, features).mean() * moved
                     slopes = torch.autograd.grad(penalty, list(variables.values()), materialize_grads=True)
         for tensor, slope in zip(variables, slopes, strict=True):
             found[tensor] = found[tensor] + penalty_weight * slope
@@ -100,7 +102,9 @@ def moving(
 
     shared = {"penalty_weight": Parameter(0.1), "features": Parameter("raw", accepted=("raw", "normalised"))}
     parameters = {**shared, **(parameters or {})}
-    return Method(name, ENCODER, gradient, others="in turn", prepare=prepare, parameters=parameters, words=words)
+    return Method(
+        name, ENCODER, gradient, others="in turn", prepare=prepare, parameters=parameters, version=2, words=words
+    )
 
 
 def scaled(tau: Parameters, coefficient: float) -> Parameters:

@@ -7,6 +7,7 @@ from conftest import random_images, random_like
 from torch import nn
 from torch.func import functional_call
 
+import taujp_core.methods.drift as drift
 import taujp_core.methods.taujp_tangent as taujp_tangent
 from taujp_core.methods import METHODS, Batch, Sight
 from taujp_core.methods.taujp_partner import partner
@@ -139,6 +140,24 @@ def test_a_change_of_length_alone_is_free_for_normalised_features(form):
 def test_at_zero_the_penalty_is_zero_and_the_gradient_the_tasks(form, features, small):
     clip, tau = small_clip(small[0]), zeros_like(small[1])
     gradient, _, penalty = found_by(form, clip, tau, features=features)
+    plain, _, _ = METHODS["standard"].gradient(clip, HEAD, tau, BATCH)
+    assert penalty == 0
+    assert all(torch.equal(value, plain[name]) for name, value in gradient.items())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_at_zero_rounding_has_no_say(form, small, monkeypatch):
+    """The end without τ may go through other kernels: what the two ends then differ by is no drift."""
+    clip, tau = small_clip(small[0]), zeros_like(small[1])
+    generator = torch.Generator().manual_seed(0)
+
+    def rounded(*arguments):
+        found = functional_call(*arguments)
+        return found + 1e-12 * torch.randn(found.shape, generator=generator, dtype=found.dtype)
+
+    monkeypatch.setattr(drift, "functional_call", rounded)
+    gradient, _, penalty = found_by(form, clip, tau)
+    monkeypatch.undo()
     plain, _, _ = METHODS["standard"].gradient(clip, HEAD, tau, BATCH)
     assert penalty == 0
     assert all(torch.equal(value, plain[name]) for name, value in gradient.items())
