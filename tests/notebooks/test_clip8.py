@@ -114,7 +114,8 @@ def test_the_benchmark_downloads_checkpoints_merges_them_and_goes_on_after_a_kil
         "TAUJP_SUITES": str(tmp_path), "TAUJP_DATA": str(tmp_path / "data"), "TAUJP_HOME": str(tmp_path),
         "TAUJP_CACHE": str(tmp_path / "cache"), "HF_ENDPOINT": fake.api().endpoint, "HF_HUB_OFFLINE": "0",
     }  # fmt: skip
-    settings = "merges: [task arithmetic, TSV-M, ours], own_images: [2, 4], merge_images: 4, rounds: 1, task_counts: [2], tuning_images: 2"
+    # Ours takes minutes at this size on a CPU; the others tell as much of the way.
+    settings = "merges: [task arithmetic, TIES, TSV-M, RegMean], merge_images: 4, task_counts: [2], tuning_images: 2"
     command = [
         "make", "benchmark", "MODEL=fixture", "CHECKPOINTS=tall-masks-b32", f"BIN={Path(sys.executable).parent}",
         f"RUNS={tmp_path}/runs", f"SETTINGS={settings}",
@@ -138,9 +139,9 @@ def test_the_benchmark_downloads_checkpoints_merges_them_and_goes_on_after_a_kil
     merges = pd.read_csv(folder / "merges.csv")
     assert merges[["merge", "images"]].values.tolist() == [
         ["task arithmetic", 0],
+        ["TIES", 0],
         ["TSV-M", 0],
-        ["ours", 2],
-        ["ours", 4],
+        ["RegMean", 4],
     ]
     assert merges[["one_shot", "tuned"]].notna().all(axis=None) and merges.control.isna().all()
     checkpoints = pd.read_csv(folder / "checkpoints.csv")
