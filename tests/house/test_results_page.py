@@ -228,6 +228,15 @@ def regret() -> list[float]:
     return [max(float(one.split()[-1]) for one in table.splitlines() if re.search(r"\d\.\d{3}$", one))]
 
 
+def rivals(method: str, column: str) -> float:
+    return printed("35_training_rivals", "single_task")[0][column][method]
+
+
+def spread() -> float:
+    """The largest standard deviation over seeds."""
+    return printed("35_training_rivals", "single_task")[1].max(axis=None)
+
+
 RESULTS, TROUBLE, CHOOSE, MERGE = (f"docs/{name}.md" for name in ("results", "troubleshooting", "choose", "merge"))
 FORECAST = "docs/interfere.md"
 CLAIMS = {
@@ -271,6 +280,23 @@ CLAIMS = {
     ],
     ("README.md", "each task loses in a sum with ρ #, with a mean error of # over pairs and sums, and chooses α within # of"): lambda: [
         ranked("forecast")[0], line("53_forecast", "with a mean error of")[0], *regret(),
+    ],
+    ("README.md", "the plain sum keeps # % of what each vector reaches alone"): lambda: [100 * rivals("taujp-strict", "normalised")],
+    ("README.md", "zero-shot accuracy is 0.49, and # on the control"): lambda: [rivals("linear", "control_before")],
+    ("README.md", "with standard deviations of at most #. The zero-shot accuracy is 0.49"): lambda: [spread()],
+    ("README.md", "Their sum reaches # at α = 1, # of their single tasks"): lambda: [
+        summed("one_shot")[2], summed("normalised_one_shot")[2]
+    ],
+    (RESULTS, "trained with the penalty keeps # % of what they reach alone"): lambda: [100 * rivals("taujp-strict", "normalised")],
+    (RESULTS, "Tuning α brings nothing (#). On the control the sum loses #; without the penalty it loses # (`linear`)."): lambda: [
+        rivals("taujp-strict", "tuned"),
+        *(rivals(method, "control_before") - rivals(method, "control") for method in ("taujp-strict", "linear")),
+    ],
+    (RESULTS, "A training takes # s, with `linear` # s and with `standard` # s"): lambda: [
+        printed("35_training_rivals", "seconds")[0].seconds[method] for method in ("taujp-strict", "linear", "standard")
+    ],
+    ("docs/penalty.md", "reaches # at α = 1, which is # of what the single tasks reach (#), over three seeds"): lambda: [
+        rivals("taujp-strict", column) for column in ("one_shot", "normalised", "single_task")
     ],
     (RESULTS, "Before the subtraction they are # and #."): lambda: row(
         "31_negation", "one_shot_target", "linear", "pretrained_target", "pretrained_control"

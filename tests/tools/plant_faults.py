@@ -175,6 +175,7 @@ FAULTS = [
     ("analysis/forecast/predictors.py", "found + alpha * (pairs[other] - experts)", "found + alpha * pairs[other]", "studies/test_forecast.py -k brute"),
     ("analysis/forecast/calibrate.py", "1 - rows.changed / rows.sure - half", "1 - rows.changed - half", "studies/test_forecast.py -k another_model_gets"),
     ("analysis/forecast/call.py", "alpha * (place != other)", "alpha", "studies/test_forecast.py -k parts"),
+    ("taujp_core/methods/drift.py", ".mean() * moved", ".mean()", "core/test_training_drift.py -k no_say"),
     ("analysis/merging/benchmark.py", "replace(setting, merge_images=images)", "setting", "studies/test_benchmark.py -k rows_are"),
     ("analysis/merging/benchmark.py", " & (published.note.str.contains(LEAKED) == leaked)", "", "studies/test_benchmark.py -k seen_test"),
     ("analysis/merging/benchmark.py", "\"learned\": \"one_shot\", \"tuned\": \"tuned\"}", "\"learned\": \"one_shot\", \"tuned\": \"one_shot\"}", "studies/test_benchmark.py -k same_choice"),
