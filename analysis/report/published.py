@@ -1,4 +1,4 @@
-"""What is measured here beside what others published for the same backbone and the same tasks."""
+"""What did others publish for the same backbone and the same tasks, beside what is measured here?"""
 
 import pandas as pd
 
