@@ -362,7 +362,9 @@ def test_wudi_is_adam_on_the_published_loss(clip, taus):
 
 def test_wudis_optimiser_goes_to_the_closed_form(taus, monkeypatch):
     matrices = torch.stack([tau["visual.transformer.resblocks.0.attn.out_proj.weight"] for tau in taus])
-    monkeypatch.setattr(wudi, "LEARNING_RATE", 1e-2)
+    # On the way, where it is 6e-6 off. Long after the arrival Adam divides rounding by rounding and leaves again, by as much as
+    # the processor happens to round.
+    monkeypatch.setattr(wudi, "LEARNING_RATE", 1e-3)
     monkeypatch.setattr(wudi, "STEPS", 3000)
     found = wudi.one_map(matrices)
     closed = RIVALS["WUDI, closed form"].merge([{"m.weight": m} for m in matrices])["m.weight"]

@@ -27,7 +27,8 @@ from .rival import Rival
 
 
 def one_map(stacked: Float[Tensor, "t out in"]) -> Float[Tensor, "out in"]:
-    return weighted_mean(stacked, stacked.mT @ stacked)
+    grams = stacked.mT @ stacked
+    return weighted_mean((stacked @ grams).sum(0), grams.sum(0))
 
 
 def actmat(taus: Sequence[Parameters]) -> Parameters:

@@ -20,7 +20,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from taujp_core.models import logits
-from taujp_core.parameters import Parameters, device_of
+from taujp_core.parameters import Parameters, device_of, zeros_like
 from taujp_core.products.memory import to_device
 
 from .rival import Evidence
@@ -39,12 +39,11 @@ def adapted(taus: Sequence[Parameters], evidence: Evidence, by_layer: bool) -> P
     batches = [batches_of(images, seed) for seed, images in enumerate(evidence.images)]
     for _ in range(STEPS):
         merged = combined(taus, raw.clamp(0, 1))
-        slopes = [
-            entropy_gradient(evidence, merged, next(images), head)
-            for images, head in zip(batches, evidence.heads, strict=True)
-        ]
-        along = [[sum((slope[name] * tau[name]).sum() for slope in slopes) for name in names] for tau in taus]
-        slope = torch.tensor(along, dtype=torch.float64)
+        whole = zeros_like(merged)
+        for images, head in zip(batches, evidence.heads, strict=True):
+            for name, value in entropy_gradient(evidence, merged, next(images), head).items():
+                whole[name] += value
+        slope = torch.tensor([[(whole[name] * tau[name]).sum() for name in names] for tau in taus], dtype=torch.float64)
         inside = (raw >= 0) & (raw <= 1)  # beyond its bounds a coefficient has no slope
         raw.grad = (slope if by_layer else slope.sum(1, keepdim=True)) * inside
         optimizer.step()

@@ -15,22 +15,21 @@ from collections.abc import Sequence
 
 import torch
 
-from taujp_core.parameters import Parameters
+from taujp_core.parameters import Parameters, zeros_like
 
 from .rival import Rival
-from .task_arithmetic import task_arithmetic
 
 DROPPED = 0.9  # share of the entries that are dropped, p
 
 
 def dare(taus: Sequence[Parameters]) -> Parameters:
     generator = torch.Generator().manual_seed(0)
-
-    def thinned(tau: Parameters) -> Parameters:
-        kept = {name: torch.rand(value.shape, generator=generator) >= DROPPED for name, value in tau.items()}
-        return {name: value * kept[name].to(value.device) / (1 - DROPPED) for name, value in tau.items()}
-
-    return task_arithmetic([thinned(tau) for tau in taus])
+    merged = zeros_like(taus[0])
+    for tau in taus:
+        for name, value in tau.items():
+            kept = torch.rand(value.shape, generator=generator) >= DROPPED
+            merged[name] += value * kept.to(value.device) / (1 - DROPPED)
+    return merged
 
 
 RIVAL = Rival("DARE", dare, "Yu et al. 2024, arXiv 2311.03099")

@@ -17,6 +17,7 @@ Verified against: the authors' steps, written again one by one in NumPy and floa
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -35,31 +36,37 @@ GAIN = 2  # factor of the product
 
 
 def esm(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
-    moments = [
-        second_moments(evidence.clip.encoder, theta, images)
-        for theta, images in zip(evidence.activated_by(taus), evidence.images, strict=True)
-    ]
     merged = by_matrix(taus, tsv_m.one_map)
-    for name in moments[0]:
-        if not name.endswith("out_proj.weight"):
-            stacked = torch.stack([tau[name] for tau in taus])
-            merged[name] = one_map(stacked.double(), torch.stack([moment[name] for moment in moments])).to(
-                stacked.dtype
-            )
+    found: dict[str, list[Essence]] = {}
+    for tau, images in zip(taus, evidence.images, strict=True):
+        moments = second_moments(evidence.clip.encoder, evidence.activated_by(tau), images)
+        for name, moment in moments.items():
+            if not name.endswith("out_proj.weight"):
+                found.setdefault(name, []).append(Essence.of(tau[name].double(), moment, len(tau[name]) // len(taus)))
+    for name, essences in found.items():
+        merged[name] = one_map(essences).to(merged[name].dtype)
     return scaled_by_kind(merged)
 
 
-def one_map(stacked: Float[Tensor, "t out in"], moments: Float[Tensor, "t in in"]) -> Float[Tensor, "out in"]:
-    kept = stacked.shape[1] // len(stacked)
-    norms, lefts, rights = [], [], []
-    for tau, moment in zip(stacked, moments, strict=True):
+@dataclass(frozen=True)
+class Essence:
+    """What one task's map adds to both factors: U_t and U_tᵀτ_t with their scalings, and ‖τ_t‖."""
+
+    norm: Float[Tensor, ""]
+    left: Float[Tensor, "out k"]
+    right: Float[Tensor, "k in"]
+
+    @classmethod
+    def of(cls, tau: Float[Tensor, "out in"], moment: Float[Tensor, "in in"], kept: int) -> "Essence":
         eigenvalues, directions = essential(tau @ moment @ tau.mT, kept)
         relative = (eigenvalues / eigenvalues.mean()) ** SPREAD
-        scale = relative / relative.mean()
-        norms.append(tau.norm())
-        lefts.append(directions * scale)
-        rights.append(scale[:, None] * (directions.mT @ tau) * tau.norm() ** POWER)
-    left, right = torch.cat(lefts, 1), torch.cat(rights) / torch.stack(norms).mean() ** POWER
+        scale, norm = relative / relative.mean(), tau.norm()
+        return cls(norm, directions * scale, scale[:, None] * (directions.mT @ tau) * norm**POWER)
+
+
+def one_map(essences: Sequence[Essence]) -> Float[Tensor, "out in"]:
+    mean = torch.stack([one.norm for one in essences]).mean()
+    left, right = torch.cat([one.left for one in essences], 1), torch.cat([one.right for one in essences]) / mean**POWER
     columns = right.norm(dim=0)
     right = right * (columns / columns.mean()) ** POWER
     return GAIN * evened(left) @ evened(right)

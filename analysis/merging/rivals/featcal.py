@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from taujp_core.parameters import Parameters
+from taujp_core.parameters import Parameters, added
 
 from .activations import blocks_of, first_block_inputs, listen, of_block
 from .matrices import is_linear_map
@@ -43,20 +43,20 @@ OTHER_TOKENS = 0.01  # weight of all but the class token in the last block
 def featcal(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
     encoder, theta0 = evidence.clip.encoder, evidence.clip.theta0
     merged = {name: value + SCALE * sum(tau[name] for tau in taus) for name, value in theta0.items()}
-    experts = evidence.activated_by(taus)
     students = [first_block_inputs(encoder, merged, images) for images in evidence.images]
-    teachers = [
-        first_block_inputs(encoder, theta, images) for theta, images in zip(experts, evidence.images, strict=True)
-    ]
+    pairs = zip(taus, evidence.images, strict=True)
+    teachers = [first_block_inputs(encoder, evidence.activated_by(tau), images) for tau, images in pairs]
     blocks = blocks_of(encoder)
     for number, (prefix, block) in enumerate(blocks.items()):
-        student, base = of_block(merged, prefix), of_block(theta0, prefix)
-        own = [of_block(theta, prefix) for theta in experts]
-        met = [met_by(block, student, x)[0] for x in students]
-        expected, teachers = zip(
-            *(met_by(block, theta, x) for theta, x in zip(own, teachers, strict=True)), strict=True
-        )
-        calibrated = calibrated_block(student, base, own, met, expected, last=number == len(blocks) - 1)
+        student, base, last = of_block(merged, prefix), of_block(theta0, prefix), number == len(blocks) - 1
+        sums: dict[tuple[str, float], list[Tensor]] = {}
+        for place, tau in enumerate(taus):  # one task's activations are in memory at a time
+            expert = added(base, of_block(tau, prefix))
+            met, _ = met_by(block, student, students[place])
+            expected, teachers[place] = met_by(block, expert, teachers[place])
+            for key, terms in equations(met, expected, expert, last).items():
+                sums[key] = [a + b for a, b in zip(sums[key], terms, strict=True)] if key in sums else terms
+        calibrated = calibrated_block(sums, student, base)
         merged |= {f"{prefix}{name}": value for name, value in calibrated.items()}
         students = [listen(block, calibrated, x, lambda name, x: None) for x in students]
     return {name: value - theta0[name] for name, value in merged.items()}
@@ -71,38 +71,39 @@ def met_by(
     return {name: torch.cat(found) for name, found in parts.items()}, outputs
 
 
-def calibrated_block(
-    student: Parameters,
-    base: Parameters,
-    experts: Sequence[Parameters],
-    met: Sequence[dict[str, Tensor]],
-    expected: Sequence[dict[str, Tensor]],
-    last: bool,
-) -> Parameters:
+def equations(
+    met: dict[str, Tensor], expected: dict[str, Tensor], expert: Parameters, last: bool
+) -> dict[tuple[str, float], list[Tensor]]:
+    """What one task adds to the sums of each weight's least squares problem, by the weight's name and what tokens after
+    the first count. In the last block queries are the class token's alone, keys and values are of all tokens."""
+    found = {}
+    for name, x in met.items():
+        terms = map_terms if is_linear_map(name, expert[name]) else affine_terms
+        both = last and name.endswith("in_proj_weight")
+        for others in (OTHER_TOKENS, 1.0) if both else (OTHER_TOKENS if last else 1.0,):
+            seen = Moments.of(x, expected[name], others)
+            found[name, others] = terms(seen, expert[name].double(), expert[bias_of(name)].double())
+    return found
+
+
+def bias_of(name: str) -> str:
+    return name.removesuffix("weight") + "bias"
+
+
+def calibrated_block(sums: dict[tuple[str, float], list[Tensor]], student: Parameters, base: Parameters) -> Parameters:
     """All parameters of a block; those without a rule stay the student's."""
 
     def anchor(name: str) -> Tensor:
         return (base[name] + ANCHOR * (student[name] - base[name])).double()
 
-    def theirs(name: str) -> Tensor:
-        return torch.stack([expert[name] for expert in experts]).double()
-
-    def seen(name: str, others: float) -> list[Moments]:
-        return [Moments.of(x[name], y[name], others) for x, y in zip(met, expected, strict=True)]
-
     calibrated = dict(student)
-    for name in met[0]:
-        bias = name.removesuffix("weight") + "bias"
-        mine, others = (theirs(name), theirs(bias), anchor(name), anchor(bias)), OTHER_TOKENS if last else 1.0
-        if not is_linear_map(name, student[name]):
-            found = best_affine(*mine, seen(name, others))
-        elif last and name.endswith("in_proj_weight"):
-            # Queries, the first third, are the class token's alone; keys and values are of all tokens.
-            queries, rest = best_map(*mine, seen(name, others)), best_map(*mine, seen(name, 1.0))
+    for name in {name: None for name, _ in sums}:
+        bias = bias_of(name)
+        solve = best_map if is_linear_map(name, student[name]) else best_affine
+        found, *more = (solve(terms, anchor(name), anchor(bias)) for (other, _), terms in sums.items() if other == name)
+        if more:  # queries, the first third, are of the first sums
             third = len(student[bias]) // 3
-            found = [torch.cat([first[:third], then[third:]]) for first, then in zip(queries, rest, strict=True)]
-        else:
-            found = best_map(*mine, seen(name, others))
+            found = [torch.cat([first[:third], then[third:]]) for first, then in zip(found, more[0], strict=True)]
         calibrated[name], calibrated[bias] = (value.to(student[name].dtype) for value in found)
     return calibrated
 
@@ -146,38 +147,36 @@ class Moments:
         )
 
 
+def map_terms(seen: Moments, weight: Float[Tensor, "out in"], bias: Float[Tensor, "out"]) -> list[Tensor]:
+    """One task's part of the sums that `best_map` takes."""
+    scale = seen.scale
+    wanted = scale * (bias + weight @ seen.mean_t)
+    return [scale * seen.student, scale * seen.cross @ weight.mT, wanted, scale * seen.mean_s, scale]
+
+
 def best_map(
-    weights: Float[Tensor, "t out in"],
-    biases: Float[Tensor, "t out"],
-    weight_anchor: Float[Tensor, "out in"],
-    bias_anchor: Float[Tensor, "out"],
-    seen: Sequence[Moments],
+    sums: Sequence[Tensor], weight_anchor: Float[Tensor, "out in"], bias_anchor: Float[Tensor, "out"]
 ) -> tuple[Float[Tensor, "out in"], Float[Tensor, "out"]]:
     """A linear map's weight, and the bias that goes with it."""
-    gram = sum(task.scale * task.student for task in seen)
-    target = sum(task.scale * task.cross @ theirs.mT for task, theirs in zip(seen, weights, strict=True))
+    gram, target, wanted, mean, scale = sums
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     weight = torch.linalg.solve(gram + (RIDGE + LEAST) * eye, target + RIDGE * weight_anchor.mT).mT
-    wanted = [
-        task.scale * (bias + theirs @ task.mean_t - weight @ task.mean_s)
-        for task, theirs, bias in zip(seen, weights, biases, strict=True)
-    ]
-    return weight, (sum(wanted) + RIDGE * bias_anchor) / (sum(task.scale for task in seen) + RIDGE)
+    return weight, (wanted - weight @ mean + RIDGE * bias_anchor) / (scale + RIDGE)
+
+
+def affine_terms(seen: Moments, gain: Float[Tensor, "in"], bias: Float[Tensor, "in"]) -> list[Tensor]:
+    """One task's part of the sums that `best_affine` takes."""
+    square, mean = seen.normalised_square, seen.normalised_mean
+    return [square, mean, square * gain + mean * bias, mean * gain + bias, torch.ones_like(mean)]
 
 
 def best_affine(
-    gains: Float[Tensor, "t in"],
-    biases: Float[Tensor, "t in"],
-    gain_anchor: Float[Tensor, "in"],
-    bias_anchor: Float[Tensor, "in"],
-    seen: Sequence[Moments],
+    sums: Sequence[Float[Tensor, "in"]], gain_anchor: Float[Tensor, "in"], bias_anchor: Float[Tensor, "in"]
 ) -> tuple[Float[Tensor, "in"], Float[Tensor, "in"]]:
     """A layer norm's γ and β: a system of two equations for each feature."""
-    mean = torch.stack([task.normalised_mean for task in seen])
-    square = torch.stack([task.normalised_square for task in seen])
-    a, b, c = square.sum(0) + RIDGE, mean.sum(0), len(seen) + RIDGE
-    gain = (square * gains + mean * biases).sum(0) + RIDGE * gain_anchor
-    bias = (mean * gains + biases).sum(0) + RIDGE * bias_anchor
+    square, mean, gains, biases, count = sums
+    a, b, c = square + RIDGE, mean, count + RIDGE
+    gain, bias = gains + RIDGE * gain_anchor, biases + RIDGE * bias_anchor
     determinant = (a * c - b**2).clamp(min=LEAST)
     return (c * gain - b * bias) / determinant, (a * bias - b * gain) / determinant
 

@@ -35,17 +35,16 @@ FLOOR = 1e-6  # least entry of the Fisher information, before it is divided by i
 
 
 def fisher(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
-    experts = evidence.activated_by(taus)
-    weights = []
-    for tau, theta, images, head in zip(taus, experts, evidence.images, evidence.heads, strict=True):
-        found = evidence.application.features(evidence.clip, tau, images)
-        weights.append(diagonal(evidence, theta, images, score_factors(found, head)))
-    norms = [torch.stack([value.norm() for value in weight.values()]).norm() for weight in weights]
-    merged = {}
-    for name in taus[0]:
-        each = torch.stack([weight[name].clamp(min=FLOOR) / norm for weight, norm in zip(weights, norms, strict=True)])
-        merged[name] = (each * torch.stack([tau[name] for tau in taus])).sum(0) / each.sum(0)
-    return merged
+    weighted, weights = zeros_like(taus[0]), zeros_like(taus[0])
+    for tau, images, head in zip(taus, evidence.images, evidence.heads, strict=True):
+        factors = score_factors(evidence.application.features(evidence.clip, tau, images), head)
+        found = diagonal(evidence, evidence.activated_by(tau), images, factors)
+        norm = torch.stack([value.norm() for value in found.values()]).norm()
+        for name, value in found.items():
+            share = value.clamp(min=FLOOR) / norm
+            weights[name] += share
+            weighted[name] += share * tau[name]
+    return {name: value / weights[name] for name, value in weighted.items()}
 
 
 @torch.enable_grad()

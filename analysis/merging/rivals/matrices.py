@@ -1,4 +1,4 @@
-"""Which parameters are linear maps, and how are vectors merged map by map or as one long vector?"""
+"""Which parameters are linear maps, and how are vectors merged map by map?"""
 
 from collections.abc import Callable, Sequence
 
@@ -38,17 +38,6 @@ def by_matrix(
     return merged
 
 
-def flattened(taus: Sequence[Parameters]) -> Float[Tensor, "t n"]:
-    """Each vector as one row: all its parameters, one after the other."""
-    return torch.stack([torch.cat([value.flatten() for value in tau.values()]) for tau in taus])
-
-
-def unflattened(flat: Float[Tensor, "n"], like: Parameters) -> Parameters:
-    """A row as parameters of these names and shapes."""
-    parts = flat.split([value.numel() for value in like.values()])
-    return {name: part.reshape(value.shape) for (name, value), part in zip(like.items(), parts, strict=True)}
-
-
 def orthogonalised(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     """The nearest matrix with orthonormal columns or rows: UVᵀ of its singular value decomposition UΣVᵀ."""
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
@@ -61,6 +50,6 @@ def evened(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
     return values.mean() * (u @ vt)
 
 
-def weighted_mean(maps: Float[Tensor, "t out in"], grams: Float[Tensor, "t in in"]) -> Float[Tensor, "out in"]:
-    """Σ W_t C_t · (Σ C_t)⁺: the least W that minimises Σ tr((W − W_t) C_t (W − W_t)ᵀ), for symmetric C_t ≥ 0."""
-    return (maps @ grams).sum(0) @ torch.linalg.pinv(grams.sum(0), hermitian=True)
+def weighted_mean(target: Float[Tensor, "out in"], gram: Float[Tensor, "in in"]) -> Float[Tensor, "out in"]:
+    """Σ W_t C_t · (Σ C_t)⁺ of both sums: the least W that minimises Σ tr((W − W_t) C_t (W − W_t)ᵀ), for symmetric C_t ≥ 0."""
+    return target @ torch.linalg.pinv(gram, hermitian=True)

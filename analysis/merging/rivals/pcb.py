@@ -21,38 +21,50 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.parameters import Parameters
+from taujp_core.parameters import Parameters, flat
 
-from .matrices import flattened, unflattened
 from .rival import Rival
+from .task_arithmetic import task_arithmetic
 
 KEPT = 0.05  # share of the weights that count
 CUT = 0.0001  # share of magnitudes that is cut off at either end
 
 
+Bounds = tuple[Float[Tensor, ""], Float[Tensor, ""]]
+
+
 def pcb(taus: Sequence[Parameters]) -> Parameters:
-    rows = flattened(taus)
-    magnitudes = clamped(rows.abs(), CUT, CUT)
-    intra = torch.exp(len(rows) * in_unit_interval(magnitudes) ** 2)
-    inter = torch.tanh(rows * rows.sum(0))
-    scale = in_unit_interval(clamped(intra * inter, 1 - KEPT, 0))
-    merged = (rows.sign() * magnitudes * scale).sum(0) / scale.sum(0).clamp(min=1e-12)
-    return unflattened(merged, taus[0])
+    """Tensor by tensor: of whole vectors are only the bounds, of magnitudes first and then of weights."""
+    total = task_arithmetic(taus)
+    of_magnitudes = [bounds({name: value.abs() for name, value in tau.items()}, CUT, CUT) for tau in taus]
+
+    def weight(place: int, name: str) -> Tensor:
+        """β_t of one tensor."""
+        tau = taus[place][name]
+        intra = torch.exp(len(taus) * in_unit_interval(tau.abs(), of_magnitudes[place]) ** 2)
+        return intra * torch.tanh(tau * total[name])
+
+    of_weights = [bounds({name: weight(place, name) for name in total}, 1 - KEPT, 0) for place in range(len(taus))]
+    merged = {}
+    for name in total:
+        scale = [in_unit_interval(weight(place, name), of_weights[place]) for place in range(len(taus))]
+        parts = zip(taus, of_magnitudes, scale, strict=True)
+        found = [tau[name].sign() * tau[name].abs().clamp(*ends) * one for tau, ends, one in parts]
+        merged[name] = torch.stack(found).sum(0) / torch.stack(scale).sum(0).clamp(min=1e-12)
+    return merged
 
 
-def in_unit_interval(rows: Float[Tensor, "t n"]) -> Float[Tensor, "t n"]:
-    """(x − min) / (max − min) within each row; zeros for a row of equal entries."""
-    least, most = rows.aminmax(dim=1, keepdim=True)
-    return (rows - least) / (most - least).where(most > least, 1.0)
-
-
-def clamped(rows: Float[Tensor, "t n"], low: float, high: float) -> Float[Tensor, "t n"]:
-    """Each row's entries cut off below and above these shares of them."""
-    length = rows.shape[1]
+def bounds(tau: Parameters, low: float, high: float) -> Bounds:
+    """Between which a vector's entries lie, but for these shares of them at either end."""
+    row = flat(tau)
     # kthvalue counts from 1
-    least = rows.kthvalue(int(length * low) + 1, dim=1, keepdim=True).values
-    most = rows.kthvalue(int(length * (1 - high)), dim=1, keepdim=True).values
-    return rows.clamp(least, most)
+    return row.kthvalue(int(len(row) * low) + 1).values, row.kthvalue(int(len(row) * (1 - high))).values
+
+
+def in_unit_interval(entries: Tensor, ends: Bounds) -> Tensor:
+    """(x − min) / (max − min) of entries that are cut off at these ends; zeros where both ends are one."""
+    least, most = ends
+    return (entries.clamp(least, most) - least) / (most - least).where(most > least, 1.0)
 
 
 RIVAL = Rival("PCB", pcb, "Du et al. 2024, arXiv 2410.02396")

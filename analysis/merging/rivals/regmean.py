@@ -11,9 +11,8 @@ Verified against: the authors' `regmean_mean_params` with 0.95 on given G_t (blo
 92247ae): equal in float64 to 2e-15. The G_t are compared with a forward pass that is written out by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -28,21 +27,24 @@ OFF_DIAGONAL = 0.95  # factor of the second moments' off-diagonal entries
 
 def regmean(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
     merged = by_matrix(taus, lambda stacked: stacked.mean(0))
-    moments = [
-        second_moments(evidence.clip.encoder, theta, images)
-        for theta, images in zip(evidence.activated_by(taus), evidence.images, strict=True)
-    ]
+    moments = (
+        second_moments(evidence.clip.encoder, evidence.activated_by(tau), images)
+        for tau, images in zip(taus, evidence.images, strict=True)
+    )
     return merged | regressed(taus, moments)
 
 
-def regressed(taus: Sequence[Parameters], moments: Sequence[dict[str, Tensor]]) -> Parameters:
-    """Of each linear map that has moments, Σ τ_tG_t · (Σ G_t)⁻¹."""
-    merged = {}
-    for name in moments[0]:
-        grams = torch.stack([shrunk(moment[name]) for moment in moments])
-        stacked = torch.stack([tau[name] for tau in taus])
-        merged[name] = weighted_mean(stacked.double(), grams).to(stacked.dtype)
-    return merged
+def regressed(taus: Sequence[Parameters], moments: Iterable[dict[str, Tensor]]) -> Parameters:
+    """Of each linear map that has moments, Σ τ_tG_t · (Σ G_t)⁻¹. One task's moments are in memory at a time."""
+    grams: dict[str, Tensor] = {}
+    targets: dict[str, Tensor] = {}
+    for tau, moment in zip(taus, moments, strict=True):
+        for name, value in moment.items():
+            gram = shrunk(value)
+            target = tau[name].double() @ gram
+            grams[name] = grams[name].add_(gram) if name in grams else gram
+            targets[name] = targets[name].add_(target) if name in targets else target
+    return {name: weighted_mean(targets[name], gram).to(taus[0][name].dtype) for name, gram in grams.items()}
 
 
 def shrunk(gram: Float[Tensor, "in in"]) -> Float[Tensor, "in in"]:

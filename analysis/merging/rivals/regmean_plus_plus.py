@@ -25,18 +25,15 @@ from .rival import Evidence, Rival
 def regmean_plus_plus(taus: Sequence[Parameters], evidence: Evidence) -> Parameters:
     encoder, theta0 = evidence.clip.encoder, evidence.clip.theta0
     merged = by_matrix(taus, lambda stacked: stacked.mean(0))
-
-    def with_merged() -> Parameters:
-        return added(theta0, merged)
-
-    inputs = [first_block_inputs(encoder, with_merged(), images) for images in evidence.images]
-    experts = evidence.activated_by(taus)
+    embedded = added(theta0, merged)
+    inputs = [first_block_inputs(encoder, embedded, images) for images in evidence.images]
     for prefix, block in blocks_of(encoder).items():
-        moments = [second_moments(block, of_block(theta, prefix), x) for theta, x in zip(experts, inputs, strict=True)]
-        found = regressed([of_block(tau, prefix) for tau in taus], moments)
+        base, own = of_block(theta0, prefix), [of_block(tau, prefix) for tau in taus]
+        moments = (second_moments(block, added(base, tau), x) for tau, x in zip(own, inputs, strict=True))
+        found = regressed(own, moments)
         merged |= {f"{prefix}{name}": value for name, value in found.items()}
-        own = of_block(with_merged(), prefix)
-        inputs = [listen(block, own, x, lambda name, x: None) for x in inputs]
+        mixed = added(base, of_block(merged, prefix))
+        inputs = [listen(block, mixed, x, lambda name, x: None) for x in inputs]
     return merged
 
 

@@ -1,6 +1,6 @@
 """What is a rival? What its file in this folder says, as plain data and one function."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Float, UInt8
@@ -24,12 +24,12 @@ class Evidence:
     images: list[UInt8[Tensor, "_ 3 h w"]]
     heads: list[Float[Tensor, "d _"]]
 
-    def activated_by(self, taus: Sequence[Parameters]) -> list[Parameters]:
-        """The parameters whose activations each vector meets: the expert's own, θ₀ + τ_t, in the encoder.
+    def activated_by(self, tau: Parameters) -> Parameters:
+        """The parameters whose activations a vector meets: the expert's own, θ₀ + τ, in the encoder.
 
-        In the linearisation, where every map of τ is multiplied with activations of θ₀, these are θ₀ for all.
+        In the linearisation, where every map of τ is multiplied with activations of θ₀, these are θ₀.
         """
-        return [self.application.point(self.clip, tau) for tau in taus]
+        return self.application.point(self.clip, tau)
 
 
 @dataclass(frozen=True)

@@ -16,31 +16,39 @@ Verified against: the authors' `merge_methods` (prateeky2806/ties-merging, commi
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from taujp_core.parameters import Parameters
+from taujp_core.parameters import Parameters, flat
 
-from .matrices import flattened, unflattened
 from .rival import Rival
 
 KEPT = 0.2  # share of each vector's entries that stay
 
 
-def trimmed(rows: Float[Tensor, "t n"]) -> Float[Tensor, "t n"]:
-    """Each row with its largest entries alone; those as large as the smallest that stays stay too."""
-    smallest = rows.shape[1] - int(rows.shape[1] * KEPT)
-    least = rows.abs().kthvalue(max(smallest, 1), dim=1, keepdim=True).values
-    return rows.where(rows.abs() >= least, 0.0)
+def least_kept(tau: Parameters) -> Float[Tensor, ""]:
+    """The smallest magnitude among a vector's largest entries; all that are as large stay."""
+    row = flat(tau).abs()
+    return row.kthvalue(max(len(row) - int(len(row) * KEPT), 1)).values
 
 
 def ties(taus: Sequence[Parameters]) -> Parameters:
-    rows = trimmed(flattened(taus))
-    signs = rows.sum(0).sign()
-    signs = signs.where(signs != 0, signs.sum().sign())
-    agreeing = rows.where(rows.sign() == signs, 0.0)
-    merged = agreeing.sum(0) / (agreeing != 0).sum(0).clamp(min=1)
-    return unflattened(merged, taus[0])
+    """Tensor by tensor: only the thresholds, and the sign that most entries have, are of whole vectors."""
+    bounds = [least_kept(tau) for tau in taus]
+
+    def trimmed(name: str) -> Float[Tensor, "t ..."]:
+        pairs = zip(taus, bounds, strict=True)
+        return torch.stack([tau[name].where(tau[name].abs() >= bound, 0.0) for tau, bound in pairs])
+
+    signs = {name: trimmed(name).sum(0).sign() for name in taus[0]}
+    most = sum(sign.sum(dtype=torch.float64) for sign in signs.values()).sign()
+    merged = {}
+    for name, sign in signs.items():
+        rows = trimmed(name)
+        agreeing = rows.where(rows.sign() == sign.where(sign != 0, most.to(sign.dtype)), 0.0)
+        merged[name] = agreeing.sum(0) / (agreeing != 0).sum(0).clamp(min=1)
+    return merged
 
 
 RIVAL = Rival("TIES", ties, "Yadav et al. 2023, arXiv 2306.01708")

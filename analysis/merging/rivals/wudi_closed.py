@@ -30,7 +30,8 @@ def grams(stacked: Float[Tensor, "t out in"]) -> Float[Tensor, "t in in"]:
 
 
 def one_map(stacked: Float[Tensor, "t out in"]) -> Float[Tensor, "out in"]:
-    return weighted_mean(stacked, grams(stacked))
+    weights = grams(stacked)
+    return weighted_mean((stacked @ weights).sum(0), weights.sum(0))
 
 
 def wudi_closed(taus: Sequence[Parameters]) -> Parameters:
