@@ -25,12 +25,13 @@ from torch import Tensor
 from torch.func import functional_call
 
 from taujp_core.models import logits
-from taujp_core.parameters import Parameters, device_of, leaves, zeros_like
+from taujp_core.parameters import Parameters, bytes_of, device_of, leaves, zeros_like
 from taujp_core.products.forward_mode import forward_mode
-from taujp_core.products.memory import to_device
+from taujp_core.products.memory import memory_budget, to_device
 
 from .rival import Evidence, Rival
 
+GRADIENTS = 3  # what a factor takes, in units of θ: its gradients, their squares, and what is on the way
 FLOOR = 1e-6  # least entry of the Fisher information, before it is divided by its norm
 
 
@@ -65,22 +66,25 @@ def score_factors(features: Float[Tensor, "n d"], head: Float[Tensor, "d classes
 def diagonal(
     evidence: Evidence, theta: Parameters, images: UInt8[Tensor, "n 3 h w"], factors: Sequence[Float[Tensor, "_ d"]]
 ) -> Parameters:
-    """Mean over images of Σ over its factors w of (Jᵀw)², J at θ; one image at a time, all its factors at once."""
-    moving = leaves(theta)
+    """Mean over images of Σ over its factors w of (Jᵀw)², J at θ; one image at a time, as many of its factors as fit."""
+    moving, device = leaves(theta), device_of(theta)
     totals = zeros_like(theta)
-    for image, rows in zip(to_device(images, device_of(theta)).split(1), factors, strict=True):
+    at_once = max(1, memory_budget(device) // (GRADIENTS * bytes_of(theta)))
+    for image, rows in zip(to_device(images, device).split(1), factors, strict=True):
         # Attention's fused kernels have no rule for several cotangents at once.
         with torch.enable_grad(), forward_mode():
             features = functional_call(evidence.clip.encoder, moving, (image,))
-            pulled = torch.autograd.grad(
-                features,
-                list(moving.values()),
-                rows[:, None].to(features),
-                is_grads_batched=True,
-                materialize_grads=True,
-            )
-        for total, gradients in zip(totals.values(), pulled, strict=True):
-            total.add_(gradients.square().sum(0), alpha=1 / len(images))
+            for part in rows[:, None].to(features).split(at_once):
+                pulled = torch.autograd.grad(
+                    features,
+                    list(moving.values()),
+                    part,
+                    is_grads_batched=True,
+                    materialize_grads=True,
+                    retain_graph=True,
+                )
+                for total, gradients in zip(totals.values(), pulled, strict=True):
+                    total.add_(gradients.square().sum(0), alpha=1 / len(images))
     return totals
 
 
