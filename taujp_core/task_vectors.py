@@ -9,6 +9,7 @@ import torch
 from .applications import Application
 from .files import Damaged, read_tensors, write_tensors
 from .identity import fingerprint
+from .mapped import mapped
 from .methods import find_method
 from .models import Clip
 from .parameters import Parameters, moved, placed_like, zeros_like
@@ -89,7 +90,8 @@ class TaskVector:
             raise Damaged(f"{path} is altered: its tensors do not have the digest that was stored with them")
         vector = cls(tau, *(str(metadata[name]) for name in ("theta0", "task", "method")))
         check_theta0([vector], clip.theta0, clip.fingerprint)
-        return vector.like(clip.theta0)
+        placed = vector.like(clip.theta0)
+        return replace(placed, tau=mapped(placed.tau))
 
 
 def as_vectors(given: object) -> list[TaskVector]:

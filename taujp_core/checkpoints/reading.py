@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors
 import torch
 
+from ..mapped import mapped
 from ..models import Clip
 from ..parameters import Parameters
 from ..task_vectors import TaskVector
@@ -101,7 +102,7 @@ def read_vector(path: Path, clip: Clip, base: Path | str | None, task: str | Non
     tau = {}
     for name, value in clip.theta0.items():
         tau[name] = tower.weights[name].to(value) - (value if subtracted is None else subtracted[name].to(value))
-    vector = TaskVector(tau, clip.fingerprint, task, "standard" if tower.base is None else "linear")
+    vector = TaskVector(mapped(tau), clip.fingerprint, task, "standard" if tower.base is None else "linear")
     return vector, difference(tower.weights, clip.theta0) is not None
 
 
