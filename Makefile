@@ -69,7 +69,7 @@ faults: $(STAMP)
 # With a randomly initialised ViT-B/32 and a few made-up pictures: make clip8 from data to report, and the first lines
 # of a newcomer.
 test-clip8: $(STAMP)
-	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py tests/public/test_first_lines.py
+	$(BIN)/python -m pytest -q -m clip8 tests/notebooks/test_clip8.py tests/notebooks/test_clip8_benchmark.py tests/public/test_first_lines.py
 
 # JupyterLab, the explorer, progress and the documentation in a real browser: the system's Chromium, or Playwright's.
 test-browser: docs browser
@@ -135,8 +135,9 @@ clip8: $(STAMP)
 	    -y '{suites: [$(SUITE)], folder: $(RUNS), output: $(RUNS)/$(SUITE)-report}'
 
 # Merges of published checkpoints of CLIP (MODEL as above) on TASKS=8, 14 or 20 tasks, beside the published numbers: data,
-# checkpoints, merges, table. A second call goes on where the first was stopped; docs/benchmark.md. CHECKPOINTS is a family
-# or a folder, ROOT the folder of a family that is not on the hub, SETTINGS more of the notebook's parameters.
+# checkpoints, merges, table. Checkpoints that are gone are told before data are downloaded. A second call goes on where the
+# first was stopped; docs/benchmark.md. CHECKPOINTS is a family or a folder, ROOT the folder of a family that is not on the hub,
+# SETTINGS more of the notebook's parameters.
 TASKS ?= 8
 CHECKPOINTS ?= tall-masks-$(MODEL)
 ROOT ?=
@@ -151,6 +152,8 @@ ASKED = suite: clip$(TASKS)-$(MODEL), tasks: [], checkpoints: ["$(CHECKPOINTS)"]
     own_images: [32, 64, 300], merge_images: 300, rounds: 24, task_counts: [$(COUNTS_$(TASKS))], tuning_images: 100, images: 0, \
     output: "$(BENCHMARK)"$(if $(SETTINGS),$(comma) $(SETTINGS))
 benchmark: $(STAMP)
+	$(BIN)/python -m analysis.merging.benchmark_look clip$(TASKS)-$(MODEL) "$(CHECKPOINTS)" $(if $(ROOT),--root "$(ROOT)") \
+	    $(if $(findstring without_gone: true,$(SETTINGS)),--without-gone)
 	$(BIN)/python -m taujp_core.datasets download --suite clip$(TASKS)-$(MODEL) --without-control
 	mkdir -p "$(BENCHMARK)"
 	$(BIN)/papermill notebooks/54_benchmark.ipynb "$(BENCHMARK)/54_benchmark.ipynb" -y '{$(ASKED)}'

@@ -37,8 +37,10 @@ if TYPE_CHECKING:  # what editors and type checkers read; the table below says t
     from analysis.products import measure_products
     from analysis.tau_jp import tau_jp
     from taujp_core.checkpoints import (
+        families,
         load_checkpoint,
         load_checkpoints,
+        load_family,
         merge_record,
         save_hugging_face,
         save_open_clip,
@@ -68,8 +70,10 @@ WHERE = {
     "analysis.products": ("measure_products",),
     "analysis.tau_jp": ("tau_jp",),
     "taujp_core.checkpoints": (
+        "families",
         "load_checkpoint",
         "load_checkpoints",
+        "load_family",
         "merge_record",
         "save_hugging_face",
         "save_open_clip",

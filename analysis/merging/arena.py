@@ -178,21 +178,15 @@ def merged_by(name: str, setting: Setting, vectors: Sequence[TaskVector]) -> Tas
 def measured(compute: Callable[..., Result], *arguments: object) -> tuple[Result, float, float]:
     """compute(*arguments), seconds, and MiB: the most memory that was held on the way beyond what was held before.
 
-    On an accelerator its allocator counts; on a CPU the process is looked at every SAMPLES seconds, without the pages of
-    mapped files, which the system takes back when it needs them.
+    On an accelerator its allocator counts; on a CPU the process is looked at every SAMPLES seconds.
     """
-    on_accelerator, process = torch.cuda.is_available(), psutil.Process()
-
-    def held() -> int:
-        found = process.memory_info()
-        return found.rss - getattr(found, "shared", 0)  # other systems than Linux do not tell them apart
-
-    before = torch.cuda.memory_allocated() if on_accelerator else held()
+    on_accelerator = torch.cuda.is_available()
+    before = torch.cuda.memory_allocated() if on_accelerator else held_bytes()
     most, done = [before], threading.Event()
 
     def look() -> None:
         while not done.wait(SAMPLES):
-            most[0] = max(most[0], held())
+            most[0] = max(most[0], held_bytes())
 
     if on_accelerator:
         torch.cuda.reset_peak_memory_stats()
@@ -209,8 +203,14 @@ def measured(compute: Callable[..., Result], *arguments: object) -> tuple[Result
         done.set()
         if not on_accelerator:
             watcher.join()
-    peak = torch.cuda.max_memory_allocated() if on_accelerator else max(most[0], held())
+    peak = torch.cuda.max_memory_allocated() if on_accelerator else max(most[0], held_bytes())
     return result, seconds, (peak - before) / 2**20
+
+
+def held_bytes() -> int:
+    """What this process holds in memory, without the pages of mapped files, which the system takes back when it needs them."""
+    found = psutil.Process().memory_info()
+    return found.rss - getattr(found, "shared", 0)  # other systems than Linux do not tell them apart
 
 
 def accuracies(

@@ -80,19 +80,27 @@ def load_family(
     if family.on_the_hub == (root is not None):
         needs = f"is on the hub ({family.address}): leave out" if root else f"is not on the hub ({family.source}): give"
         raise ValueError(f"{name} {needs} `root`, the folder that its checkpoints lie in")
-    places = {task: family.place(task, root) for task in chosen}
-    gone = {task: reason for task, place in places.items() if (reason := missing(place))}
-    if gone:
-        listed = "; ".join(f"{task} ({reason})" for task, reason in gone.items())
-        said = f"{len(gone)} of {len(chosen)} checkpoints of {name} are gone: {listed}"
-        if not without_gone or len(gone) == len(chosen):
-            raise ValueError(said if len(gone) == len(chosen) else f"{said}; `without_gone=True` loads the others")
-        warnings.warn(said, stacklevel=2)
-    kept = [task for task in chosen if task not in gone]
+    kept = there(name, chosen, root, without_gone)
     if wrong := [f"{task}: {family.wrong[task]}" for task in kept if task in family.wrong]:
         warnings.warn(f"known of {name}: {'; '.join(wrong)}", stacklevel=2)
-    paths = [local(places[task]) for task in kept]
+    paths = [local(family.place(task, root)) for task in kept]
     return [load_checkpoint(path, clip, task=task) for task, path in zip(kept, paths, strict=True)]
+
+
+def there(name: str, tasks: Sequence[str], root: Path | str | None = None, without_gone: bool = False) -> list[str]:
+    """The tasks whose checkpoints of this family can be had; nothing is downloaded or read.
+
+    Raises ValueError for gone ones, with the names of all that are, unless they may be left out: then a warning names them.
+    """
+    family = families()[name]
+    gone = {task: reason for task in tasks if (reason := missing(family.place(task, root)))}
+    if gone:
+        listed = "; ".join(f"{task} ({reason})" for task, reason in gone.items())
+        said = f"{len(gone)} of {len(tasks)} checkpoints of {name} are gone: {listed}"
+        if not without_gone or len(gone) == len(tasks):
+            raise ValueError(said if len(gone) == len(tasks) else f"{said}; `without_gone=True` loads the others")
+        warnings.warn(said, stacklevel=3)
+    return [task for task in tasks if task not in gone]
 
 
 def missing(place: str) -> str:

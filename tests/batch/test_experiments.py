@@ -33,6 +33,8 @@ def test_what_it_trains_is_what_its_notebooks_read(path, tmp_path, monkeypatch):
     """A training that no notebook reads costs hours for nothing, and shows that the recipe or the known tasks differ."""
     monkeypatch.setenv("TAUJP_HOME", str(tmp_path))
     points = points_of(READ[path])
+    if not any(point.run for point in points):  # and its data sets need not be there
+        return
     read = set()
     for evaluation in READ[path].notebooks:
         asked = study_of(evaluation.path)(**evaluation.parameters)

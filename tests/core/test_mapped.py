@@ -4,7 +4,6 @@ import gc
 import sys
 from collections import namedtuple
 
-
 import psutil
 import pytest
 import torch

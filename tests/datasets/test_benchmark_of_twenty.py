@@ -11,26 +11,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import datasets
 import huggingface_hub
 import numpy as np
 import pytest
 import scipy.io
 import torchvision
 from fake_hub import FakeHub
+from hub_copies import PARTS, SUITE, hub_files, labels_of
 from PIL import Image
-from written import COMMIT, encoded, noise, write_class_folders, write_idx, write_picture
+from written import COMMIT, write_class_folders, write_idx, write_picture
 
 from taujp_core.datasets import load_split
 from taujp_core.datasets.load import find
 from taujp_core.datasets.sources import hub
 from taujp_core.files import read_json
-from taujp_core.suites import load_suite
 from taujp_core.tasks import Task
 
-SUITE = load_suite("clip20-b32")
 FURTHER = list(SUITE.tasks)[8:]
-PARTS = {"train": 5, "test": 3}  # pictures that the tests write
 EMOTIONS = ["angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral"]
 
 
@@ -47,12 +44,6 @@ def root(tmp_path, monkeypatch) -> Path:
 
 def pixels(part: str, count: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(sum(part.encode())).integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def labels_of(name: str, part: str) -> list[int]:
-    """The first, the last and others of the classes."""
-    last = len(SUITE.task(name).classes) - 1
-    return [0, last, last // 2, 1, last][: PARTS[part]]
 
 
 class Python2(pickle._Pickler):
@@ -261,48 +252,12 @@ def test_a_folder_of_the_data_sets_own_and_class_folders_are_found_too(root, h5,
     assert len(find(two, "test")) == 6
 
 
-# What the label column of the hub's copy holds; None: plain numbers, or whether there is a tumour.
-NAMES = {
-    "pcam": datasets.Value("bool"), "fer2013": datasets.Value("int64"), "emnist": datasets.Value("int64"),
-    "cifar100": [{"crab": "cra"}.get(name, name.replace(" ", "_")) for name in SUITE.task("cifar100").classes],
-    "food101": [name.replace(" ", "_") for name in SUITE.task("food101").classes],
-    "oxfordiiitpet": [name.lower().replace(" ", "_") for name in SUITE.task("oxfordiiitpet").classes],
-    "flowers102": [
-        {"air plant": "ball moss", "pink and yellow dahlia": "pink-yellow dahlia?"}.get(name, name)
-        for name in SUITE.task("flowers102").classes
-    ],
-    "fashionmnist": ["T - shirt / top", *SUITE.task("fashionmnist").classes[1:]],
-    "kmnist": ["お", "き", "す", "つ", "な", "は", "ま", "や", "れ", "を"],
-}  # fmt: skip
-
-
-def parquet(name: str, part: str) -> bytes:
-    source, labels = SUITE.task(name).source.hub, labels_of(name, part)
-    kind = NAMES.get(name, [*SUITE.task(name).classes])
-    kind = datasets.ClassLabel(names=kind) if isinstance(kind, list) else kind
-    images = [{"bytes": encoded(noise(10 * len(part) + k, 8, 9)), "path": None} for k in range(len(labels))]
-    table = datasets.Dataset.from_dict(
-        {source.image: images, source.label: [bool(label) if name == "pcam" else label for label in labels]},
-        features=datasets.Features({source.image: datasets.Image(), source.label: kind}),
-    )
-    table.to_parquet(file := io.BytesIO())
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("name", FURTHER)
 def test_the_hubs_copy_is_downloaded_and_read(root, monkeypatch, name):
     task = task_of(name)
     source = task.source.hub
-    patterns = {"train": source.train, "test": source.test, "validation": source.validation}
-    files = {
-        pattern.replace("*", "00000-of-00001" if "-*" in pattern else "0000"): parquet(
-            name, "test" if part != "train" else part
-        )
-        for part, pattern in patterns.items()
-        if part != "validation" or task.validation_images
-    }
     fake = FakeHub({})
-    fake.repos, fake.sha = {source.repo: files}, COMMIT if source.revision == "main" else source.revision
+    fake.repos, fake.sha = {source.repo: hub_files(task)}, COMMIT if source.revision == "main" else source.revision
     monkeypatch.setattr(huggingface_hub, "HfApi", fake.api)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     try:

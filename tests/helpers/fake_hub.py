@@ -18,7 +18,8 @@ class FakeHub:
     """Serves repositories as the hub does; main is at commit `sha`, `refused` are files that want consent.
 
     files: of the repository someone/pets; `repos` may hold others. `damaged` files are sent with other bytes than the hub
-    says, of `cut` ones half, and after that nothing is answered; `status` answers everything, with these headers.
+    says, of `cut` ones half, and after that nothing is answered; `status` answers everything, with these headers; `others` are
+    commits that are known, too.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -27,6 +28,7 @@ class FakeHub:
         self.damaged: set[str] = set()
         self.cut: set[str] = set()
         self.status: tuple[int, dict] | None = None
+        self.others: list[str] = []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -91,7 +93,7 @@ class FakeHub:
     @property
     def commits(self) -> list[str]:
         """The newest first."""
-        return list(dict.fromkeys([self.sha, COMMIT]))
+        return list(dict.fromkeys([self.sha, COMMIT, *self.others]))
 
     @property
     def api(self) -> Callable[[], huggingface_hub.HfApi]:

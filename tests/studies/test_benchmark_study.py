@@ -1,5 +1,6 @@
 """The benchmark: checkpoints by family, folder or list; a row for each merge; published numbers beside those of the same choice."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import random_like, tiny_clip
+import yaml
+from conftest import random_images, random_like, tiny_clip
 
 import analysis.merging.arena as arena_module
-from analysis.merging.arena import OURS, Setting, compete, identity, measure_single, merged_by, merges, summary_table
+from analysis.merging.arena import (
+    OURS,
+    Setting,
+    compete,
+    identity,
+    measure_merge,
+    measure_single,
+    merged_by,
+    merges,
+    summary_table,
+)
 from analysis.merging.arena_figures import accuracy_versus_tasks, symbol
 from analysis.merging.benchmark import (
     at_most_images,
@@ -24,12 +36,15 @@ from analysis.merging.benchmark import (
     race,
     read_vectors,
 )
+from analysis.merging.benchmark_look import main as look
 from analysis.merging.benchmark_study import BenchmarkStudy
 from analysis.merging.rivals import RIVALS, Rival, register
 from analysis.published_numbers import LEAKED, load_published
+from analysis.studies.plan import points_of
+from analysis.studies.study import read_study
 from taujp_core.checkpoints import families
 from taujp_core.datasets import task_identity
-from taujp_core.suites import load_suite
+from taujp_core.suites import load_suite, own_suite, own_task
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
 from taujp_core.training.run_store import Run
@@ -110,6 +125,25 @@ def test_what_are_no_checkpoints_of_these_tasks_is_said_before_anything_is_read(
     with pytest.raises(ValueError) as error:
         find_checkpoints(checkpoints, suite, tasks, root)
     assert str(error.value).startswith(said)
+
+
+def test_gone_checkpoints_are_told_before_data_are_downloaded(tmp_path, capsys):
+    """`make benchmark` asks first."""
+    asked = ["clip8-b32", "task-vectors-b32", "--root", str(tmp_path)]
+    assert look(asked) == 1
+    assert capsys.readouterr().err.startswith("8 of 8 checkpoints of task-vectors-b32 are gone: cars (")
+    for task, name in families()["task-vectors-b32"].tasks.items():
+        if task != "dtd":
+            (tmp_path / "ViT-B-32" / name).mkdir(parents=True)
+            (tmp_path / "ViT-B-32" / name / "finetuned.pt").touch()
+    assert look(asked) == 1
+    assert re.match(r"1 of 8 .* gone: dtd \(.*\); `without_gone=True` loads the others\n$", capsys.readouterr().err)
+    with pytest.warns(UserWarning, match="1 of 8 .* gone: dtd"):
+        assert look([*asked, "--without-gone"]) == 0
+    assert look(asked[:2]) == 1
+    assert "give the folder that its checkpoints lie in" in capsys.readouterr().err
+    lines = (ROOT / "Makefile").read_text().partition("\nbenchmark: ")[2].splitlines()
+    assert "benchmark_look" in lines[1] and "datasets download" in lines[3]
 
 
 def test_checkpoints_take_the_place_of_trainings():
@@ -310,3 +344,40 @@ def test_the_conclusion_is_of_the_largest_number_of_tasks_and_names_the_images()
     without = conclusion(measured((2,), TIES=0.6, RegMean=0.7), single, {2: 0.05})
     assert without == "Of 2 checkpoints (single tasks 0.85) the best merge is RegMean, which reaches 0.70 at α = 1."
     assert OURS in merges()
+
+
+def test_the_study_has_a_point_for_each_merge_and_one_that_reads_them_all():
+    """They differ in nothing that decides a result, so that the last finds what the others left."""
+    study = read_study(ROOT / "notebooks" / "experiments" / "clip8-benchmark.yaml")
+    *points, last = [evaluation.parameters for evaluation in study.notebooks]
+    assert sorted(name for point in points for name in point["merges"]) == sorted({OURS, *RIVALS})
+    assert sorted(last["merges"]) == sorted({OURS, *RIVALS})
+    assert len({point["output"] for point in [*points, last]}) == len(points) + 1
+    own = ("merges", "output")
+    for point in points:
+        assert len(point["merges"]) == 1
+        assert {k: v for k, v in point.items() if k not in own} == {k: v for k, v in last.items() if k not in own}
+    plan = [point for point in points_of(study) if not point.run]
+    assert set(plan[-1].after) == {point.key for point in plan[:-1]}
+
+
+def test_make_benchmark_runs_the_same_merges():
+    said = re.search(r"^MERGES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.M)[1]
+    assert sorted(yaml.safe_load(f"[{said}]".replace("\\\n", ""))) == sorted({OURS, *RIVALS})
+
+
+def test_twenty_tasks_are_merged_in_all_three_numbers(mini, tmp_path):
+    def pictures(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return random_images(16, seed), torch.arange(16) % 2
+
+    tasks = [own_task(f"t{k}", ["one", "two"], train=pictures(k), test=pictures(50 + k)) for k in range(20)]
+    suite, clip = own_suite("mini", tasks, name="twenty"), tiny_clip(mini)
+    vectors = [TaskVector(random_like(clip.theta0, k), clip.fingerprint, f"t{k}", "standard") for k in range(20)]
+    setting = Setting(clip, suite, merge_images=1, validation_images=1, test_images=4, rounds=1)
+    single = measure_single(setting, vectors)
+    table = race(setting, vectors, single, [8, 14, 20], ["TIES", OURS, "RegMean"], [1], tmp_path)
+    assert table.tasks.tolist() == [8] * 3 + [14] * 3 + [20] * 3
+    assert table[["one_shot", "tuned"]].notna().all(axis=None)
+    twenty = table[(table.tasks == 20) & (table["merge"] == "TIES")].iloc[0]
+    rows = measure_merge(setting, merged_by("TIES", setting, vectors), vectors)
+    assert twenty.one_shot == pytest.approx(rows[rows.choice == "one-shot"].accuracy.mean())
