@@ -138,13 +138,19 @@ def race(
 
     A merge that is not defined for how the vectors are applied has no row. tasks; merge; images: unlabelled ones of each task, 0 of a data-free merge; one_shot, tuned: mean test accuracies of the
     tasks, at α = 1 and at the tuned one, alpha; one_shot_normalised, tuned_normalised: means of the accuracies divided by
-    the experts'; control: accuracy at α = 1, NaN without one; seconds; mib.
+    the experts'; control: accuracy at α = 1, NaN without one; seconds; mib; vectors, data: digests of the task vectors and of
+    the data sets.
     """
     expert, rows = single.set_index("task").expert, []
     expert = expert.where(expert > 0)
     names = [name for name in names if is_defined(name, vectors[0].method)]
+    digests = [vector.digest() for vector in vectors]
     for count in sorted({min(count, len(vectors)) for count in counts}):  # fewer where checkpoints are gone
         tasks = [vector.task for vector in vectors[:count]]
+        of_what = {
+            "vectors": digest(digests[:count])[:DIGITS],
+            "data": digest([task_identity(setting.suite.task(task)) for task in tasks])[:DIGITS],
+        }
         for name in names:
             free = name in RIVALS and find_rival(name).data_free
             of_merge = own_images if name in (OURS, OURS_WITH_CONTROL) else [setting.merge_images]
@@ -161,7 +167,7 @@ def race(
                     if choice == "one-shot":
                         row["control"] = control.iloc[0] if len(control) else np.nan
                     row["alpha"] = chosen.coefficient.iloc[0]
-                rows.append(row | {"seconds": found["seconds"], "mib": found["mib"]})
+                rows.append(row | {"seconds": found["seconds"], "mib": found["mib"]} | of_what)
     return pd.DataFrame(rows)
 
 
@@ -192,7 +198,7 @@ def beside(race: pd.DataFrame, suite: Suite, tasks: Sequence[str], leaked: bool 
 
     tasks, method, α; absolute and normalised: published, in percent; here, here_normalised: measured, at the same choice
     of α (NaN where that is a fixed or an unknown number), with the most images; checkpoints, source, note of the published
-    one. Published numbers of experts that had seen test images are there if, and only if, these experts have: `leaked`.
+    one; vectors, data: of the measured one, as in `race`. Published numbers of experts that had seen test images are there if, and only if, these experts have: `leaked`.
     """
     columns = [
         "tasks",
@@ -205,6 +211,8 @@ def beside(race: pd.DataFrame, suite: Suite, tasks: Sequence[str], leaked: bool 
         "checkpoints",
         "source",
         "note",
+        "vectors",
+        "data",
     ]
     rows = []
     for count, ours in at_most_images(race).groupby("tasks"):
@@ -216,7 +224,8 @@ def beside(race: pd.DataFrame, suite: Suite, tasks: Sequence[str], leaked: bool 
             here = {"here": np.nan, "here_normalised": np.nan}
             if key:
                 here = {"here": 100 * mine[key], "here_normalised": 100 * mine[f"{key}_normalised"]}
-            rows.append({**theirs, "tasks": count, "α": theirs.coefficient, **here})
+            of_what = {"vectors": mine.vectors, "data": mine.data}
+            rows.append({**theirs, "tasks": count, "α": theirs.coefficient, **here, **of_what})
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -171,7 +171,7 @@ def test_the_table_of_checkpoints_says_which_vectors_and_which_data(setting, vec
 # The race.
 
 
-def test_rows_are_those_of_the_arena(setting, vectors, raced, tmp_path):
+def test_rows_are_those_of_the_arena(setting, vectors, single, raced, tmp_path):
     assert [tuple(row) for row in raced[["tasks", "merge", "images"]].values] == [
         (count, merge, images)
         for count in (2, 3)
@@ -185,11 +185,16 @@ def test_rows_are_those_of_the_arena(setting, vectors, raced, tmp_path):
         "tuned_normalised": "tuned_normalised", "alpha": "tuned_coefficient", "control": "one_shot_control",
     }.items():  # fmt: skip
         assert found[ours].to_dict() == pytest.approx(wanted[theirs].to_dict()), ours
+    # Each row says which vectors and which data it is of.
+    assert [group.nunique() for _, group in raced.groupby("tasks").vectors] == [1, 1] and raced.vectors.nunique() == 2
+    assert raced.groupby("tasks").data.nunique().tolist() == [1, 1] and raced.data.nunique() == 2
+    other = race(setting, [vectors[0], 2 * vectors[1]], single, [2], ["task arithmetic"], [2], tmp_path / "other")
+    assert other.vectors[0] not in set(raced.vectors) and other.data[0] == raced.data[0]
     # Ours has been merged on as many images as its row says.
     of_two = raced[(raced.tasks == 3) & (raced.images == 2)].one_shot.item()
     alone = summary_table(compete(replace(setting, merge_images=2), runs, ["ours"], [], tmp_path))
     assert of_two == pytest.approx(alone.one_shot.item())
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.glob("*.json"))) == 4
 
 
 def test_a_second_call_reads_what_the_first_has_left(setting, vectors, single, tmp_path, monkeypatch):
@@ -261,7 +266,8 @@ def measured(counts=(8,), **accuracies) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"tasks": count, "merge": merge, "images": images, "one_shot": value, "tuned": value + 0.05,
-             "one_shot_normalised": value + 0.1, "tuned_normalised": value + 0.15}
+             "one_shot_normalised": value + 0.1, "tuned_normalised": value + 0.15,
+             "vectors": f"of {count}", "data": f"for {count}"}
             for count in counts for merge, value in accuracies.items() for images in ((32, 64) if merge == "ours" else (0,))
         ]
     )  # fmt: skip
@@ -274,6 +280,7 @@ def test_published_numbers_stand_beside_those_of_the_same_choice():
     published = load_published("addition", "clip8-b32")
     clean = published[(published.by == "merging") & published.method.isin(ours) & ~published.note.str.contains(LEAKED)]
     assert len(table) == len(clean)
+    assert set(table.vectors) == {"of 8"} and set(table.data) == {"for 8"}
     assert table.absolute.is_monotonic_decreasing
     assert set(table.α) >= {"1", "tuned", "learned", "fixed", "unknown"}
     for _, row in table.iterrows():
