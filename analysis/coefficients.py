@@ -127,7 +127,7 @@ def disentanglement_map(
 
 
 def disentanglement_summary(maps: pd.DataFrame) -> pd.DataFrame:
-    """A row a method: mean error over the map, mean over 0 ≤ α ≤ 1, and at (1, 1), where plain addition is."""
+    """A row per method: mean error over the map, mean over 0 ≤ α ≤ 1, and at (1, 1), where plain addition is."""
     within = maps.alpha_1.between(0, 1) & maps.alpha_2.between(0, 1)
     corner = maps[(maps.alpha_1 == 1) & (maps.alpha_2 == 1)]
     columns = {"error": maps, "error_within": maps[within], "error_at_one": corner}

@@ -77,14 +77,14 @@ def tables_of_models(
 
 
 def penalised_and_rivals(summary: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Means over seeds, a row a method: those with the τJp penalty, and the others. Either may be empty."""
+    """Means over seeds, a row per method: those with the τJp penalty, and the others. Either may be empty."""
     means = summary.groupby("method").mean(numeric_only=True)
     penalised = means[[find_method(method).penalised for method in means.index]]
     return penalised, means.drop(index=penalised.index)
 
 
 def run_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: task, method, seed, validation accuracy before and after, ‖τ‖, seconds."""
+    """One row per run: task, method, seed, validation accuracy before and after, ‖τ‖, seconds."""
     rows = [
         {
             "method": run.config.method,

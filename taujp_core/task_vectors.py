@@ -124,7 +124,7 @@ def check_theta0(vectors: Sequence[TaskVector], theta0: Parameters, theta0_finge
 
 
 def check_moves(vector: TaskVector) -> None:
-    """Raises ValueError for τ = 0, which is no expert: nothing can be merged of it or be compared with it."""
+    """Raises ValueError if τ = 0. Such a model is θ₀ itself: it has nothing to merge or to compare."""
     if vector.is_zero():
         raise ValueError(
             f"the {vector.method} vector of {vector.task} is zero, so that its model is θ₀ again: perhaps it is the "

@@ -128,7 +128,7 @@ def summary_table(addition: Addition) -> pd.DataFrame:
 
 
 def per_task_table(per_task: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """A row a linearised method: its coefficient for each task, the mean test accuracy with them (per task), and
+    """A row per linearised method: its coefficient for each task, the mean test accuracy with them (per task), and
     that with one tuned coefficient (one); averaged over seeds."""
     per_task = per_task.astype({"coefficient": float})
     table = per_task.pivot_table(index="method", columns="task", values="coefficient", sort=False)

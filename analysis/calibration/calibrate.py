@@ -24,7 +24,7 @@ def calibrate(
     coefficient: float = 1.0,
     images: int = 0,
 ) -> pd.DataFrame:
-    """A row a task: the temperature that its validation images want of θ₀ + α·τ, and what that does to test images.
+    """A row per task: the temperature that its validation images want of θ₀ + α·τ, and what that does to test images.
 
     merged: one vector, of `total` or any merge, applied as its method is; α is `coefficient`. images: how many of each
     split are read, the first; all for 0. The columns: temperature; accuracy, which it leaves; loss (the NLL in

@@ -105,19 +105,19 @@ def validation_curve(labels: Tensor, answers: dict[str | float, Tensor]) -> pd.D
 
 
 def over_coefficient(curves: pd.DataFrame, coefficients: Sequence[float] = (0.0, 0.5, 1.0)) -> pd.DataFrame:
-    """A row a method: accuracy, loss, ece and ace of the merged model at these coefficients, means over tasks and seeds."""
+    """A row per method: accuracy, loss, ece and ace of the merged model at these coefficients, means over tasks and seeds."""
     at = curves[curves.coefficient.isin(coefficients)]
     return at.pivot_table(index="method", columns="coefficient", values=["accuracy", "loss", "ece", "ace"], sort=False)
 
 
 def summary_table(tempered: pd.DataFrame) -> pd.DataFrame:
-    """A row a method, model and temperature's origin: means over tasks and seeds."""
+    """A row per method, model and temperature's origin: means over tasks and seeds."""
     columns = ["coefficient", "temperature", "accuracy", "loss", "ece", "ace"]
     return tempered.groupby(["method", "model", "temperature_of"], sort=False)[columns].mean().reset_index()
 
 
 def survival(summary: pd.DataFrame, model: str) -> pd.DataFrame:
-    """A row a method: ece and loss of this merged model by temperature, and the share of the fitted one's gain.
+    """A row per method: ece and loss of this merged model by temperature, and the share of the fitted one's gain.
 
     recovered: (NLL without − NLL with the expert's temperatures) / (NLL without − NLL with temperatures fitted on the merged
     model): 1 is all of it, below 0 they do harm; NaN where the latter is below LITTLE, for then there is nothing to recover.

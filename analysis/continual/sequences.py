@@ -166,7 +166,7 @@ def average_accuracy(matrix: Float[np.ndarray, "t t"]) -> Float[np.ndarray, "t"]
 
 
 def forgetting(matrix: Float[np.ndarray, "t t"]) -> float:
-    """mean over j < T of (max over k < T of R[k, j]) − R[T, j] (Chaudhry et al. 2018, eq. 3 and 4).
+    """mean over j < T of [max over k < T of R[k, j] − R[T, j]] (Chaudhry et al. 2018, eq. 3 and 4).
 
     It is negative if tasks are done better at the end than ever before.
     """

@@ -56,7 +56,7 @@ def ratios_table(measured: Measured) -> pd.DataFrame:
 
 
 def answers_table(measured: Measured) -> pd.DataFrame:
-    """A row a kind of vector: accuracy on seen, flipped and grey pictures alone, and the four metrics on flipped ones, alone and
+    """A row per kind of vector: accuracy on seen, flipped and grey pictures alone, and the four metrics on flipped ones, alone and
     merged; means over tasks and seeds."""
     means = measured.answers.groupby(["application", "kind", "set", "model"], sort=False).mean(numeric_only=True)
     alone = means.xs("alone", level="model").accuracy.unstack("set")[["seen", "flipped", "grey"]]

@@ -47,7 +47,7 @@ SAMPLES = 0.01  # seconds between two looks at the memory
 
 @dataclass(frozen=True)
 class Setting:
-    """What all merges share: unlabelled training images a task to merge on, and images of each split to measure on.
+    """What all merges share: unlabelled training images per task to merge on, and images of each split to measure on.
 
     Numbers of images; 0 measures on all of a split. rounds: of ours, at most.
     """
@@ -279,7 +279,7 @@ def summary_table(arena: Arena) -> pd.DataFrame:
 def over_images(
     setting: Setting, vectors: Sequence[TaskVector], names: Sequence[str], counts: Sequence[int], folder: Path
 ) -> pd.DataFrame:
-    """merge, images, data_free, accuracy (mean test accuracy of the tasks at α = 1): with so many images a task.
+    """merge, images, data_free, accuracy (mean test accuracy of the tasks at α = 1): with so many images per task.
 
     A count beyond a task's training images, and 0, is all of them; data-free merges have one row, with 0 images.
     """
@@ -288,7 +288,7 @@ def over_images(
         free = name in RIVALS and find_rival(name).data_free
         for count in [0] if free else counts:
             with_images = setting if free else replace(setting, merge_images=count or ALL)
-            with doing(f"{name} with {count or 'all'} images a task"):
+            with doing(f"{name} with {count or 'all'} images per task"):
                 values = one_shot(name, with_images, vectors, folder)
             rows.append({"merge": name, "images": count, "data_free": free, "accuracy": values.mean()})
     return pd.DataFrame(rows)
@@ -344,7 +344,7 @@ def findings(summary: pd.DataFrame) -> dict[str, bool]:
 
 
 def means_of(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """By method of the vectors: a row a merge, means over the seeds."""
+    """By method of the vectors: a row per merge, means over the seeds."""
     return {
         method: group.groupby("merge", sort=False).mean(numeric_only=True)
         for method, group in summary.groupby("method", sort=False)

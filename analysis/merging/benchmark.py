@@ -155,7 +155,7 @@ def race(
             free = name in RIVALS and find_rival(name).data_free
             of_merge = own_images if name in (OURS, OURS_WITH_CONTROL) else [setting.merge_images]
             for images in of_merge:
-                with doing(f"{name} of {count} tasks" + ("" if free else f" with {images} images a task")):
+                with doing(f"{name} of {count} tasks" + ("" if free else f" with {images} images per task")):
                     found = raced(name, replace(setting, merge_images=images), vectors[:count], folder)
                 table = pd.DataFrame(found["accuracy"]).set_index("task")
                 row = {"tasks": count, "merge": name, "images": 0 if free else images}

@@ -1,6 +1,6 @@
 """How do finished vectors become one that does at coefficient 1 what each does, without labels and without training?
 
-On a few dozen to a few hundred unlabelled images a task the merged model's features are made those of each task's
+On a few dozen to a few hundred unlabelled images per task the merged model's features are made those of each task's
 expert (`matching.py`). A round takes some of the images, linearises at the merged point (a linearised model is linear
 already) and solves the least squares problem for the change (`solve.py`); a line search holds the objective of the
 round's images from rising. Images that are held out decide where to start, ρ, the number of iterations, of rounds and
@@ -56,7 +56,7 @@ def merge(
     images: for each vector's task, by its name; a few dozen do, hundreds are better. control: images on which the
     merged model shall stay what the pre-trained one is; they count as one task more. state: a file that the merge is
     saved in after every round, and goes on from if it was killed; whoever asked for it removes it. Ends after `rounds`
-    rounds, the first of `round_images` images a set, and earlier when held-out images say so.
+    rounds, the first of `round_images` images per set, and earlier when held-out images say so.
 
     Raises ValueError for fewer than two vectors, vectors of different θ₀ or applications, a task twice, a task without
     images, a vector that is zero, and a state that is damaged or of another merge; FloatingPointError for vectors with

@@ -63,7 +63,7 @@ def publish(clip: Clip, vectors: Sequence[TaskVector], folder: Path) -> dict[str
 
 
 def pair_points(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> pd.DataFrame:
-    """τJp and interference of every ordered pair: the table of `analysis.pairs`, a row a pair and application."""
+    """τJp and interference of every ordered pair: the table of `analysis.pairs`, a row per pair and application."""
     tables = []
     for vector in vectors:
         targets = [other for other in vectors if other is not vector]

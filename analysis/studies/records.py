@@ -14,7 +14,7 @@ COLUMNS = (
 
 
 def collect(folder: Path | str) -> pd.DataFrame:
-    """All records of a study's finished runs, a row a run: what was trained, validation accuracy before and after, ‖τ‖,
+    """All records of a study's finished runs, a row per run: what was trained, validation accuracy before and after, ‖τ‖,
     cost and origin. Without a plan, or before the first run is finished, the table has no rows.
 
     folder: runs/STUDY, which holds the plan. A record that is not there yet, or cannot be read, has no row: the next

@@ -50,7 +50,10 @@ def remove_scheduler_file(folder: Path) -> None:
 
 
 def sweep_scheduler_files(folder: Path) -> None:
-    """What a driver left that was killed, with the study's lock held. Locks of files that are free are removed, too."""
+    """Removes the scheduler files that a killed driver left, and the lock file of each if no process has the lock.
+
+    The caller has the study's lock.
+    """
     ours = (folder / SCHEDULER).absolute()
     places = {ours, Path(str(read_object(ours).get("file", ours)))}
     remove_scheduler_file(folder)

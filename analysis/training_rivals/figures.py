@@ -11,7 +11,7 @@ FRONT = dict(mode="lines", line=dict(color=GREY, width=1.5, dash="dot", shape="h
 
 
 def accuracy_and_cost(sums: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
-    """A mark per method, a mean over seeds: accuracy of the sum at α = 1, and single-task accuracy, over seconds a training.
+    """A mark per method, a mean over seeds: accuracy of the sum at α = 1, and single-task accuracy, over seconds per training.
 
     sums: method, seed, seconds, one_shot, single_task; front: those rows of their means that no other beats, by seconds.
     """
@@ -26,7 +26,7 @@ def accuracy_and_cost(sums: pd.DataFrame, front: pd.DataFrame) -> go.Figure:
     return lines(
         pd.concat([step, table]), "seconds", "accuracy", looks, panel="panel", height=360,
         title="What a training costs, and what it buys\na mark per method, mean over tasks and seeds; up and left is good",
-        x_axis=dict(title="seconds a training (log scale)", type="log"), y_axis=dict(title="test accuracy<br>(share of images)"),
+        x_axis=dict(title="seconds per training (log scale)", type="log"), y_axis=dict(title="test accuracy<br>(share of images)"),
     )  # fmt: skip
 
 

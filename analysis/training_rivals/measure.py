@@ -25,7 +25,7 @@ from ..trainings import by_method_and_seed
 NEEDS = {
     "none": "nothing",
     "before": "images, once before",
-    "in turn": "images of one a step",
+    "in turn": "images of one task per step",
     "all": "images of all at each step",
     "environments": "images and labels of all at each step",
 }

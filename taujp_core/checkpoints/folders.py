@@ -102,7 +102,8 @@ def named_apart(vectors: list[TaskVector]) -> list[TaskVector]:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What may be meant as a model, sorted by name. Shards are one entry: their index, whether it is there or not."""
+    """What may be meant as a model, sorted by name. A model in shards is one entry: the path of its index, even if
+    the index is missing."""
     found = {index_of(path) for path in folder.iterdir() if not path.name.startswith(".")}
     return sorted(path for path in found if path.is_dir() or is_index(path) or not is_plain(path))
 

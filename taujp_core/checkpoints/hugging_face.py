@@ -128,7 +128,8 @@ def model_tensors(clip: Clip, theta: Parameters) -> Parameters:
 
 
 def tokenizer_files(clip: Clip) -> dict[str, object]:
-    """Files of transformers' CLIPTokenizer by name: dicts for JSON, texts; nothing unless the tokenizer is CLIP's own."""
+    """The files of transformers' CLIPTokenizer by name: dicts for JSON files, strings for texts. Empty unless the model has
+    CLIP's own tokenizer."""
     tokenizer = clip.tokenizer
     if not (has_text_tower(clip) and hasattr(tokenizer, "bpe_ranks")):
         return {}

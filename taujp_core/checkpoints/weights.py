@@ -132,7 +132,8 @@ def read_shards(index: Path) -> dict[str, StoredTensor]:
 
 
 def weight_map(index: Path) -> dict[str, str]:
-    """The name of each tensor's file. Raises ValueError for an index that is none, and for files elsewhere."""
+    """The name of the file that holds each tensor. Raises ValueError if `index` is no index of shards, or lists a file outside
+    its folder."""
     try:
         places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         wrong = [place for place in places.values() if Path(place).name != place or is_index(Path(place))]

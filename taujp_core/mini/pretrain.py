@@ -147,7 +147,7 @@ def load_pretrained(folder: Path) -> Clip:
 
 
 def zero_shot_accuracies(clip: Clip, suite: Suite) -> pd.DataFrame:
-    """Validation accuracy of the zero-shot heads, and chance, a row a data set."""
+    """Validation accuracy of the zero-shot heads, and chance, a row per data set."""
     rows = {}
     for name, task in suite.datasets().items():
         images, labels = load_split(task, "validation").tensors

@@ -1,4 +1,4 @@
-"""Which model, which tasks, which control, which recipe? What belongs together is a suite."""
+"""Which suites are there? A suite names a model, tasks, a control (a data set that should not change) and a recipe."""
 
 from .suite import Suite, as_suite, load_suite, own_suite, own_task
 

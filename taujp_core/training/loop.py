@@ -21,7 +21,7 @@ LOSS_STEPS = 20  # steps between two looks at the loss: a look makes a GPU's que
 
 @dataclass
 class State:
-    """How far a training is: steps and the seconds they took, a row a step, a row an evaluation."""
+    """How far a training is: steps and the seconds they took, a row per step, a row per evaluation."""
 
     step: int = 0
     seconds: float = 0.0

@@ -82,8 +82,8 @@ def causal() -> str:
     edit = effects.loc["encoder", "accuracy_loss", "edit"]
     assert "non-linear: τJp causes interference" in printed("20_causal_probe") and edit.low > 0
     return (
-        f"τJp causes interference: on the encoder itself, halving τJp by an edit, without training, gives back {edit.estimate:.3f} of the "
-        f"accuracy that another task loses (95 % interval {edit.low:.3f} to {edit.high:.3f})."
+        f"τJp causes interference: when an edit halves τJp, without training, another task loses {edit.estimate:.3f} less accuracy on the "
+        f"encoder itself (95 % interval {edit.low:.3f} to {edit.high:.3f})."
     )
 
 
@@ -93,8 +93,8 @@ def negation() -> str:
     _, of_linear, of_ours = row("31_negation", "tuned_target")
     assert ours > standard > linear and abs(of_ours - of_linear) < 0.02
     return (
-        f"At α = 1, negation leaves the control an accuracy of {ours:.2f} of {before:.2f} with the τJp penalty, {standard:.2f} with "
-        f"ordinary fine-tuning and {linear:.2f} with linearised fine-tuning; at the tuned α the τJp penalty and linearised fine-tuning "
+        f"After negation at α = 1 the control's accuracy falls from {before:.2f} to {ours:.2f} with the τJp penalty, to {standard:.2f} with "
+        f"ordinary fine-tuning and to {linear:.2f} with linearised fine-tuning. At the tuned α the τJp penalty and linearised fine-tuning "
         f"forget the task alike ({of_ours:.2f} and {of_linear:.2f})."
     )
 
@@ -106,8 +106,8 @@ def analogy() -> str:
     best = max(tuned, key=lambda numbers: numbers[1])
     assert printed("32_analogy").count("does not predict the gain") == 3 and best[2] > best[1]
     return (
-        f"Analogies hardly work here: at the tuned α the best method's reach {best[1]:.2f} on the target, the source's vector alone "
-        f"reaches {best[2]:.2f}, and τJp of the combination does not predict which analogies gain."
+        f"Analogies hardly work here: the analogies of the best method reach {best[1]:.2f} on the target at the tuned α. The source's vector "
+        f"alone reaches {best[2]:.2f}. τJp of the combination does not predict which analogies gain."
     )
 
 
@@ -181,9 +181,9 @@ def rivals() -> str:
     standard, linear, ours = row("35_training_rivals", "one_shot", "single_task")
     single, normalised = row("35_training_rivals", "single_task")[2], row("35_training_rivals", "normalised")[2]
     return (
-        f"Added with coefficient 1, eight task vectors reach a mean test accuracy of {ours:.3f} with the strict τJp penalty, {normalised:.1%} of "
-        f"what they reach alone ({single:.3f}); after as many images of their own tasks, {linear:.2f} with linearised fine-tuning and "
-        f"{standard:.2f} with ordinary fine-tuning."
+        f"Added with coefficient 1, eight task vectors reach a mean test accuracy of {ours:.3f} with the strict τJp penalty, which is "
+        f"{normalised:.1%} of the single tasks ({single:.3f}). With as many images of their own tasks, linearised fine-tuning reaches "
+        f"{linear:.2f} and ordinary fine-tuning {standard:.2f}."
     )
 
 
@@ -192,8 +192,8 @@ def forecast() -> str:
         r"From (\d+) unlabelled images per task, .* a mean error of (\d\.\d+), and (\d+)% of", printed("53_forecast")
     ).groups()
     return (
-        f"From {images} unlabelled images per task, the accuracy of pairs and sums is forecast with a mean error of {error}, and {covered}% of what "
-        "comes is in the 90 % intervals."
+        f"From {images} unlabelled images per task, the accuracy of pairs and sums is forecast with a mean error of {error}. The intervals of 90 % "
+        f"hold {covered}% of the measured values."
     )
 
 
@@ -205,8 +205,8 @@ def calibration() -> str:
     )
     assert max(standard, linear) < 0 < ours and last in text
     return (
-        f"With the τJp penalty, temperatures fitted on single tasks recover {ours:.0%} of what refitting takes off the merged model's NLL at "
-        "the tuned α; with ordinary and linearised fine-tuning they make it worse."
+        "Temperatures fitted after the merge lower the merged model's NLL. At the tuned α, temperatures fitted on single tasks bring "
+        f"{ours:.0%} of this fall with the τJp penalty; with ordinary and linearised fine-tuning they raise the NLL."
     )
 
 

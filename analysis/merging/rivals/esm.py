@@ -1,4 +1,4 @@
-"""Which directions of a map's output does each vector move most, on its own task's images?
+"""In which output directions of a linear layer does each vector move the activations most, on images of its own task?
 
 ESM (Li et al. 2026, arXiv 2602.20208), as the authors' code has it (ESM-ViT; its scalings stand there in full). With
 G_t the second moment of the activations that the expert's map meets on some of its task's images:
