@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
@@ -104,8 +104,13 @@ class FakeHub:
         self.server.server_close()
 
 
+@cache  # checkpoints have hundreds of megabytes, and every question lists all of them
+def digests(content: bytes) -> tuple[str, str]:
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest(), hashlib.sha256(content).hexdigest()
+
+
 def sibling(name: str, content: bytes) -> dict:
     """What the hub says of a file: large ones by SHA-256, small ones as git does."""
-    blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
-    large = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+    blob, sha256 = digests(content)
+    large = {"sha256": sha256, "size": len(content), "pointerSize": 130}
     return {"rfilename": name, "size": len(content), "blobId": blob} | ({"lfs": large} if name.endswith(LARGE) else {})
