@@ -30,7 +30,7 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor
 
-from analysis.merging import arena, merge
+from analysis.merging import arena, distac, merge
 from analysis.merging.rivals import RIVALS, Evidence, adamerging
 from taujp_core import models, optimisation
 from taujp_core.applications import Application
@@ -321,6 +321,15 @@ def merged(method: str, with_control: bool) -> list[float]:
     return numbers_of(found.vector.tau)
 
 
+def repairs() -> list[float]:
+    """Of a long vector and of an unsure one."""
+    clip, (vector, *_) = tower(), vectors("standard")
+    head = zero_shot_head(clip, tuple(CLASSES), ("a photo of a {}.",))
+    ways = [distac.shorter(2.0, 1.0, 3, 1e-3, batch_size=4), distac.surer(3, 1e-3, batch_size=4)]
+    students = [distac.distilled(clip, vector, alike(10, 30), head, how) for how in ways]
+    return [number for student in students for number in numbers_of(student.tau)]
+
+
 def rivals_merge(name: str, application: Application) -> list[float]:
     heads = [zero_shot_head(tower(), tuple(CLASSES), ("a photo of a {}.",))] * len(TASKS)
     evidence = Evidence(tower(), application, [some_images(6, 10 + seed) for seed in range(len(TASKS))], heads)
@@ -375,6 +384,7 @@ def entries() -> dict[str, Entry]:
         found[f"{name} jointly"] = Entry(trained | place | version_of(joint), partial(two_steps_jointly, name))
     for name, of in {"merge": ("standard", False), "merge, linearised": ("linear", False), "merge with control": ("standard", True)}.items():  # fmt: skip
         found[name] = Entry(version_of(merge), partial(merged, *of))
+    found["repairs"] = Entry(version_of(distac) | version_of(models) | version_of(optimisation), repairs)
     for name, rival in RIVALS.items():
         place = {f"RIVAL of {name} in {rival.merge.__module__.replace('.', '/')}.py": rival.version}
         for application in [ENCODER] if rival.data_free or rival.in_weights else [ENCODER, LINEARISED]:
