@@ -88,12 +88,11 @@ def distilled(
     for step in range(how.steps):
         rows = torch.as_tensor(batch_indices(len(images), size, step, 0))
         aim = aims[rows.to(aims.device)]
-        slope, _ = application.gradient(
-            clip,
-            tau,
-            to_device(images[rows], device_of(tau)),
-            lambda features, aim=aim: (divergence(logits(features.to(head.dtype), head), aim, how), None),
-        )
+
+        def objective(features: Tensor, aim: Tensor = aim) -> tuple[Tensor, None]:
+            return divergence(logits(features.to(head.dtype), head), aim, how), None
+
+        slope, _ = application.gradient(clip, tau, to_device(images[rows], device_of(tau)), objective)
         for name, value in tau.items():
             value.grad = slope[name] + 2 * ANCHOR * (value - start[name])
         torch.nn.utils.clip_grad_norm_(tau.values(), CLIP_NORM)
