@@ -18,7 +18,7 @@ FAST := tests/core tests/datasets tests/house/test_environment.py tests/house/te
 FORKED := -p warm_kernels
 # 60 trains what nine others read. They come last: until then there is other work, and nobody waits.
 NOTEBOOKS := 60_calibration 20_causal_probe 61_invariance 50_public_checkpoints 40_continual 32_analogy 05_pretrain_mini \
-    62_invariant_vectors 35_training_rivals 00_quickstart 52_arena 53_forecast 54_benchmark 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
+    62_invariant_vectors 35_training_rivals 00_quickstart 52_arena 53_forecast 54_benchmark 55_stress 30_addition 31_negation 33_disentanglement 51_merge 36_explore 10_train
 # Reads what 30 and 31 wrote.
 REPORT := 90_report
 

@@ -43,6 +43,9 @@ METHOD_LOOKS = {
     "orthoreg-linear": ("#902460", "octagon-open"),
     "talos": ("#847860", "diamond-wide"),
     "tak": ("#24a878", "diamond-tall"),
+    "standard-smoothed": ("#f050dc", "circle-cross"),
+    "linear-smoothed": ("#500028", "square-cross"),
+    "taujp-strict-smoothed": ("#3c64dc", "triangle-up-open"),
     "oracle": ("#00540c", "x"),
     "zero-shot": (BLACK, "line-ew-open"),
 }

@@ -35,10 +35,16 @@ def linearised_features(
 
 
 def cross_entropy(
-    feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]
+    feature: Float[Tensor, "n d"],
+    head: Float[Tensor, "d classes"],
+    labels: Int[Tensor, "n"],
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean over images, in nats, of the cosine logits, in the head's precision whatever the encoder's."""
-    return F.cross_entropy(logits(feature.to(head.dtype), head), labels)
+    """Mean over images, in nats, of the cosine logits, in the head's precision whatever the encoder's.
+
+    With label smoothing ε, (1 − ε)·(−log p_y) + ε·mean over all classes c of (−log p_c), the label's class among them.
+    """
+    return F.cross_entropy(logits(feature.to(head.dtype), head), labels, label_smoothing=label_smoothing)
 
 
 def accuracy(feature: Float[Tensor, "n d"], head: Float[Tensor, "d classes"], labels: Int[Tensor, "n"]) -> float:

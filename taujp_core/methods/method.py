@@ -1,5 +1,6 @@
 """What is a training method? What its file in this folder says, as plain data and one function."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,11 +36,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Parameter:
-    """What only this method has: a number with its default, whose type it keeps, and the least that is accepted; or one of
-    the `accepted` words."""
+    """What only this method has: a number with its default, whose type it keeps, and the least and the most that are
+    accepted; or one of the `accepted` words."""
 
     default: int | float | str
     least: int | float = 0
+    most: int | float = math.inf
     accepted: tuple[str, ...] = ()
 
 
@@ -108,12 +110,17 @@ def of_the_task(application: Application) -> Gradient:
     """The gradient of the task's cross-entropy alone, for a model that is applied like this."""
 
     def gradient(
-        clip: Clip, head: Float[Tensor, "d classes"], tau: Parameters, batch: Batch, prepared: object = None
+        clip: Clip,
+        head: Float[Tensor, "d classes"],
+        tau: Parameters,
+        batch: Batch,
+        prepared: object = None,
+        label_smoothing: float = 0.0,
     ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
         """Gradient of CE(features under τ), the loss, and 0."""
 
         def objective(features: Float[Tensor, "n d"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-            loss = cross_entropy(features, head, batch.labels)
+            loss = cross_entropy(features, head, batch.labels, label_smoothing)
             return loss, loss.detach()
 
         found, loss = application.gradient(clip, tau, batch.images, objective)

@@ -30,6 +30,7 @@ def gradient(
     penalty_weight: float = 0.0,
     penalty_every: int = 1,
     penalty_form: str = "norm",
+    label_smoothing: float = 0.0,
 ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
     """Gradient of CE(f₀ + Jτ) + λ·mean ‖J(x')τ‖₂, in one pass over both sets of images, the loss and the penalty.
 
@@ -38,10 +39,10 @@ def gradient(
     """
     n = len(batch.labels)
     if not len(batch.others):
-        return LINEAR.gradient(clip, head, tau, batch)
+        return LINEAR.gradient(clip, head, tau, batch, label_smoothing=label_smoothing)
 
     def objective(f0: Tensor, products: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        loss = cross_entropy(f0[:n] + products[:n], head, batch.labels)
+        loss = cross_entropy(f0[:n] + products[:n], head, batch.labels, label_smoothing)
         moved = products[n:]
         penalty = (moved.square().sum(-1) if penalty_form == "squared" else product_norms(moved)).mean()
         return loss + penalty_every * penalty_weight * penalty, (loss.detach(), penalty.detach())

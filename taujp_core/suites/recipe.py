@@ -47,7 +47,7 @@ RECIPE = {
 
 def number_of(parameter: Parameter) -> Number:
     """What is accepted for a parameter that only a method has."""
-    return Number("", type(parameter.default), parameter.least, accepted=parameter.accepted)
+    return Number("", type(parameter.default), parameter.least, parameter.most, accepted=parameter.accepted)
 
 
 def check_recipe(recipe: Mapping) -> None:
@@ -75,7 +75,8 @@ def check_recipe(recipe: Mapping) -> None:
             if isinstance(number, bool) or not isinstance(number, int | float):
                 hint = " (YAML reads 1.0e-5 as a number, 1e-5 as a text)" if isinstance(number, str) else ""
                 raise TypeError(f"{key} of the recipe must be a number, not {number!r}{hint}")
-            checked(f"{key} of the recipe", number, RECIPE.get(key, Number("")))
+            known = RECIPE.get(key) or (Number("", most=of_methods[key].most) if key in of_methods else Number(""))
+            checked(f"{key} of the recipe", number, known)
 
 
 def checked(name: str, value: object, number: Number) -> int | float | str:

@@ -142,7 +142,7 @@ def test_no_default_finds_old_runs(monkeypatch):
             with monkeypatch.context() as patch:
                 at_default = identity(without_recipe(method), "θ₀")
                 other = (
-                    {"default": parameter.default + 1}
+                    {"default": min(parameter.default + 1, parameter.most)}
                     if not parameter.accepted
                     else {"default": parameter.accepted[-1]}
                 )

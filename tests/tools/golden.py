@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import os
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from torch import Tensor
 
-from analysis.merging import arena, merge
+from analysis.merging import arena, distac, merge
 from analysis.merging.rivals import RIVALS, Evidence, adamerging
 from taujp_core import models, optimisation
 from taujp_core.applications import Application
@@ -47,7 +48,7 @@ from taujp_core.datasets.sources.tables import Table
 from taujp_core.datasets.split import Split, fair_order
 from taujp_core.files import write_json
 from taujp_core.identity import fingerprint
-from taujp_core.methods import METHODS
+from taujp_core.methods import METHODS, Parameter
 from taujp_core.mini.canvas import Random
 from taujp_core.models import Clip, ImageEncoder, zero_shot_head
 from taujp_core.optimisation import batch_indices
@@ -275,13 +276,22 @@ def head() -> list[float]:
 
 def config_of(task: str, method: str, **changes) -> RunConfig:
     """Every number is said here: a default that changes is another configuration, not another behaviour."""
-    own = {name: p.default if p.accepted else float(2 + k) if isinstance(p.default, float) else 1 for k, (name, p) in enumerate(METHODS[method].parameters.items())}  # fmt: skip
+    own = {name: number_said(p, 2.0 + k) for k, (name, p) in enumerate(METHODS[method].parameters.items())}
     numbers = dict(
         steps=2, batch_size=8, peak_lr=1e-3, weight_decay=0.1, warmup_steps=1, clip_norm=0.5, penalty_weight=0.3,
         penalty_batch_size=4, penalty_start=0, penalty_reservoir=0, accumulation=1, least_crop=0.6, precision="float32",
     )  # fmt: skip
     others = [name for name in [*TASKS, "control"] if name != task]
     return run_config(suite(), task, method, seed=3, **{**own, **numbers, "penalty_tasks": others, **changes})
+
+
+def number_said(parameter: Parameter, number: float) -> int | float | str:
+    """A value that is not the default, where there is another: this number, or a quarter of the most that is accepted."""
+    if parameter.accepted:
+        return parameter.default
+    if isinstance(parameter.default, int):
+        return 1
+    return number if parameter.most == math.inf else parameter.most / 4
 
 
 def two_steps(method: str) -> list[float]:
@@ -309,6 +319,15 @@ def merged(method: str, with_control: bool) -> list[float]:
     found = merge.merge(vectors(method), tower(), images, control, rounds=2, round_images=8)
     assert found.history.held.iloc[-1] < found.history.held.iloc[0]  # the merge is not its start
     return numbers_of(found.vector.tau)
+
+
+def repairs() -> list[float]:
+    """Of a long vector and of an unsure one."""
+    clip, (vector, *_) = tower(), vectors("standard")
+    head = zero_shot_head(clip, tuple(CLASSES), ("a photo of a {}.",))
+    ways = [distac.shorter(2.0, 1.0, 3, 1e-3, batch_size=4), distac.surer(3, 1e-3, batch_size=4)]
+    students = [distac.distilled(clip, vector, alike(10, 30), head, how) for how in ways]
+    return [number for student in students for number in numbers_of(student.tau)]
 
 
 def rivals_merge(name: str, application: Application) -> list[float]:
@@ -365,6 +384,7 @@ def entries() -> dict[str, Entry]:
         found[f"{name} jointly"] = Entry(trained | place | version_of(joint), partial(two_steps_jointly, name))
     for name, of in {"merge": ("standard", False), "merge, linearised": ("linear", False), "merge with control": ("standard", True)}.items():  # fmt: skip
         found[name] = Entry(version_of(merge), partial(merged, *of))
+    found["repairs"] = Entry(version_of(distac) | version_of(models) | version_of(optimisation), repairs)
     for name, rival in RIVALS.items():
         place = {f"RIVAL of {name} in {rival.merge.__module__.replace('.', '/')}.py": rival.version}
         for application in [ENCODER] if rival.data_free or rival.in_weights else [ENCODER, LINEARISED]:
