@@ -2,6 +2,7 @@
 
 source, target, application (`linearised` or `encoder`)
 tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on the target's images, at θ₀ (`interference.exposure`)
+margin_scaled, towards_boundary    the same, by the class boundaries as θ₀ + τ_t sees them, linearised
 accuracy_loss, loss_change, changed                   on the target's images (`interference.interference`)
 norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
 """
@@ -49,7 +50,7 @@ def measure_source(
         shared = labels.assign(
             source=source,
             target=target.task,
-            **exposure(measured["linearised"], head, [[0.0, *alphas] for alphas in coefficients]),
+            **exposure(measured["linearised"], head, [[0.0, *alphas] for alphas in coefficients], base),
             **geometry(target, directions, coefficients),
         )
         for application, applied in measured.items():

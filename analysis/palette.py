@@ -46,7 +46,7 @@ METHOD_LOOKS = {
     "oracle": ("#00540c", "x"),
     "zero-shot": (BLACK, "line-ew-open"),
 }
-VERDICTS = {"supports": ("#0b7a4b", "circle"), "contradicts": ("#c5221f", "x"), "silent": (GREY, "diamond-open")}
+VERDICTS = {"supports": ("#0b7a4b", "circle"), "contradicts": ("#c5221f", "x"), "undecided": (GREY, "diamond-open")}
 SERIES = (
     "#0060b4",
     "#c0780c",

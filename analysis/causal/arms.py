@@ -6,6 +6,7 @@ all arms, so that what changes on t comes from τ_s. Every table has a row a poi
     arm, level (λ, dose, share or onset; the untreated level is in every arm), step (onset only, else -1)
     method, seed, source, target, application (`linearised` or `encoder`)
     tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on t's images, at θ₀ (`interference.exposure`)
+    margin_scaled, towards_boundary    the same, by t's class boundaries as θ₀ + τ_t sees them, linearised
     accuracy_loss, loss_change, changed                   on t's images (`interference.interference`)
     norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
 

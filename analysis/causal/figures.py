@@ -103,6 +103,17 @@ def forest(effects: pd.DataFrame) -> go.Figure:
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
 
 
+def metrics_compared(metrics: dict[str, pd.DataFrame]) -> go.Figure:
+    """How well each metric orders all points: Spearman's ρ with its interval. metrics: by application, of `compare_metrics`."""
+    tables = [of.reset_index().assign(application=application) for application, of in metrics.items()]
+    shown = pd.concat(tables).assign(name="metric")
+    return by_category(
+        shown, "metric", "rho", {"metric": marks(BLACK, 10) | dict(showlegend=False)}, panel="application", row_height=30,
+        title="Which metric orders the points of all arms?\nrank correlation with the accuracy lost, 95 % intervals",
+        category_axis=dict(title="metric"), value_axis=dict(title="Spearman's ρ"),
+    ).add_vline(x=0, line=GUIDE | dict(dash="solid"))  # fmt: skip
+
+
 def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome: str) -> go.Figure:
     """λ against own accuracy, interference, τJp and training cost; every dot a seed, lines their means.
 

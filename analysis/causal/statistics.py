@@ -166,23 +166,23 @@ def shuffled_pairing(points: pd.DataFrame, outcome: str, resamples: int) -> tupl
     return float(found.statistic), float(found.pvalue)
 
 
-def mediation(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
-    """λ's effect on the outcome, all of it and what is left once τJp is known, and the share that passes through τJp.
+def mediation(points: pd.DataFrame, outcome: str, resamples: int, metric: str = "tau_jp") -> pd.DataFrame:
+    """λ's effect on the outcome, all of it and what is left once the metric is known, and the share that passes through it.
 
     Dose arm, within pairs; λ counts in steps of its sorted values (Baron and Kenny's difference of coefficients:
     share = 1 − direct/total). The share is missing unless the interval of the total effect leaves out zero: a share
     of nothing is no number.
     """
     dose = points[points.arm == "dose"]
-    step, tau_jp = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose.tau_jp))
+    step, mediator = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose[metric]))
     y = within(dose, dose[outcome])
-    alone, beside = weighted_slopes(y, step), weighted_slopes(y, step, tau_jp)
+    alone, beside = weighted_slopes(y, step), weighted_slopes(y, step, mediator)
     total = cluster_bootstrap(dose, lambda weights: alone(weights)[0], resamples)
     direct = cluster_bootstrap(dose, lambda weights: beside(weights)[0], resamples)
     share = (np.nan, np.nan, np.nan)
     if total[1] > 0 or total[2] < 0:
         share = cluster_bootstrap(dose, lambda weights: 1 - beside(weights)[0] / alone(weights)[0], resamples)
-    names = ("total effect of a step of λ", "direct effect, τJp known", "share through τJp")
+    names = ("total effect of a step of λ", f"direct effect, {metric} known", f"share through {metric}")
     rows = [(name, *values) for name, values in zip(names, (total, direct, share), strict=True)]
     return pd.DataFrame(rows, columns=["effect", "estimate", "low", "high"])
 

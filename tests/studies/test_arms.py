@@ -5,9 +5,11 @@ from conftest import random_like
 
 from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
 from analysis.interference import edit_direction
+from analysis.margins import margin_scaled, towards_boundary
 from analysis.pairs import geometry
 from analysis.products import measure_products
 from taujp_core.datasets import load_split
+from taujp_core.models import zero_shot_head
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector
 from taujp_core.training.config import run_config
@@ -71,6 +73,22 @@ def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
         moved = {name: value + level * step[name] for name, value in vector.tau.items()}
         direct = measure_products(tiny, [TaskVector(moved, tiny.fingerprint, "uci", "linear")], split).tau_jp()
         assert tau_jp == pytest.approx(direct.item(), rel=1e-4)
+
+
+def test_margins_are_those_of_the_targets_own_model(tiny, tmp_path):
+    """Of θ₀ + τ_t, linearised: θ₀ itself may answer otherwise, and has other boundaries near."""
+    ours, small = runs(tiny, tmp_path, size=0.05), runs(tiny, tmp_path, size=0.002)
+    points = dose_and_scale(tiny, SUITE, {0.0: ours, 0.5: small}, IMAGES)
+    rows = points[(points.source == "uci") & (points.target == "mnist") & (points.arm == "dose") & (points.level == 0.5)]
+    task = SUITE.task("mnist")
+    split = load_split(task, "validation").first(IMAGES)
+    products = measure_products(tiny, [small[0].vector, ours[1].vector], split)
+    moved, own = products.products
+    head = zero_shot_head(tiny, task.classes, task.templates)
+    for metric in (margin_scaled, towards_boundary):
+        wanted = metric(products.features + own, head, moved)
+        assert rows[metric.__name__].tolist() == pytest.approx([wanted] * 2, rel=1e-4)
+        assert metric(products.features, head, moved) != pytest.approx(wanted, rel=1e-3)
 
 
 def test_norm_and_cosine_are_those_of_the_combination(tiny, tmp_path):

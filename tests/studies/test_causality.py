@@ -213,14 +213,14 @@ def dose_table(direct, through, rng):
 @pytest.mark.parametrize(("direct", "through", "share"), [(0.0, 0.1, 1.0), (-0.05, 0.1, 0.5), (-0.1, 0.0, 0.0)])
 def test_mediation_finds_the_planted_share(direct, through, share):
     table = dose_table(direct, through, np.random.default_rng(0))
-    found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through τJp"]
+    found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through tau_jp"]
     assert found.estimate == pytest.approx(share, abs=0.06)
     assert found.low - 0.06 <= share <= found.high + 0.06
 
 
 def test_a_share_of_no_effect_is_missing():
     found = causality.mediation(dose_table(0.0, 0.0, np.random.default_rng(0)), "accuracy_loss", 50)
-    assert found.set_index("effect").loc["share through τJp"].isna().all()
+    assert found.set_index("effect").loc["share through tau_jp"].isna().all()
 
 
 def test_a_rival_that_is_the_cause_leaves_tau_jp_nothing():
