@@ -24,6 +24,7 @@ METHOD_LOOKS = {
     "taujp-tangent": ("#488490", "triangle-nw"),
     "taujp-path": ("#489c3c", "triangle-sw"),
     "taujp-partner": ("#7800d8", "triangle-se"),
+    "taujp-raise": ("#0000fc", "arrow-up"),
     "taujp-memory": ("#005484", "diamond-open"),
     "taujp-joint": ("#0c7800", "triangle-down"),
     "erm": ("#cc6c6c", "pentagon"),

@@ -3,7 +3,7 @@
 Only the source is treated; the target's vector τ_t is the finished, untreated one of the same method and seed in
 all arms, so that what changes on t comes from τ_s. Every table has a row a point:
 
-    arm, level (λ, dose, share or onset; the untreated level is in every arm), step (onset only, else -1)
+    arm, level (λ, dose, share or onset; the untreated level is in every arm but `turned`), step (onset only, else -1)
     method, seed, source, target, application (`linearised` or `encoder`)
     tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on t's images, at θ₀ (`interference.exposure`)
     margin_scaled, towards_boundary    the same, by t's class boundaries as θ₀ + τ_t sees them, linearised
@@ -54,6 +54,42 @@ def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run
             targets = [other.vector for other in untreated if other is not run]
             found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
             tables.append(found.assign(method=run.config.method, seed=seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def target(clip: Clip, suite: Suite, untreated: Sequence[Run], runs: Sequence[Run], images: int) -> pd.DataFrame:
+    """Vectors trained with the penalty on one other task's images alone: seen on that task, and on third tasks.
+
+    runs: each with one task in `penalty_tasks`. Rows on that task are the arm `target`, all others the arm `bystander`.
+    """
+    table = against_untreated(clip, suite, untreated, runs, images)
+    spared = {(run.config.seed, run.config.task): run.config.penalty_tasks for run in runs}
+    on_it = [(target,) == spared[seed, source] for seed, source, target in zip(table.seed, table.source, table.target, strict=True)]  # fmt: skip
+    return table.assign(arm=["target" if yes else "bystander" for yes in on_it])
+
+
+def raised(clip: Clip, suite: Suite, untreated: Sequence[Run], runs: Sequence[Run], images: int) -> pd.DataFrame:
+    """Vectors whose τJp was raised in training: the level is −λ."""
+    table = against_untreated(clip, suite, untreated, runs, images)
+    return table.assign(arm="raise", level=-table.level)
+
+
+def against_untreated(
+    clip: Clip, suite: Suite, untreated: Sequence[Run], runs: Sequence[Run], images: int
+) -> pd.DataFrame:
+    """Each run's vector at the level λ, and the untreated one of its task and seed at 0, on all other untreated tasks."""
+    tables = []
+    for run in runs:
+        ours = [other for other in untreated if other.config.seed == run.config.seed]
+        (before,) = (other for other in ours if other.config.task == run.config.task)
+        points = [
+            ({"level": level, "step": -1}, one_hot(column, 2))
+            for column, level in enumerate((0.0, run.config.penalty_weight))
+        ]
+        targets = [other.vector for other in ours if other is not before]
+        directions = [before.vector, run.vector]
+        found = measure_source(clip, suite, run.config.task, targets, directions, points, images)
+        tables.append(found.assign(method=UNTREATED_METHOD, seed=run.config.seed))
     return pd.concat(tables, ignore_index=True)
 
 

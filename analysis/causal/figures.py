@@ -1,5 +1,7 @@
 """What did the interventions change, as pictures of the table of `analysis.causal.arms`? Its columns: `analysis.pairs`."""
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,13 +17,17 @@ from .statistics import SMALLEST, UNIT
 ARM_NAMES = {
     "dose": "dose: λ in training",
     "onset": "onset: λ from step k on",
+    "target": "penalty on t's images alone",
+    "bystander": "the same, on third tasks",
+    "raise": "raise: τJp raised in training",
     "edit": "edit of τ, no training",
     "random": "placebo: random direction",
     "third": "placebo: edit for a third task",
     "scale": "scale: a share of τ",
     "controls": "controls: given norm, cosine, own effect",
 }
-ARM_COLOURS, ARM_SYMBOLS = (dict(zip(ARM_NAMES, looks, strict=False)) for looks in (SERIES, SYMBOLS))
+# More arms than colours: colour and mark together are an arm's own.
+ARM_COLOURS, ARM_SYMBOLS = (dict(zip(ARM_NAMES, cycle(looks), strict=False)) for looks in (SERIES, SYMBOLS))
 BOTH = "both applications"
 TAU_JP, OWN_ACCURACY = "τJp on t<br>(mean ‖Jτ‖₂)", f"accuracy of s alone<br>{SHARE}"
 

@@ -29,6 +29,8 @@ VERBS = {
 ARMS_IN_WORDS = {
     "dose": "the dose",
     "onset": "the onset",
+    "target": "the penalty on one task alone",
+    "raise": "the raised τJp",
     "edit": "the edit",
     "random": "the random placebo",
     "third": "the third-task placebo",
@@ -38,13 +40,16 @@ SMALLEST = 0.1  # effects below this share of the untreated interference do not 
 MOVED = 0.3  # log2: arms that moved τJp by less than this (a factor of 1.23) say nothing
 CONTROL_PREDICTORS = ("norm", "cosine", "own_tau_jp")
 UNIT = ["method", "seed", "source", "target"]
-UNTREATED = {"dose": 0.0, "scale": 1.0, "edit": 0.0, "random": 0.0, "third": 0.0}
-ARMS = ("dose", "onset", "edit", "random", "third", "scale", "controls")
+UNTREATED = {
+    "dose": 0.0, "target": 0.0, "bystander": 0.0, "raise": 0.0, "scale": 1.0, "edit": 0.0, "random": 0.0, "third": 0.0,
+}  # fmt: skip
+ARMS = ("dose", "onset", "target", "raise", "edit", "random", "third", "scale", "controls")
 ASSUMPTIONS = {
     "slopes": "linear in log2 τJp within a pair, whatever differs between pairs being constant over the levels.",
     "bootstrap": "tasks and seeds are drawn independently from larger populations; with few tasks the intervals are "
     "too narrow rather than too wide.",
     "placebos": "an edit of the same norm does the same harm or good as the real one but for what it does to τJp.",
+    "target": "the next task in order is as open to harm as the third ones: each task is in both places.",
     "lag": "both curves move one way after the start, so that the time of half their change is defined; it is known "
     "no better than the distance of the saved steps.",
     "Spearman": "monotone association; the interval, not a p-value, allows for pairs that share a task.",
@@ -208,13 +213,14 @@ def compare_metrics(points: pd.DataFrame, metrics: list[str], outcome: str, resa
 def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     """A row an arm of one application's points: the effect that causality predicts to be positive, and its verdict.
 
-    dose, onset, edit, scale: rise of the outcome when τJp doubles. random, third: how much more the edit takes off
-    than the placebo. controls: partial Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
+    dose, onset, raise, edit, scale: rise of the outcome when τJp doubles. target: how much more the penalty on one task's images
+    takes off there than on third tasks. random, third: how much more the edit takes off than the placebo. controls: partial
+    Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
     interference); `moved` the arm's mean change of log2 τJp between its extremes; `untreated` the mean
     interference before treatment. With fewer than FEWEST tasks every arm is undecided.
     """
     rows = []
-    for arm in ("dose", "edit", "scale"):
+    for arm in ("dose", "raise", "edit", "scale"):
         frame = points[points.arm == arm]
         if len(frame):
             spread = np.log2(frame.tau_jp).groupby([frame[column] for column in UNIT]).agg(np.ptp).mean()
@@ -223,6 +229,8 @@ def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
             rows.append({"arm": arm, **verdict(*estimate, untreated, spread), "n": len(frame)})
     if len(frame := points[points.arm == "onset"]):
         rows.append({"arm": "onset", **onset_effect(points, frame, outcome, resamples)})
+    if len(frame := points[points.arm == "target"]):
+        rows.append({"arm": "target", **target_effect(points, frame, outcome, resamples)})
     for arm in ("random", "third"):
         if len(frame := points[points.arm == arm]):
             rows.append({"arm": arm, **placebo_effect(points, frame, arm, outcome, resamples)})
@@ -265,6 +273,30 @@ def onset_effect(points: pd.DataFrame, frame: pd.DataFrame, outcome: str, resamp
     return {**found, "n": len(gaps), "lag": lag, "lag_low": low, "lag_high": high}
 
 
+def target_effect(points: pd.DataFrame, frame: pd.DataFrame, outcome: str, resamples: int) -> dict:
+    """How much more the penalty on one task's images lowers the outcome on that task than on third tasks, per source.
+
+    A unit is the source with the task whose images were seen; third tasks enter by their mean. `moved` is how much more log2 τJp
+    fell there than on third tasks: where it fell alike everywhere, nothing is said.
+    """
+    both = specificity_of_target(points, outcome)
+    better = both.better.to_numpy()
+    estimate = cluster_bootstrap(both, lambda weights: np.average(better, weights=weights), resamples)
+    untreated = frame[frame.level == 0.0][outcome].mean()
+    moved = (both.log_tau_jp_bystander - both.log_tau_jp_target).mean()
+    return {**verdict(*estimate, untreated, moved), "n": len(both)}
+
+
+def specificity_of_target(points: pd.DataFrame, outcome: str) -> pd.DataFrame:
+    """Per unit of the target arm: change of outcome and log2 τJp on the task that was seen and, mean, on third tasks."""
+    columns, keys = [outcome, "log_tau_jp"], ["method", "seed", "source"]
+    level = points[points.arm == "target"].level.max()
+    seen = change_from_untreated(points, "target", level, columns).reset_index()
+    thirds = change_from_untreated(points, "bystander", level, columns).groupby(level=keys).mean()
+    both = seen.join(thirds, on=keys, lsuffix="_target", rsuffix="_bystander")
+    return both.assign(better=both[f"{outcome}_bystander"] - both[f"{outcome}_target"])
+
+
 def placebo_effect(points: pd.DataFrame, frame: pd.DataFrame, arm: str, outcome: str, resamples: int) -> dict:
     """How much more the edit lowers the outcome than the placebo; nothing is said if the placebo moved τJp as well."""
     both = specificity(points, arm, outcome)
@@ -294,7 +326,7 @@ def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
 def own_price(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """What halving τJp on t costs s on its own task, by arm: accuracy lost, within pairs, with its interval."""
     rows = []
-    for arm in ("dose", "edit", "scale"):
+    for arm in ("dose", "raise", "edit", "scale"):
         if len(frame := points[points.arm == arm]):
             rows.append((arm, *dose_slope(frame, "own_accuracy", resamples)))
     return pd.DataFrame(rows, columns=["arm", "estimate", "low", "high"]).set_index("arm")

@@ -14,7 +14,7 @@ from ..study import STORE, SUITE, WRITTEN, ask, need_tasks
 from ..trainings import run_configs
 from .arms import UNTREATED_METHOD
 
-PENALISED = "taujp-efficient"
+PENALISED, RAISED = "taujp-efficient", "taujp-raise"
 # Methods whose finished vectors are added, before and after their reduction.
 REDUCED = ("linear", "standard", PENALISED)
 ONSET = "onset"  # folder in the store of the runs that leave snapshots
@@ -22,11 +22,14 @@ ONSET = "onset"  # folder in the store of the runs that leave snapshots
 
 @dataclass(frozen=True)
 class CausalPlan:
-    """dose: by λ, which the untreated ones are without; onset: by the start of the penalty and, last, never; edited: by
-    method; added: by method, of all known tasks."""
+    """dose: by λ, which the untreated ones are without; onset: by the start of the penalty and, last, never; target: each
+    task penalised on the next one's images alone; raised: with τJp raised; edited: by method; added: by method, of all known
+    tasks."""
 
     dose: dict[float, list[RunConfig]]
     onset: list[RunConfig]
+    target: list[RunConfig]
+    raised: list[RunConfig]
     edited: dict[str, list[RunConfig]]
     added: dict[str, list[RunConfig]]
 
@@ -48,6 +51,8 @@ class CausalStudy:
     onset_starts: list[int] = ask([2, 4], "first steps with the penalty; the last is the number of steps: never")
     onset_snapshots: list[int] = ask([2, 3, 4], "steps after which τ is saved", least=1)
     onset_weight: float = ask(0.6, "λ from then on")
+    target_weight: float = ask(0.6, "λ on the images of one other task alone")
+    raise_weight: float = ask(0.2, "λ by which τJp is raised in training, up to a bound")
     edited: list[str] = ask(["linear"], "methods whose vectors are edited")
     steps: int = ask(4, "optimiser steps per task; 0: the suite's recipe")
     images: int = ask(20, "validation images of each task to measure on")
@@ -68,6 +73,9 @@ class CausalStudy:
         known = self.known or list(suite.tasks)
         if len(known) < 2:
             raise ValueError(f"parameter known: at least two tasks are needed, for they are added, not {known[0]}")
+        for name in ("onset_weight", "target_weight", "raise_weight"):
+            if not getattr(self, name):
+                raise ValueError(f"parameter {name}: must be above 0, for an arm whose λ is 0 changes nothing")
         for method in self.edited:
             check_edited(method)
         changes = {"steps": self.steps} if self.steps else {}
@@ -85,8 +93,17 @@ class CausalStudy:
             suite, self.tasks, self.seeds, known, self.onset_starts, self.onset_snapshots,
             penalty_weight=self.onset_weight, **changes,
         )  # fmt: skip
+        alone = [
+            config
+            for task, spared in zip(self.tasks, [*self.tasks[1:], self.tasks[0]], strict=True)
+            for config in trained(
+                PENALISED, [task], self.seeds, penalty_weight=self.target_weight, penalty_tasks=[spared]
+            )
+        ]
+        raised = trained(RAISED, self.tasks, self.seeds, penalty_weight=self.raise_weight)
         edited = {method: trained(method, self.tasks, self.seeds) for method in self.edited}
-        return CausalPlan(dose, onsets, edited, {method: trained(method, known, self.seeds) for method in REDUCED})
+        added = {method: trained(method, known, self.seeds) for method in REDUCED}
+        return CausalPlan(dose, onsets, alone, raised, edited, added)
 
     def check(self, plan: CausalPlan, clip: Clip) -> None:
         """Raises ValueError if a run of the onset arm is in the store, without a vector that is asked for."""

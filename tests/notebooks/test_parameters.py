@@ -259,7 +259,9 @@ BY_NAME = {
         ([0], "parameter budget_steps: must be from 1 to 4294967295, not 0"),
         ([4, 4], "parameter budget_steps: 4 stands there twice"),
     ],
-    "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5")],
+    "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5"), (0.0, "onset_weight: must be above 0")],
+    "target_weight": [(NAN, "parameter target_weight: must be finite and not negative"), (0.0, "target_weight: must be above 0")],
+    "raise_weight": [(-0.2, "parameter raise_weight: must be finite and not negative"), (0.0, "raise_weight: must be above 0")],
     "onset_starts": [
         ([], "parameter onset_starts: at least one is needed, not []"),
         ([2, 3], "one start must be 4, the number of steps"),
@@ -530,8 +532,22 @@ def test_the_untreated_of_the_causal_probe_are_without_the_penalty(home):
 
 def test_every_arm_of_the_causal_probe_has_every_seed(home):
     plan = begun("20_causal_probe", notebook("20_causal_probe", seeds=[3, 1])).plan
-    for part in (*plan.dose.values(), plan.onset, *plan.edited.values(), *plan.added.values()):
+    for part in (
+        *plan.dose.values(),
+        plan.onset,
+        plan.target,
+        plan.raised,
+        *plan.edited.values(),
+        *plan.added.values(),
+    ):
         assert {config.seed for config in part} == {1, 3}
+
+
+def test_the_target_arm_sees_the_images_of_one_other_task_alone(home):
+    plan = begun("20_causal_probe", notebook("20_causal_probe", tasks=["signs", "uci", "mnist"], known=[])).plan
+    seen = {config.task: config.penalty_tasks for config in plan.target}
+    assert seen == {"signs": ("uci",), "uci": ("mnist",), "mnist": ("signs",)}
+    assert len({config.penalty_tasks for config in plan.raised}) == 3  # of all known tasks but the own one
 
 
 def test_published_checkpoints_name_the_tasks(home, mini, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from conftest import random_like
 
-from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, third
+from analysis.causal.arms import DOSES, SHARES, dose_and_scale, edits, raised, target, third
 from analysis.interference import edit_direction
 from analysis.margins import margin_scaled, towards_boundary
 from analysis.pairs import geometry
@@ -49,6 +49,45 @@ def test_doses_and_shares_change_the_source_alone(tiny, tmp_path):
         dose_and_scale(tiny, SUITE, {0.5: treated}, IMAGES)
 
 
+def trained_otherwise(tiny, tmp_path, method, seeds=(0, 1), **changes):
+    """A run of every task with the penalty on the next one alone, at half the untreated vector."""
+    found = []
+    for run in runs(tiny, tmp_path, 0.004, seeds, method):
+        spared = TASKS[(TASKS.index(run.config.task) + 1) % 3]
+        config = run_config("mini", run.config.task, method, run.config.seed, penalty_tasks=[spared], **changes)
+        found.append(Run(tmp_path, config, {}, run.vector))
+    return found
+
+
+def test_the_target_arm_tells_the_task_that_was_seen_from_third_ones(tiny, tmp_path):
+    untreated = runs(tiny, tmp_path, seeds=(0, 1))
+    treated = trained_otherwise(tiny, tmp_path, "taujp-efficient", penalty_weight=0.5)
+    points = target(tiny, SUITE, untreated, treated, IMAGES)
+    assert len(points) == 2 * 3 * 2 * 2 * 2
+    on_it = points[points.arm == "target"]
+    assert set(zip(on_it.source, on_it.target, strict=True)) == {("uci", "mnist"), ("mnist", "signs"), ("signs", "uci")}
+    assert set(points.arm) == {"target", "bystander"}
+    assert set(points.level) == {0.0, 0.5}
+    rows = points[(points.source == "mnist") & (points.target == "uci") & (points.application == "linearised")]
+    assert set(rows.arm) == {"bystander"}
+    split = load_split(SUITE.task("uci"), "validation").first(IMAGES)
+    for seed in (0, 1):
+        pair = [of[3 * seed + 1].vector for of in (untreated, treated)]
+        direct = measure_products(tiny, pair, split).tau_jp().tolist()
+        assert rows[rows.seed == seed].sort_values("level").tau_jp.tolist() == pytest.approx(direct, rel=1e-4)
+
+
+def test_the_raised_vectors_have_negative_levels(tiny, tmp_path):
+    untreated, treated = (
+        runs(tiny, tmp_path),
+        trained_otherwise(tiny, tmp_path, "taujp-raise", (0,), penalty_weight=0.5),
+    )
+    points = raised(tiny, SUITE, untreated, treated, IMAGES)
+    assert set(points.level) == {0.0, -0.5}
+    assert set(points.arm) == {"raise"}
+    assert len(points) == 3 * 2 * 2 * 2
+
+
 def test_the_edit_moves_tau_jp_and_the_placebos_do_not(tiny, tmp_path):
     ours = runs(tiny, tmp_path)[:2]
     points = edits(tiny, SUITE, ours, IMAGES, solve_images=24, iterations=20)
@@ -79,7 +118,9 @@ def test_margins_are_those_of_the_targets_own_model(tiny, tmp_path):
     """Of θ₀ + τ_t, linearised: θ₀ itself may answer otherwise, and has other boundaries near."""
     ours, small = runs(tiny, tmp_path, size=0.05), runs(tiny, tmp_path, size=0.002)
     points = dose_and_scale(tiny, SUITE, {0.0: ours, 0.5: small}, IMAGES)
-    rows = points[(points.source == "uci") & (points.target == "mnist") & (points.arm == "dose") & (points.level == 0.5)]
+    rows = points[
+        (points.source == "uci") & (points.target == "mnist") & (points.arm == "dose") & (points.level == 0.5)
+    ]
     task = SUITE.task("mnist")
     split = load_split(task, "validation").first(IMAGES)
     products = measure_products(tiny, [small[0].vector, ours[1].vector], split)

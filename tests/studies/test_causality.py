@@ -26,8 +26,11 @@ STEPS = (10, 20, 30, 40, 50, 60, 70, 80)
 CLASSES, DIMENSIONS, IMAGES = 4, 6, 60
 
 
-def treatments():
+def treatments(source, target):
     """arm, level, step, and what a treatment that moves τJp multiplies it by."""
+    arm = "target" if TASKS.index(target) == (TASKS.index(source) + 1) % len(TASKS) else "bystander"
+    yield from ((arm, level, -1, factor) for level, factor in ((0.0, 1.0), (0.6, 0.4 if arm == "target" else 0.9)))
+    yield from (("raise", level, -1, factor) for level, factor in ((0.0, 1.0), (-0.2, 2.0)))
     for weight in WEIGHTS:
         yield "dose", weight, -1, 1 / (1 + 5 * weight)
     for start, step in itertools.product((10, 80), STEPS):
@@ -50,7 +53,9 @@ def strengths(world, arm, step, level, factor, relevant, inert):
     if arm == "onset":
         early = 0.2 + 0.8 * np.exp(-max(step - level, 0) / 2)
         return relevant * early, 8 * relevant * factor
-    return relevant * (factor if arm in ("dose", "scale") else 1.0), 8 * relevant * factor
+    return relevant * (
+        factor if arm in ("dose", "target", "bystander", "raise", "scale") else 1.0
+    ), 8 * relevant * factor
 
 
 def planted(world: str) -> pd.DataFrame:
@@ -69,7 +74,7 @@ def planted(world: str) -> pd.DataFrame:
         products = Products(features, source_products, labels)
         relevant, inert = rng.uniform(0.5, 2), rng.uniform(2, 10)
         norm, cosine, own_tau_jp = rng.uniform(5, 10), rng.uniform(-0.1, 0.1), rng.uniform(20, 50)
-        for arm, level, step, factor in treatments():
+        for arm, level, step, factor in treatments(source, target):
             noisy = factor * np.exp(0.02 * rng.normal())
             a, b = strengths(world, arm, step, level, noisy, relevant, inert)
             if arm == "onset" and step <= level:
@@ -99,11 +104,48 @@ def test_planted_worlds_get_their_verdict(world):
 def test_the_arms_say_what_was_planted(world):
     name, _, found = world
     expected = {
-        "causes": dict.fromkeys(("dose", "onset", "edit", "random", "third", "controls"), "supports"),
-        "travels": {"dose": "supports", "onset": "contradicts", "edit": "contradicts", "random": "contradicts"},
-        "unrelated": dict.fromkeys(("dose", "onset", "edit", "random", "third"), "contradicts"),
+        "causes": dict.fromkeys(
+            ("dose", "onset", "target", "raise", "edit", "random", "third", "controls"), "supports"
+        ),
+        "travels": {
+            "dose": "supports",
+            "target": "supports",
+            "raise": "supports",
+            "onset": "contradicts",
+            "edit": "contradicts",
+            "random": "contradicts",
+        },
+        "unrelated": dict.fromkeys(("dose", "onset", "target", "raise", "edit", "random", "third"), "contradicts"),
     }[name]
     assert {arm: found.verdict[arm] for arm in expected} == expected, found.T.to_string()
+
+
+def test_a_penalty_that_spares_all_tasks_alike_says_nothing_of_its_target(world):
+    """τJp fell on third tasks as it did on the one that was seen: the comparison has nothing to compare."""
+    _, points, _ = world
+    thirds = points[points.arm == "bystander"]
+    alike = points.copy()
+    ours = points.index[points.arm == "target"]
+    means = thirds.groupby(["seed", "source", "level"])[["accuracy_loss", "tau_jp"]].mean()
+    keys = pd.MultiIndex.from_frame(points.loc[ours, ["seed", "source", "level"]])
+    alike.loc[ours, ["accuracy_loss", "tau_jp"]] = means.loc[keys].to_numpy()
+    found = effects(alike, "accuracy_loss", 20).loc["target"]
+    assert found.verdict == "undecided"
+    assert abs(found.moved) < 0.3
+
+
+def test_the_target_arms_effect_is_a_difference_of_differences(world):
+    _, points, found = world
+    wanted = []
+    for (_, source), rows in points[points.arm.isin(["target", "bystander"])].groupby(["seed", "source"]):
+        change = {}
+        for target, of in rows.groupby("target"):
+            losses = of.set_index("level").accuracy_loss
+            change[target] = losses[0.6] - losses[0.0]
+        seen = change.pop(TASKS[(TASKS.index(source) + 1) % len(TASKS)])
+        wanted.append(np.mean(list(change.values())) - seen)
+    assert len(wanted) == found.n["target"] == 2 * len(TASKS)
+    assert found.estimate["target"] == pytest.approx(np.mean(wanted))
 
 
 def test_interference_that_falls_before_tau_jp_has_a_negative_lag(world):
