@@ -10,7 +10,7 @@ from ..drawing import GUIDE, line, lines, marked_line, marks, series_line
 from ..drawing import points as by_category
 from ..figures import OUTCOMES, SHARE, outcome_over_tau_jp
 from ..pairs import APPLICATIONS
-from ..palette import BLACK, SERIES, SYMBOLS, VERDICTS
+from ..palette import BLACK, GREY, SERIES, SYMBOLS, VERDICTS
 from .arms import UNTREATED_METHOD
 from .statistics import SMALLEST, UNIT
 
@@ -21,13 +21,16 @@ ARM_NAMES = {
     "bystander": "the same, on third tasks",
     "raise": "raise: τJp raised in training",
     "edit": "edit of τ, no training",
+    "turned": "edit, put back in another direction",
     "random": "placebo: random direction",
     "third": "placebo: edit for a third task",
     "scale": "scale: a share of τ",
     "controls": "controls: given norm, cosine, own effect",
 }
-# More arms than colours: colour and mark together are an arm's own.
-ARM_COLOURS, ARM_SYMBOLS = (dict(zip(ARM_NAMES, cycle(looks), strict=False)) for looks in (SERIES, SYMBOLS))
+# More arms than colours: placebos stay in the background, and colour and mark together are an arm's own.
+BEHIND = {"random": GREY, "third": GREY, "controls": BLACK}
+ARM_COLOURS = dict(zip((arm for arm in ARM_NAMES if arm not in BEHIND), SERIES, strict=True)) | BEHIND
+ARM_SYMBOLS = dict(zip(ARM_NAMES, cycle(SYMBOLS), strict=False))
 BOTH = "both applications"
 TAU_JP, OWN_ACCURACY = "τJp on t<br>(mean ‖Jτ‖₂)", f"accuracy of s alone<br>{SHARE}"
 
@@ -107,6 +110,24 @@ def forest(effects: pd.DataFrame) -> go.Figure:
         category_axis=dict(title="arm"), value_axis=dict(title="effect (share of untreated)"),
     )  # fmt: skip
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
+
+
+def turned_curves(points: pd.DataFrame, outcome: str) -> go.Figure:
+    """Outcome and τJp over the movement that is put back, in its own direction (the edit arm) and in another one."""
+    edit = points[points.arm == "edit"]
+    both = pd.concat([edit.assign(level=1 - edit.level), points[points.arm == "turned"]])
+    panels = {name: both[both.application == name].assign(value=both[outcome]) for name in APPLICATIONS}
+    panels[BOTH] = both[both.application == APPLICATIONS[0]].assign(value=both.tau_jp)
+    table = pd.concat([rows.assign(panel=name) for name, rows in panels.items()])
+    means = table.groupby(["panel", "arm", "level"]).value.mean().reset_index()
+    means = means.assign(name=means.arm.map({"edit": "own direction", "turned": "another source's direction"}))
+    looks = {"own direction": series_line(0), "another source's direction": series_line(1)}
+    titles = {name: f"{OUTCOMES[outcome]}<br>{name}" for name in APPLICATIONS} | {BOTH: TAU_JP}
+    return lines(
+        means, "level", "value", looks, panel="panel", own_y=titles, across=1, height=220,
+        title="Direction against size\n0: edited; 1: with the untreated τJp; means over pairs",
+        x_axis=dict(title="movement that is put back (1: up to the untreated τJp)"), y_axis=dict(rangemode="tozero"),
+    )  # fmt: skip
 
 
 def metrics_compared(metrics: dict[str, pd.DataFrame]) -> go.Figure:

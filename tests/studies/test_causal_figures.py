@@ -68,6 +68,21 @@ def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
         assert (trace.marker.color, trace.marker.symbol) == VERDICTS[trace.name]
 
 
+def test_both_directions_are_drawn_over_what_is_put_back():
+    rows = [
+        {"application": application, "arm": arm, "level": level, "accuracy_loss": loss, "tau_jp": 10 * loss}
+        for application in figures.APPLICATIONS
+        for arm, level, loss in (("edit", 1.0, 0.1), ("edit", 0.0, 0.3), ("turned", 0.0, 0.1), ("turned", 1.0, 0.2))
+        for _ in range(2)
+    ]
+    figure = figures.turned_curves(pd.DataFrame(rows), "accuracy_loss")
+    own, other = figure.data[:2]
+    assert (own.name, list(own.x), list(own.y)) == ("own direction", [0, 1], [0.1, 0.3])
+    assert (other.name, list(other.x), list(other.y)) == ("another source's direction", [0, 1], [0.1, 0.2])
+    assert list(figure.data[4].y) == [1.0, 3.0]  # τJp
+    assert figure.layout.xaxis3.title.text.replace("<br>", " ").startswith("movement that is put back")
+
+
 def test_metrics_are_compared_with_their_intervals():
     table = pd.DataFrame({"rho": [0.2, 0.5], "low": [-0.1, 0.4], "high": [0.4, 0.7]}, index=["tau_jp", "margin_scaled"])
     figure = figures.metrics_compared(
