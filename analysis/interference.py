@@ -24,6 +24,8 @@ from taujp_core.products.jacobian import gauss_newton_product, linearised_gradie
 from taujp_core.progress import Progress
 from taujp_core.task_vectors import TaskVector, check_theta0
 
+from .margins import margin_scaled, towards_boundary
+
 OUTCOMES = {
     "accuracy_loss": "loss of accuracy",
     "loss_change": "rise of the loss (nats)",
@@ -34,6 +36,8 @@ METRICS = {
     "tau_jp_squared": "mean ‖Jτ‖₂²",
     "logit_jp": "mean ‖J_logits τ‖₂",
     "logit_jp_squared": "mean ‖J_logits τ‖₂²",
+    "margin_scaled": "mean ‖Jτ‖₂ / distance to the nearest class boundary",
+    "towards_boundary": "mean part of the way to the nearest class boundary",
 }
 ITERATIONS = 15  # of conjugate gradients
 DAMPING = 0.01  # ρ in units of τᵀGτ/‖τ‖²
@@ -69,14 +73,19 @@ def interference(
 
 
 def exposure(
-    products: Products, head: Float[Tensor, "d classes"], coefficients: Sequence[Sequence[float]]
+    products: Products,
+    head: Float[Tensor, "d classes"],
+    coefficients: Sequence[Sequence[float]],
+    base: Sequence[float] | None = None,
 ) -> dict[str, list[float]]:
     """The candidates for the metric, for the vector Σₖ cₖτₖ at each of `coefficients`, by name.
 
     tau_jp: mean ‖Jτ‖₂ of the encoder's output (Yoshida et al. 2025). logit_jp: the same for the cosine logits
     headᵀf/‖f‖, whose derivative along τ is headᵀ(I − uuᵀ)Jτ/‖f₀‖ with u = f₀/‖f₀‖. `_squared`: the mean of the
-    squared norms.
+    squared norms. margin_scaled, towards_boundary: of `analysis.margins`, the boundaries seen from the linearised model at the
+    coefficients `base` (by default θ₀).
     """
+    start = products.features if base is None else products.edited_features(base)
     lengths = torch.linalg.vector_norm(products.features, dim=-1, keepdim=True)
     u = products.features / lengths
     found: dict[str, list[float]] = {name: [] for name in METRICS}
@@ -86,6 +95,8 @@ def exposure(
         for name, norms in (("tau_jp", product_norms(jtau)), ("logit_jp", product_norms(tangent))):
             found[name].append(norms.mean().item())
             found[f"{name}_squared"].append(norms.square().mean().item())
+        found["margin_scaled"].append(margin_scaled(start, head, jtau))
+        found["towards_boundary"].append(towards_boundary(start, head, jtau))
     return found
 
 

@@ -2,6 +2,7 @@
 
 source, target, application (`linearised` or `encoder`)
 tau_jp, tau_jp_squared, logit_jp, logit_jp_squared    on the target's images, at θ₀ (`interference.exposure`)
+margin_scaled, towards_boundary    the same, by the class boundaries as θ₀ + τ_t sees them, linearised
 accuracy_loss, loss_change, changed                   on the target's images (`interference.interference`)
 norm (‖τ_s‖), cosine (of τ_s and τ_t), own_tau_jp (on s's images), own_accuracy (of θ₀ + τ_s on s)
 """
@@ -35,9 +36,13 @@ def measure_source(
     treatments: Sequence[Treatment],
     images: int,
 ) -> pd.DataFrame:
-    """The table's rows for one source Σₖ cₖ·directionₖ at all treatments, on each target and by both applications."""
+    """The table's rows for one source Σₖ cₖ·directionₖ at all treatments, on each target and by both applications.
+
+    Treatments of the same coefficients, as the untreated one of every arm, are measured once.
+    """
     labels = pd.DataFrame([label for label, _ in treatments])
-    coefficients = [alphas for _, alphas in treatments]
+    coefficients = list(dict.fromkeys(tuple(alphas) for _, alphas in treatments))
+    rows = [coefficients.index(tuple(alphas)) for _, alphas in treatments]
     own = own_effects(clip, suite, source, directions, coefficients, images)
     tables = []
     for target in targets:
@@ -46,15 +51,15 @@ def measure_source(
         split = load_split(suite.task(target.task), "validation").first(images)
         measured = both_sources(clip, [target, *directions], split)
         base, edited = [1.0, *[0.0] * len(directions)], [[1.0, *alphas] for alphas in coefficients]
-        shared = labels.assign(
-            source=source,
-            target=target.task,
-            **exposure(measured["linearised"], head, [[0.0, *alphas] for alphas in coefficients]),
+        shared = {
+            **exposure(measured["linearised"], head, [[0.0, *alphas] for alphas in coefficients], base),
             **geometry(target, directions, coefficients),
-        )
+        }
         for application, applied in measured.items():
-            found = interference(applied, head, base, edited)
-            tables.append(pd.concat([shared.assign(application=application), found, own[application]], axis=1))
+            columns = [pd.DataFrame(shared), interference(applied, head, base, edited), own[application]]
+            found = pd.concat(columns, axis=1).iloc[rows].reset_index(drop=True)
+            named = labels.assign(source=source, target=target.task, application=application)
+            tables.append(pd.concat([named, found], axis=1))
     return pd.concat(tables, ignore_index=True)
 
 

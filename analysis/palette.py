@@ -24,6 +24,7 @@ METHOD_LOOKS = {
     "taujp-tangent": ("#488490", "triangle-nw"),
     "taujp-path": ("#489c3c", "triangle-sw"),
     "taujp-partner": ("#7800d8", "triangle-se"),
+    "taujp-raise": ("#0000fc", "arrow-up"),
     "taujp-memory": ("#005484", "diamond-open"),
     "taujp-joint": ("#0c7800", "triangle-down"),
     "erm": ("#cc6c6c", "pentagon"),
@@ -49,7 +50,7 @@ METHOD_LOOKS = {
     "oracle": ("#00540c", "x"),
     "zero-shot": (BLACK, "line-ew-open"),
 }
-VERDICTS = {"supports": ("#0b7a4b", "circle"), "contradicts": ("#c5221f", "x"), "silent": (GREY, "diamond-open")}
+VERDICTS = {"supports": ("#0b7a4b", "circle"), "contradicts": ("#c5221f", "x"), "undecided": (GREY, "diamond-open")}
 SERIES = (
     "#0060b4",
     "#c0780c",

@@ -97,14 +97,14 @@ def measure_reduction(
 
 
 def reduction_findings(table: pd.DataFrame) -> str:
-    """A sentence for each kind of vectors and application, from the table of `measure_reduction`."""
+    """A sentence for each kind of vectors and application, from the table of `measure_reduction`: means over seeds, if several."""
     sentences = []
     for name in table.vectors.unique():
         if f"{name}, reduced" not in set(table.vectors):
             continue
         for application, rows in table[table.vectors == name].groupby("application", sort=False):
             after = table[(table.vectors == f"{name}, reduced") & (table.application == application)]
-            before, after = rows.set_index("task"), after.set_index("task")
+            before, after = (one.groupby("task", sort=False).mean(numeric_only=True) for one in (rows, after))
             one_shot, best, single = (moved(before[c].mean(), after[c].mean()) for c in ("one_shot", "best", "single"))
             worse = [task for task in before.index if after.one_shot[task] < before.one_shot[task]]
             but = f"; at α = 1, {listed(worse)} {'is' if len(worse) == 1 else 'are'} worse than before" if worse else ""

@@ -1,5 +1,7 @@
 """What did the interventions change, as pictures of the table of `analysis.causal.arms`? Its columns: `analysis.pairs`."""
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -8,20 +10,27 @@ from ..drawing import GUIDE, line, lines, marked_line, marks, series_line
 from ..drawing import points as by_category
 from ..figures import OUTCOMES, SHARE, outcome_over_tau_jp
 from ..pairs import APPLICATIONS
-from ..palette import BLACK, SERIES, SYMBOLS, VERDICTS
+from ..palette import BLACK, GREY, SERIES, SYMBOLS, VERDICTS
 from .arms import UNTREATED_METHOD
 from .statistics import SMALLEST, UNIT
 
 ARM_NAMES = {
     "dose": "dose: λ in training",
     "onset": "onset: λ from step k on",
+    "target": "penalty on t's images alone",
+    "bystander": "the same, on third tasks",
+    "raise": "raise: τJp raised in training",
     "edit": "edit of τ, no training",
+    "turned": "edit, put back in another direction",
     "random": "placebo: random direction",
     "third": "placebo: edit for a third task",
     "scale": "scale: a share of τ",
     "controls": "controls: given norm, cosine, own effect",
 }
-ARM_COLOURS, ARM_SYMBOLS = (dict(zip(ARM_NAMES, looks, strict=False)) for looks in (SERIES, SYMBOLS))
+# More arms than colours: placebos stay in the background, and colour and mark together are an arm's own.
+BEHIND = {"random": GREY, "third": GREY, "controls": BLACK}
+ARM_COLOURS = dict(zip((arm for arm in ARM_NAMES if arm not in BEHIND), SERIES, strict=True)) | BEHIND
+ARM_SYMBOLS = dict(zip(ARM_NAMES, cycle(SYMBOLS), strict=False))
 BOTH = "both applications"
 TAU_JP, OWN_ACCURACY = "τJp on t<br>(mean ‖Jτ‖₂)", f"accuracy of s alone<br>{SHARE}"
 
@@ -101,6 +110,35 @@ def forest(effects: pd.DataFrame) -> go.Figure:
         category_axis=dict(title="arm"), value_axis=dict(title="effect (share of untreated)"),
     )  # fmt: skip
     return figure.add_vline(x=0, line=GUIDE | dict(dash="solid")).add_vline(x=SMALLEST, line=GUIDE)
+
+
+def turned_curves(points: pd.DataFrame, outcome: str) -> go.Figure:
+    """Outcome and τJp over the movement that is put back, in its own direction (the edit arm) and in another one."""
+    edit = points[points.arm == "edit"]
+    both = pd.concat([edit.assign(level=1 - edit.level), points[points.arm == "turned"]])
+    panels = {name: both[both.application == name].assign(value=both[outcome]) for name in APPLICATIONS}
+    panels[BOTH] = both[both.application == APPLICATIONS[0]].assign(value=both.tau_jp)
+    table = pd.concat([rows.assign(panel=name) for name, rows in panels.items()])
+    means = table.groupby(["panel", "arm", "level"]).value.mean().reset_index()
+    means = means.assign(name=means.arm.map({"edit": "own direction", "turned": "another source's direction"}))
+    looks = {"own direction": series_line(0), "another source's direction": series_line(1)}
+    titles = {name: f"{OUTCOMES[outcome]}<br>{name}" for name in APPLICATIONS} | {BOTH: TAU_JP}
+    return lines(
+        means, "level", "value", looks, panel="panel", own_y=titles, across=1, height=220,
+        title="Direction against size\n0: edited; 1: with the untreated τJp; means over pairs",
+        x_axis=dict(title="movement that is put back (1: up to the untreated τJp)"), y_axis=dict(rangemode="tozero"),
+    )  # fmt: skip
+
+
+def metrics_compared(metrics: dict[str, pd.DataFrame]) -> go.Figure:
+    """How well each metric orders all points: Spearman's ρ with its interval. metrics: by application, of `compare_metrics`."""
+    tables = [of.reset_index().assign(application=application) for application, of in metrics.items()]
+    shown = pd.concat(tables).assign(name="metric")
+    return by_category(
+        shown, "metric", "rho", {"metric": marks(BLACK, 10) | dict(showlegend=False)}, panel="application", row_height=30,
+        title="Which metric orders the points of all arms?\nrank correlation with the accuracy lost, 95 % intervals",
+        category_axis=dict(title="metric"), value_axis=dict(title="Spearman's ρ"),
+    ).add_vline(x=0, line=GUIDE | dict(dash="solid"))  # fmt: skip
 
 
 def penalty_weight_curves(points: pd.DataFrame, training: pd.DataFrame, outcome: str) -> go.Figure:

@@ -29,7 +29,10 @@ VERBS = {
 ARMS_IN_WORDS = {
     "dose": "the dose",
     "onset": "the onset",
+    "target": "the penalty on one task alone",
+    "raise": "the raised τJp",
     "edit": "the edit",
+    "turned": "the turned edit",
     "random": "the random placebo",
     "third": "the third-task placebo",
     "controls": "the comparison with controls",
@@ -38,13 +41,17 @@ SMALLEST = 0.1  # effects below this share of the untreated interference do not 
 MOVED = 0.3  # log2: arms that moved τJp by less than this (a factor of 1.23) say nothing
 CONTROL_PREDICTORS = ("norm", "cosine", "own_tau_jp")
 UNIT = ["method", "seed", "source", "target"]
-UNTREATED = {"dose": 0.0, "scale": 1.0, "edit": 0.0, "random": 0.0, "third": 0.0}
-ARMS = ("dose", "onset", "edit", "random", "third", "scale", "controls")
+UNTREATED = {
+    "dose": 0.0, "target": 0.0, "bystander": 0.0, "raise": 0.0, "scale": 1.0, "edit": 0.0, "random": 0.0, "third": 0.0,
+}  # fmt: skip
+ARMS = ("dose", "onset", "target", "raise", "edit", "turned", "random", "third", "scale", "controls")
 ASSUMPTIONS = {
     "slopes": "linear in log2 τJp within a pair, whatever differs between pairs being constant over the levels.",
     "bootstrap": "tasks and seeds are drawn independently from larger populations; with few tasks the intervals are "
     "too narrow rather than too wide.",
     "placebos": "an edit of the same norm does the same harm or good as the real one but for what it does to τJp.",
+    "target": "the next task in order is as open to harm as the third ones: each task is in both places.",
+    "turned": "another source's movement on t's images is as near to t's class boundaries as any other of its size would be.",
     "lag": "both curves move one way after the start, so that the time of half their change is defined; it is known "
     "no better than the distance of the saved steps.",
     "Spearman": "monotone association; the interval, not a p-value, allows for pairs that share a task.",
@@ -52,6 +59,8 @@ ASSUMPTIONS = {
     "shuffled pairing": "under no association every assignment of interference to untreated pairs is as likely.",
     "mediation": "λ's steps are equal steps, effects are linear, nothing else changes both τJp and interference when "
     "λ changes; the share is one of association, the edits are what tests the path.",
+    "two-stage least squares": "λ changes interference through τJp alone, moves τJp by more than noise, and a doubling of τJp does "
+    "the same to every pair.",
 }
 
 
@@ -140,7 +149,7 @@ def half_time(steps: list[float], curve: list[float]) -> float:
 
 
 def correlations(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
-    """Arm 6: τJp and its rivals as explanations of the outcome in the dose arm, alone and given the others."""
+    """Arm 9: τJp and its rivals as explanations of the outcome in the dose arm, alone and given the others."""
     dose = points[points.arm == "dose"]
     rows = []
     for predictor in ("tau_jp", *CONTROL_PREDICTORS):
@@ -166,25 +175,49 @@ def shuffled_pairing(points: pd.DataFrame, outcome: str, resamples: int) -> tupl
     return float(found.statistic), float(found.pvalue)
 
 
-def mediation(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
-    """λ's effect on the outcome, all of it and what is left once τJp is known, and the share that passes through τJp.
+def mediation(points: pd.DataFrame, outcome: str, resamples: int, metric: str = "tau_jp") -> pd.DataFrame:
+    """λ's effect on the outcome, all of it and what is left once the metric is known, and the share that passes through it.
 
     Dose arm, within pairs; λ counts in steps of its sorted values (Baron and Kenny's difference of coefficients:
     share = 1 − direct/total). The share is missing unless the interval of the total effect leaves out zero: a share
     of nothing is no number.
     """
     dose = points[points.arm == "dose"]
-    step, tau_jp = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose.tau_jp))
+    step, mediator = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose[metric]))
     y = within(dose, dose[outcome])
-    alone, beside = weighted_slopes(y, step), weighted_slopes(y, step, tau_jp)
+    alone, beside = weighted_slopes(y, step), weighted_slopes(y, step, mediator)
     total = cluster_bootstrap(dose, lambda weights: alone(weights)[0], resamples)
     direct = cluster_bootstrap(dose, lambda weights: beside(weights)[0], resamples)
     share = (np.nan, np.nan, np.nan)
     if total[1] > 0 or total[2] < 0:
         share = cluster_bootstrap(dose, lambda weights: 1 - beside(weights)[0] / alone(weights)[0], resamples)
-    names = ("total effect of a step of λ", "direct effect, τJp known", "share through τJp")
+    names = ("total effect of a step of λ", f"direct effect, {metric} known", f"share through {metric}")
     rows = [(name, *values) for name, values in zip(names, (total, direct, share), strict=True)]
     return pd.DataFrame(rows, columns=["effect", "estimate", "low", "high"])
+
+
+def instrument(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
+    """λ as an instrument for τJp: two-stage least squares, beside the two slopes that it is made of and ordinary least squares.
+
+    Dose arm, within pairs; z: λ in steps of its sorted values, x: log2 τJp, y: the outcome. With one instrument for one
+    regressor the estimate is Σzy/Σzx (Wooldridge 2010, sec. 5.1.2): the effect of a step of λ on y over that on x. It is
+    missing unless the interval of the first stage leaves out zero: λ that does not move τJp is no instrument for it.
+    """
+    dose = points[points.arm == "dose"]
+    z, x = within(dose, dose.level.rank(method="dense")), within(dose, np.log2(dose.tau_jp))
+    first, reduced = weighted_slopes(x, z), weighted_slopes(within(dose, dose[outcome]), z)
+    stage = cluster_bootstrap(dose, lambda weights: first(weights)[0], resamples)
+    effect = cluster_bootstrap(dose, lambda weights: reduced(weights)[0], resamples)
+    both = (np.nan, np.nan, np.nan)
+    if stage[1] > 0 or stage[2] < 0:
+        both = cluster_bootstrap(dose, lambda weights: reduced(weights)[0] / first(weights)[0], resamples)
+    rows = {
+        "first stage: log2 τJp, a step of λ": stage,
+        "the outcome, a step of λ": effect,
+        "two-stage least squares: the outcome, τJp doubled": both,
+        "ordinary least squares: the outcome, τJp doubled": dose_slope(dose, outcome, resamples),
+    }
+    return pd.DataFrame([(name, *of) for name, of in rows.items()], columns=["effect", "estimate", "low", "high"])
 
 
 def compare_metrics(points: pd.DataFrame, metrics: list[str], outcome: str, resamples: int) -> pd.DataFrame:
@@ -208,21 +241,25 @@ def compare_metrics(points: pd.DataFrame, metrics: list[str], outcome: str, resa
 def effects(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
     """A row an arm of one application's points: the effect that causality predicts to be positive, and its verdict.
 
-    dose, onset, edit, scale: rise of the outcome when τJp doubles. random, third: how much more the edit takes off
-    than the placebo. controls: partial Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
+    dose, onset, raise, edit, turned, scale: rise of the outcome when τJp doubles. target: how much more the penalty on one task's images
+    takes off there than on third tasks. random, third: how much more the edit takes off than the placebo. controls: partial
+    Spearman's ρ. `smallest` is what matters (SMALLEST of the untreated
     interference); `moved` the arm's mean change of log2 τJp between its extremes; `untreated` the mean
     interference before treatment. With fewer than FEWEST tasks every arm is undecided.
     """
     rows = []
-    for arm in ("dose", "edit", "scale"):
+    for arm in ("dose", "raise", "edit", "turned", "scale"):
         frame = points[points.arm == arm]
         if len(frame):
             spread = np.log2(frame.tau_jp).groupby([frame[column] for column in UNIT]).agg(np.ptp).mean()
-            untreated = frame[frame.level == UNTREATED[arm]][outcome].mean()
+            of = "edit" if arm == "turned" else arm
+            untreated = points[(points.arm == of) & (points.level == UNTREATED[of])][outcome].mean()
             estimate = dose_slope(frame, outcome, resamples)
             rows.append({"arm": arm, **verdict(*estimate, untreated, spread), "n": len(frame)})
     if len(frame := points[points.arm == "onset"]):
         rows.append({"arm": "onset", **onset_effect(points, frame, outcome, resamples)})
+    if len(frame := points[points.arm == "target"]):
+        rows.append({"arm": "target", **target_effect(points, frame, outcome, resamples)})
     for arm in ("random", "third"):
         if len(frame := points[points.arm == arm]):
             rows.append({"arm": arm, **placebo_effect(points, frame, arm, outcome, resamples)})
@@ -265,6 +302,30 @@ def onset_effect(points: pd.DataFrame, frame: pd.DataFrame, outcome: str, resamp
     return {**found, "n": len(gaps), "lag": lag, "lag_low": low, "lag_high": high}
 
 
+def target_effect(points: pd.DataFrame, frame: pd.DataFrame, outcome: str, resamples: int) -> dict:
+    """How much more the penalty on one task's images lowers the outcome on that task than on third tasks, per source.
+
+    A unit is the source with the task whose images were seen; third tasks enter by their mean. `moved` is how much more log2 τJp
+    fell there than on third tasks: where it fell alike everywhere, nothing is said.
+    """
+    both = specificity_of_target(points, outcome)
+    better = both.better.to_numpy()
+    estimate = cluster_bootstrap(both, lambda weights: np.average(better, weights=weights), resamples)
+    untreated = frame[frame.level == 0.0][outcome].mean()
+    moved = (both.log_tau_jp_bystander - both.log_tau_jp_target).mean()
+    return {**verdict(*estimate, untreated, moved), "n": len(both)}
+
+
+def specificity_of_target(points: pd.DataFrame, outcome: str) -> pd.DataFrame:
+    """Per unit of the target arm: change of outcome and log2 τJp on the task that was seen and, mean, on third tasks."""
+    columns, keys = [outcome, "log_tau_jp"], ["method", "seed", "source"]
+    level = points[points.arm == "target"].level.max()
+    seen = change_from_untreated(points, "target", level, columns).reset_index()
+    thirds = change_from_untreated(points, "bystander", level, columns).groupby(level=keys).mean()
+    both = seen.join(thirds, on=keys, suffixes=("_target", "_bystander"))
+    return both.assign(better=both[f"{outcome}_bystander"] - both[f"{outcome}_target"])
+
+
 def placebo_effect(points: pd.DataFrame, frame: pd.DataFrame, arm: str, outcome: str, resamples: int) -> dict:
     """How much more the edit lowers the outcome than the placebo; nothing is said if the placebo moved τJp as well."""
     both = specificity(points, arm, outcome)
@@ -275,6 +336,64 @@ def placebo_effect(points: pd.DataFrame, frame: pd.DataFrame, arm: str, outcome:
     untreated = frame[frame.level == 0.0][outcome].mean()
     found = verdict(*estimate, untreated, moved if leak <= moved / 3 else 0.0)
     return {**found, "n": len(both), "placebo_moved": float(both.log_tau_jp_placebo.mean())}
+
+
+def direction_and_size(points: pd.DataFrame, outcome: str, resamples: int) -> pd.DataFrame:
+    """Of what the edit takes off the outcome, how much is the size of the movement, and how much its direction?
+
+    Three vectors per pair: edited; untreated; and turned, with the size of the untreated one in another source's direction. Then
+
+        untreated − edited     =  (turned − edited)          +  (untreated − turned)
+        size, own direction       size, another direction       direction, same size
+
+    A row each: the difference with its interval, `moved` (mean change of log2 τJp) and a verdict by the rule of the arms, that the
+    size, or the direction, matters. Of the direction nothing is said where τJp moved by more than a third of what the edit moved it by.
+    """
+    columns = [outcome, "log_tau_jp"]
+    frame = points[points.arm.isin(["edit", "turned"])].assign(log_tau_jp=lambda rows: np.log2(rows.tau_jp))
+    edited, untreated, turned = (
+        frame[(frame.arm == arm) & (frame.level == level)].set_index(UNIT)[columns]
+        for arm, level in (("edit", 1.0), ("edit", 0.0), ("turned", 1.0))
+    )
+    differences = {
+        "size, own direction": untreated - edited,
+        "size, another direction": turned - edited,
+        "direction, same size": untreated - turned,
+    }
+    rows, whole = [], differences["size, own direction"].log_tau_jp.mean()
+    for name, difference in differences.items():
+        table = difference.reset_index()
+        values, moved = table[outcome].to_numpy(), table.log_tau_jp.mean()
+        estimate = cluster_bootstrap(table, lambda weights, v=values: np.average(v, weights=weights), resamples)
+        counts = moved if name != "direction, same size" else whole if abs(moved) <= whole / 3 else 0.0
+        rows.append({"difference": name, **verdict(*estimate, untreated[outcome].mean(), counts), "moved": moved})
+    found = pd.DataFrame(rows).set_index("difference")
+    return found if points.target.nunique() >= FEWEST else found.assign(verdict=UNDECIDED)
+
+
+def which_of_both(found: pd.DataFrame, metrics: pd.DataFrame, tasks: int, application: str) -> tuple[str, str]:
+    """`size`, `direction`, `both`, `neither` or `undecided`, and a sentence. found: of `direction_and_size`; metrics: of
+    `compare_metrics`, of which nothing is said for fewer than FEWEST tasks."""
+    size, direction = (found.verdict[name] for name in ("size, another direction", "direction, same size"))
+    kind = {
+        ("supports", "contradicts"): "size",
+        ("contradicts", "supports"): "direction",
+        ("supports", "supports"): "both",
+        ("contradicts", "contradicts"): "neither",
+    }.get((size, direction), UNDECIDED)
+    text = {
+        "size": "a movement of the same size in another source's direction harms as much as the vector's own: the size counts",
+        "direction": "a movement of the same size in another source's direction does no harm: the direction counts, and not the size",
+        "both": "a movement of the same size in another source's direction harms, and less than the vector's own: both count",
+        "neither": "neither the size of the movement nor its direction matters",
+        UNDECIDED: "it stays open how much of the harm is the size of the movement, and how much its direction",
+    }[kind]
+    low, high = metrics.more_low["towards_boundary"], metrics.more_high["towards_boundary"]
+    better = "better than" if low > 0 else "worse than" if high < 0 else "no better or worse, within the interval, than"
+    orders = f"The way to the class boundary orders the points {better} τJp."
+    if tasks < FEWEST:
+        orders = f"{tasks} tasks are too few to say which metric orders the points better."
+    return kind, f"{WHERE[application]} {text}. {orders}"
 
 
 def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
@@ -294,7 +413,7 @@ def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
 def own_price(points: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """What halving τJp on t costs s on its own task, by arm: accuracy lost, within pairs, with its interval."""
     rows = []
-    for arm in ("dose", "edit", "scale"):
+    for arm in ("dose", "raise", "edit", "scale"):  # turned vectors are no vectors of s
         if len(frame := points[points.arm == arm]):
             rows.append((arm, *dose_slope(frame, "own_accuracy", resamples)))
     return pd.DataFrame(rows, columns=["arm", "estimate", "low", "high"]).set_index("arm")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taujp_core.methods import METHODS, find_method
 from taujp_core.models import Clip
 from taujp_core.suites import Suite
 from taujp_core.training.config import RunConfig, run_config
@@ -13,7 +14,7 @@ from ..study import STORE, SUITE, WRITTEN, ask, need_tasks
 from ..trainings import run_configs
 from .arms import UNTREATED_METHOD
 
-PENALISED = "taujp-efficient"
+PENALISED, RAISED = "taujp-efficient", "taujp-raise"
 # Methods whose finished vectors are added, before and after their reduction.
 REDUCED = ("linear", "standard", PENALISED)
 ONSET = "onset"  # folder in the store of the runs that leave snapshots
@@ -21,11 +22,14 @@ ONSET = "onset"  # folder in the store of the runs that leave snapshots
 
 @dataclass(frozen=True)
 class CausalPlan:
-    """dose: by λ, which the untreated ones are without; onset: by the start of the penalty and, last, never; edited: by
-    method; added: by method, of all known tasks."""
+    """dose: by λ, which the untreated ones are without; onset: by the start of the penalty and, last, never; target: each
+    task penalised on the next one's images alone; raised: with τJp raised; edited: by method; added: by method, of all known
+    tasks."""
 
     dose: dict[float, list[RunConfig]]
     onset: list[RunConfig]
+    target: list[RunConfig]
+    raised: list[RunConfig]
     edited: dict[str, list[RunConfig]]
     added: dict[str, list[RunConfig]]
 
@@ -43,11 +47,13 @@ class CausalStudy:
         of_suite=True,
     )
     penalty_weights: list[float] = ask([0.0, 0.2], "the doses λ; 0 must be among them")
-    seeds: list[int] = ask([0], "of the dose and scale arms: one training of every vector for each")
+    seeds: list[int] = ask([0], "of every arm: one training of every vector for each")
     onset_starts: list[int] = ask([2, 4], "first steps with the penalty; the last is the number of steps: never")
     onset_snapshots: list[int] = ask([2, 3, 4], "steps after which τ is saved", least=1)
     onset_weight: float = ask(0.6, "λ from then on")
-    edited: list[str] = ask(["linear"], "methods whose vectors are edited, with the first seed")
+    target_weight: float = ask(0.6, "λ on the images of one other task alone")
+    raise_weight: float = ask(0.2, "λ by which τJp is raised in training, up to a bound")
+    edited: list[str] = ask(["linear"], "methods whose vectors are edited")
     steps: int = ask(4, "optimiser steps per task; 0: the suite's recipe")
     images: int = ask(20, "validation images of each task to measure on")
     solve_images: int = ask(4, "training images of each task, without labels, to solve the edits on", least=1)
@@ -67,6 +73,11 @@ class CausalStudy:
         known = self.known or list(suite.tasks)
         if len(known) < 2:
             raise ValueError(f"parameter known: at least two tasks are needed, for they are added, not {known[0]}")
+        for name in ("onset_weight", "target_weight", "raise_weight"):
+            if not getattr(self, name):
+                raise ValueError(f"parameter {name}: must be above 0, for an arm whose λ is 0 changes nothing")
+        for method in self.edited:
+            check_edited(method)
         changes = {"steps": self.steps} if self.steps else {}
 
         def trained(method: str, tasks: list[str], seeds: list[int], **more) -> list[RunConfig]:
@@ -78,13 +89,21 @@ class CausalStudy:
             else trained(UNTREATED_METHOD, self.tasks, self.seeds)
             for weight in self.penalty_weights
         }
-        first = self.seeds[:1]
         onsets = onset_configs(
-            suite, self.tasks, first, known, self.onset_starts, self.onset_snapshots,
+            suite, self.tasks, self.seeds, known, self.onset_starts, self.onset_snapshots,
             penalty_weight=self.onset_weight, **changes,
         )  # fmt: skip
-        edited = {method: trained(method, self.tasks, first) for method in self.edited}
-        return CausalPlan(dose, onsets, edited, {method: trained(method, known, first) for method in REDUCED})
+        alone = [
+            config
+            for task, spared in zip(self.tasks, [*self.tasks[1:], self.tasks[0]], strict=True)
+            for config in trained(
+                PENALISED, [task], self.seeds, penalty_weight=self.target_weight, penalty_tasks=[spared]
+            )
+        ]
+        raised = trained(RAISED, self.tasks, self.seeds, penalty_weight=self.raise_weight)
+        edited = {method: trained(method, self.tasks, self.seeds) for method in self.edited}
+        added = {method: trained(method, known, self.seeds) for method in REDUCED}
+        return CausalPlan(dose, onsets, alone, raised, edited, added)
 
     def check(self, plan: CausalPlan, clip: Clip) -> None:
         """Raises ValueError if a run of the onset arm is in the store, without a vector that is asked for."""
@@ -92,6 +111,23 @@ class CausalStudy:
             folder = run_folder(in_project(self.store) / ONSET, config, clip.fingerprint)
             if is_finished(folder):
                 check_snapshots(folder, self.onset_snapshots, config.steps)
+
+
+def check_edited(name: str) -> None:
+    """Raises ValueError for a method whose finished vectors the edits cannot start from.
+
+    The edits take τJp off vectors that nothing has kept from other tasks' images, each training once: not vectors that
+    have seen those images in training, and not the vectors of another method, which are measured in both applications anyway.
+    """
+    method = find_method(name)
+    untreated = [other for other, one in METHODS.items() if one.others == "none" and not one.vector_of]
+    if method.vector_of:
+        why = f"it applies the vectors of {method.vector_of}, and every vector is measured in both applications"
+    elif method.others != "none":
+        why = "its vectors have seen other tasks' images in training, and are not untreated"
+    else:
+        return
+    raise ValueError(f"parameter edited: {name} cannot be edited, for {why}: accepted are {', '.join(untreated)}")
 
 
 def onset_configs(

@@ -102,7 +102,7 @@ class Method:
 
     @property
     def penalised(self) -> bool:
-        """Whether the vector is kept from moving other data sets' features."""
+        """Whether how far the vector moves other data sets' features is in its objective: lowered, but by `taujp-raise`."""
         return self.others in ("in turn", "all")
 
 

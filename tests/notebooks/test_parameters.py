@@ -272,7 +272,9 @@ BY_NAME = {
         ([0], "parameter budget_steps: must be from 1 to 4294967295, not 0"),
         ([4, 4], "parameter budget_steps: 4 stands there twice"),
     ],
-    "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5")],
+    "onset_weight": [(-0.5, "parameter onset_weight: must be finite and not negative, not -0.5"), (0.0, "onset_weight: must be above 0")],
+    "target_weight": [(NAN, "parameter target_weight: must be finite and not negative"), (0.0, "target_weight: must be above 0")],
+    "raise_weight": [(-0.2, "parameter raise_weight: must be finite and not negative"), (0.0, "raise_weight: must be above 0")],
     "onset_starts": [
         ([], "parameter onset_starts: at least one is needed, not []"),
         ([2, 3], "one start must be 4, the number of steps"),
@@ -327,6 +329,11 @@ TOGETHER = [
     ("10_train", {"penalty_wieght": 0.2}, "unknown parameter penalty_wieght: accepted are suite, task, method"),
     ("20_causal_probe", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
     ("20_causal_probe", {"known": ["uci"]}, "parameter known: at least two tasks are needed, for they are added, not uci"),
+    ("20_causal_probe", {"edited": ["linear", "taujp-strict"]}, "taujp-strict cannot be edited, for its vectors have seen other tasks' images"),
+    ("20_causal_probe", {"edited": ["tak"]}, "tak cannot be edited, for its vectors have seen other tasks' images in training"),
+    ("20_causal_probe", {"edited": ["post-hoc-linearised"]}, "edited, for it applies the vectors of standard, and every vector is"),
+    ("20_causal_probe", {"penalty_weights": [0.1, 0.2]}, "parameter penalty_weights: 0, the untreated, and at least one other"),
+    ("20_causal_probe", {"penalty_weights": [0.0]}, "parameter penalty_weights: 0, the untreated, and at least one other"),
     ("30_addition", {"recipe": {"penalty_weight": -1}}, "penalty_weight must be finite and not negative, not -1"),
     ("32_analogy", {"suite": "mini", "quadruples": []}, "name the quadruples yourself"),
     ("53_forecast", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
@@ -373,7 +380,7 @@ def test_every_parameter_has_rows():
         ("00_quickstart", {"tasks": ["uci"], "penalty_weight": 0}),
         ("05_pretrain_mini", {"batch_size": 1, "warmup_steps": 0}),
         ("10_train", {"task": "shapes", "method": "standard", "seed": 2**32 - 1}),
-        ("20_causal_probe", {"penalty_weights": [0, 1], "seeds": [5], "known": [], "edited": ["post-hoc-linearised"]}),
+        ("20_causal_probe", {"penalty_weights": [0, 1], "seeds": [5], "known": [], "edited": ["attention-only"]}),
         ("20_causal_probe", {"steps": 0, "onset_starts": [20, 80], "onset_snapshots": [80]}),
         ("30_addition", {"tasks": ["uci"], "methods": ["linear"], "seeds": [7]}),
         ("30_addition", {"tasks": [], "methods": ["post-hoc-linearised"], "recipe": {}}),
@@ -539,6 +546,26 @@ def test_the_untreated_of_the_causal_probe_are_without_the_penalty(home):
         0.2: {"taujp-efficient"}, 0.0: {"linear"},
     }  # fmt: skip
     assert all(config.penalty_weight for config in configurations(plan) if config.method == "taujp-efficient")
+
+
+def test_every_arm_of_the_causal_probe_has_every_seed(home):
+    plan = begun("20_causal_probe", notebook("20_causal_probe", seeds=[3, 1])).plan
+    for part in (
+        *plan.dose.values(),
+        plan.onset,
+        plan.target,
+        plan.raised,
+        *plan.edited.values(),
+        *plan.added.values(),
+    ):
+        assert {config.seed for config in part} == {1, 3}
+
+
+def test_the_target_arm_sees_the_images_of_one_other_task_alone(home):
+    plan = begun("20_causal_probe", notebook("20_causal_probe", tasks=["signs", "uci", "mnist"], known=[])).plan
+    seen = {config.task: config.penalty_tasks for config in plan.target}
+    assert seen == {"signs": ("uci",), "uci": ("mnist",), "mnist": ("signs",)}
+    assert len({config.penalty_tasks for config in plan.raised}) == 3  # of all known tasks but the own one
 
 
 def test_published_checkpoints_name_the_tasks(home, mini, tmp_path):

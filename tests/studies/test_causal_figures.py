@@ -46,25 +46,54 @@ def test_every_pair_is_a_point_in_the_colour_of_its_arm():
         (figures.ARM_NAMES["onset"], 8),
     ]
     assert figure.data[0].marker.color == figures.ARM_COLOURS["dose"]
-    assert len(set(figures.ARM_COLOURS.values())) == len(set(figures.ARM_SYMBOLS.values())) == len(figures.ARM_NAMES)
+    looks = {(figures.ARM_COLOURS[arm], figures.ARM_SYMBOLS[arm]) for arm in figures.ARM_NAMES}
+    assert len(looks) == len(figures.ARM_NAMES)
 
 
 def test_the_forest_shows_effects_as_shares_and_every_verdict_in_the_legend():
     effects = pd.DataFrame(
-        {"application": "linearised", "arm": ["dose", "edit", "controls"], "estimate": [0.1, 0.0, 0.5],
-         "low": [0.05, -0.01, 0.4], "high": [0.2, 0.01, 0.6], "untreated": [0.2, 0.2, None],
-         "verdict": ["supports", "contradicts", "supports"]}
+        {"application": "linearised", "arm": ["dose", "edit", "third", "controls"], "estimate": [0.1, 0.0, 0.1, 0.5],
+         "low": [0.05, -0.01, -0.1, 0.4], "high": [0.2, 0.01, 0.3, 0.6], "untreated": [0.2, 0.2, 0.2, None],
+         "verdict": ["supports", "contradicts", "undecided", "supports"]}
     )  # fmt: skip
     figure = figures.forest(effects)
     points = {  # the first point of each is empty, for the legend
         trace.y[k]: (trace.x[k], trace.error_x.array[k], trace.error_x.arrayminus[k])
         for trace in figure.data for k in range(1, len(trace.x))
     }  # fmt: skip
-    assert set(points) == {figures.ARM_NAMES["dose"], figures.ARM_NAMES["edit"]}
+    assert set(points) == {figures.ARM_NAMES[arm] for arm in ("dose", "edit", "third")}
     assert points[figures.ARM_NAMES["dose"]] == pytest.approx((0.5, 0.5, 0.25))
     assert {trace.name for trace in figure.data if trace.showlegend} == set(VERDICTS)
     for trace in figure.data:
         assert (trace.marker.color, trace.marker.symbol) == VERDICTS[trace.name]
+
+
+def test_both_directions_are_drawn_over_what_is_put_back():
+    rows = [
+        {"application": application, "arm": arm, "level": level, "accuracy_loss": loss, "tau_jp": 10 * loss}
+        for application in figures.APPLICATIONS
+        for arm, level, loss in (("edit", 1.0, 0.1), ("edit", 0.0, 0.3), ("turned", 0.0, 0.1), ("turned", 1.0, 0.2))
+        for _ in range(2)
+    ]
+    figure = figures.turned_curves(pd.DataFrame(rows), "accuracy_loss")
+    own, other = figure.data[:2]
+    assert (own.name, list(own.x), list(own.y)) == ("own direction", [0, 1], [0.1, 0.3])
+    assert (other.name, list(other.x), list(other.y)) == ("another source's direction", [0, 1], [0.1, 0.2])
+    assert list(figure.data[4].y) == [1.0, 3.0]  # τJp
+    assert figure.layout.xaxis3.title.text.replace("<br>", " ").startswith("movement that is put back")
+
+
+def test_metrics_are_compared_with_their_intervals():
+    table = pd.DataFrame({"rho": [0.2, 0.5], "low": [-0.1, 0.4], "high": [0.4, 0.7]}, index=["tau_jp", "margin_scaled"])
+    figure = figures.metrics_compared(
+        {"linearised": table.rename_axis("metric"), "encoder": table.rename_axis("metric")}
+    )
+    for trace in figure.data:
+        assert (list(trace.y), list(trace.x)) == (["tau_jp", "margin_scaled"], [0.2, 0.5])
+        assert list(trace.error_x.array) == pytest.approx([0.2, 0.2])
+        assert list(trace.error_x.arrayminus) == pytest.approx([0.3, 0.1])
+    assert len(figure.data) == 2
+    assert figure.layout.xaxis.title.text == "Spearman's ρ"
 
 
 def test_lambda_is_drawn_against_gain_and_cost():

@@ -5,6 +5,7 @@ plus `inert` (where the head has zeros, so that no prediction changes) times b. 
 """
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ import pingouin
 import pytest
 import statsmodels.api as sm
 import torch
+from statsmodels.sandbox.regression.gmm import IV2SLS
 
 from analysis.causal import statistics as causality
-from analysis.causal.arms import DOSES, SHARES
+from analysis.causal.arms import DOSES, SHARES, TURNED
 from analysis.causal.statistics import conclusion, effects
 from analysis.interference import exposure, interference
 from analysis.resampling import cluster_bootstrap, partial_rank_correlation, t_interval
@@ -26,14 +28,19 @@ STEPS = (10, 20, 30, 40, 50, 60, 70, 80)
 CLASSES, DIMENSIONS, IMAGES = 4, 6, 60
 
 
-def treatments():
+def treatments(source, target):
     """arm, level, step, and what a treatment that moves τJp multiplies it by."""
+    arm = "target" if TASKS.index(target) == (TASKS.index(source) + 1) % len(TASKS) else "bystander"
+    yield from ((arm, level, -1, factor) for level, factor in ((0.0, 1.0), (0.6, 0.4 if arm == "target" else 0.9)))
+    yield from (("raise", level, -1, factor) for level, factor in ((0.0, 1.0), (-0.2, 2.0)))
     for weight in WEIGHTS:
         yield "dose", weight, -1, 1 / (1 + 5 * weight)
     for start, step in itertools.product((10, 80), STEPS):
         yield "onset", float(start), step, 0.2 + 0.8 * np.exp(-max(step - start, 0) / 40)
     for dose in DOSES:
         yield "edit", dose, -1, 1 - 0.7 * dose
+    for dose in TURNED:
+        yield "turned", dose, -1, 0.3 + 0.7 * dose
     for arm, dose in itertools.product(("random", "third"), (1.0, 0.0, -1.0)):
         yield arm, dose, -1, 1.0
     for share in SHARES:
@@ -42,7 +49,9 @@ def treatments():
 
 def strengths(world, arm, step, level, factor, relevant, inert):
     """a and b in units of the features' length."""
-    if world == "causes":
+    if world == "direction" and arm == "turned":  # what is put back does no harm; `wrong` is half as long on average
+        return relevant * 0.3, relevant * (factor - 0.3) / 2
+    if world in ("causes", "direction"):
         return relevant * factor, 0.0
     if world == "unrelated":
         return relevant * (factor if arm == "scale" else 1.0), inert * factor
@@ -50,12 +59,16 @@ def strengths(world, arm, step, level, factor, relevant, inert):
     if arm == "onset":
         early = 0.2 + 0.8 * np.exp(-max(step - level, 0) / 2)
         return relevant * early, 8 * relevant * factor
-    return relevant * (factor if arm in ("dose", "scale") else 1.0), 8 * relevant * factor
+    return relevant * (
+        factor if arm in ("dose", "target", "bystander", "raise", "scale") else 1.0
+    ), 8 * relevant * factor
 
 
+@cache
 def planted(world: str) -> pd.DataFrame:
+    """Never changed by its readers."""
     rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
-    rows = []
+    rows, measured = [], []
     prototypes = torch.eye(DIMENSIONS)[:, :CLASSES]
     head = 10 * prototypes
     for seed, source, target in itertools.product((0, 1), TASKS, TASKS):
@@ -69,19 +82,22 @@ def planted(world: str) -> pd.DataFrame:
         products = Products(features, source_products, labels)
         relevant, inert = rng.uniform(0.5, 2), rng.uniform(2, 10)
         norm, cosine, own_tau_jp = rng.uniform(5, 10), rng.uniform(-0.1, 0.1), rng.uniform(20, 50)
-        for arm, level, step, factor in treatments():
+        coefficients = []
+        for arm, level, step, factor in treatments(source, target):
             noisy = factor * np.exp(0.02 * rng.normal())
             a, b = strengths(world, arm, step, level, noisy, relevant, inert)
             if arm == "onset" and step <= level:
                 a, b = strengths(world, arm, step, level, 1.0, relevant, inert)
-            found = interference(products, head, [1.0, 0.0, 0.0], [[1.0, a, b]]).iloc[0].to_dict()
-            measured = {name: values[0] for name, values in exposure(products, head, [[0.0, a, b]]).items()}
+            coefficients.append([a, b])
             rows.append(
                 {"arm": arm, "level": level, "step": step, "method": "linear", "seed": seed, "source": source,
-                 "target": target, **found, **measured, "norm": norm, "cosine": cosine, "own_tau_jp": own_tau_jp,
+                 "target": target, "norm": norm, "cosine": cosine, "own_tau_jp": own_tau_jp,
                  "own_accuracy": 0.9 + 0.01 * rng.normal()}
             )  # fmt: skip
-    return pd.DataFrame(rows)
+        found = interference(products, head, [1.0, 0.0, 0.0], [[1.0, *each] for each in coefficients])
+        metrics = exposure(products, head, [[0.0, *each] for each in coefficients], [1.0, 0.0, 0.0])
+        measured.append(found.assign(**metrics))
+    return pd.concat([pd.DataFrame(rows), pd.concat(measured, ignore_index=True)], axis=1)
 
 
 @pytest.fixture(scope="module", params=["causes", "travels", "unrelated"])
@@ -99,11 +115,96 @@ def test_planted_worlds_get_their_verdict(world):
 def test_the_arms_say_what_was_planted(world):
     name, _, found = world
     expected = {
-        "causes": dict.fromkeys(("dose", "onset", "edit", "random", "third", "controls"), "supports"),
-        "travels": {"dose": "supports", "onset": "contradicts", "edit": "contradicts", "random": "contradicts"},
-        "unrelated": dict.fromkeys(("dose", "onset", "edit", "random", "third"), "contradicts"),
+        "causes": dict.fromkeys(
+            ("dose", "onset", "target", "raise", "edit", "turned", "random", "third", "controls"), "supports"
+        ),
+        "travels": {
+            "dose": "supports",
+            "target": "supports",
+            "raise": "supports",
+            "onset": "contradicts",
+            "edit": "contradicts",
+            "turned": "contradicts",
+            "random": "contradicts",
+        },
+        "unrelated": dict.fromkeys(
+            ("dose", "onset", "target", "raise", "edit", "turned", "random", "third"), "contradicts"
+        ),
     }[name]
     assert {arm: found.verdict[arm] for arm in expected} == expected, found.T.to_string()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("causes", "size"), ("direction", "direction"), ("unrelated", "neither")]
+)
+def test_direction_is_told_from_size(name, expected):
+    points = planted(name)
+    found = causality.direction_and_size(points, "accuracy_loss", 60)
+    metrics = causality.compare_metrics(points, ["tau_jp", "margin_scaled", "towards_boundary"], "accuracy_loss", 5)
+    kind, sentence = causality.which_of_both(found, metrics, 6, "linearised")
+    assert kind == expected, f"{sentence}\n{found}"
+    estimates = found.estimate
+    assert estimates["size, own direction"] == pytest.approx(
+        estimates["size, another direction"] + estimates["direction, same size"]
+    )
+    three = points[points.source.isin(TASKS[:3]) & points.target.isin(TASKS[:3])]
+    assert set(causality.direction_and_size(three, "accuracy_loss", 20).verdict) == {"undecided"}
+    if name == "direction":  # the rule of the arms: τJp is a size, and this one contradicts
+        kind, sentence = conclusion(effects(points, "accuracy_loss", 50), "encoder")
+        assert kind == "undecided"
+        assert "the turned edit says that it is none" in sentence
+
+
+def test_a_turned_edit_of_another_size_says_nothing_of_its_direction():
+    points = planted("direction").copy()
+    points.loc[points.arm == "turned", "tau_jp"] *= 2.0
+    found = causality.direction_and_size(points, "accuracy_loss", 50)
+    assert found.verdict["direction, same size"] == "undecided"
+
+
+def test_a_metric_that_knows_the_boundaries_sees_what_a_size_does_not():
+    """Where most of the movement is towards no class, τJp sees all of it, in units of the margin too."""
+    found = causality.compare_metrics(
+        planted("unrelated"), ["tau_jp", "margin_scaled", "towards_boundary"], "accuracy_loss", 40
+    )
+    assert found.more_low["towards_boundary"] > 0.2
+    assert found.rho["towards_boundary"] > 0.8 > found.rho["margin_scaled"] + 0.2
+    nothing = pd.DataFrame({"verdict": "undecided"}, index=["size, another direction", "direction, same size"])
+    opening = "On the encoder itself it stays open how much of the harm is the size of the movement, and how much its direction."
+    for tasks, closing in (
+        (6, "The way to the class boundary orders the points better than τJp."),
+        (3, "3 tasks are too few to say which metric orders the points better."),
+    ):
+        said = causality.which_of_both(nothing, found, tasks, "encoder")
+        assert said == ("undecided", f"{opening} {closing}")
+
+
+def test_a_penalty_that_spares_all_tasks_alike_says_nothing_of_its_target(world):
+    """τJp fell on third tasks as it did on the one that was seen: the comparison has nothing to compare."""
+    _, points, _ = world
+    thirds = points[points.arm == "bystander"]
+    alike = points.copy()
+    ours = points.index[points.arm == "target"]
+    means = thirds.groupby(["seed", "source", "level"])[["accuracy_loss", "tau_jp"]].mean()
+    keys = pd.MultiIndex.from_frame(points.loc[ours, ["seed", "source", "level"]])
+    alike.loc[ours, ["accuracy_loss", "tau_jp"]] = means.loc[keys].to_numpy()
+    found = effects(alike, "accuracy_loss", 20).loc["target"]
+    assert found.verdict == "undecided"
+    assert abs(found.moved) < 0.3
+
+
+def test_the_target_arms_effect_is_a_difference_of_differences(world):
+    _, points, found = world
+    wanted = []
+    for (_, source), rows in points[points.arm.isin(["target", "bystander"])].groupby(["seed", "source"]):
+        change = {}
+        for target, of in rows.groupby("target"):
+            losses = of.set_index("level").accuracy_loss
+            change[target] = losses[0.6] - losses[0.0]
+        seen = change.pop(TASKS[(TASKS.index(source) + 1) % len(TASKS)])
+        wanted.append(np.mean(list(change.values())) - seen)
+    assert len(wanted) == found.n["target"] == 2 * len(TASKS)
+    assert found.estimate["target"] == pytest.approx(np.mean(wanted))
 
 
 def test_interference_that_falls_before_tau_jp_has_a_negative_lag(world):
@@ -213,14 +314,51 @@ def dose_table(direct, through, rng):
 @pytest.mark.parametrize(("direct", "through", "share"), [(0.0, 0.1, 1.0), (-0.05, 0.1, 0.5), (-0.1, 0.0, 0.0)])
 def test_mediation_finds_the_planted_share(direct, through, share):
     table = dose_table(direct, through, np.random.default_rng(0))
-    found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through τJp"]
+    found = causality.mediation(table, "accuracy_loss", 100).set_index("effect").loc["share through tau_jp"]
     assert found.estimate == pytest.approx(share, abs=0.06)
     assert found.low - 0.06 <= share <= found.high + 0.06
 
 
+def confounded(effect, rng):
+    """Something unseen raises both τJp and the outcome, within pairs; λ is drawn without it."""
+    frame = pd.concat([pairs(TASKS).assign(arm="dose", level=level) for level in WEIGHTS], ignore_index=True)
+    step, unseen = frame.level.map({weight: k for k, weight in enumerate(WEIGHTS)}), rng.normal(size=len(frame))
+    log = 4 - 0.5 * step + unseen
+    return frame.assign(tau_jp=2.0**log, accuracy_loss=effect * log + 0.2 * unseen)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.1])
+def test_the_instrument_finds_the_effect_where_least_squares_does_not(effect):
+    found = causality.instrument(confounded(effect, np.random.default_rng(0)), "accuracy_loss", 200).set_index("effect")
+    both = found.loc["two-stage least squares: the outcome, τJp doubled"]
+    plain = found.loc["ordinary least squares: the outcome, τJp doubled"]
+    assert both.low < effect < both.high
+    assert both.estimate == pytest.approx(effect, abs=0.03)
+    assert plain.low > effect + 0.03
+
+
+def test_the_instrument_is_that_of_statsmodels():
+    """With each pair's own level as dummies, in which theirs and ours agree, and weights as repeated rows."""
+    table = confounded(0.1, np.random.default_rng(1))
+    y, x = (causality.within(table, column) for column in (table.accuracy_loss, np.log2(table.tau_jp)))
+    z = causality.within(table, table.level.rank(method="dense"))
+    theirs = IV2SLS(y, x[:, None], z[:, None]).fit().params[0]
+    ours = causality.instrument(table, "accuracy_loss", 20).set_index("effect").estimate
+    assert ours["two-stage least squares: the outcome, τJp doubled"] == pytest.approx(theirs, rel=1e-10)
+    assert ours["first stage: log2 τJp, a step of λ"] == pytest.approx(sm.OLS(x, z).fit().params[0], rel=1e-10)
+
+
+def test_a_weight_that_does_not_move_tau_jp_is_no_instrument():
+    table = confounded(0.1, np.random.default_rng(0))
+    rng = np.random.default_rng(2)
+    still = table.assign(tau_jp=2.0 ** rng.normal(size=len(table)))
+    found = causality.instrument(still, "accuracy_loss", 100).set_index("effect")
+    assert found.loc["two-stage least squares: the outcome, τJp doubled"].isna().all()
+
+
 def test_a_share_of_no_effect_is_missing():
     found = causality.mediation(dose_table(0.0, 0.0, np.random.default_rng(0)), "accuracy_loss", 50)
-    assert found.set_index("effect").loc["share through τJp"].isna().all()
+    assert found.set_index("effect").loc["share through tau_jp"].isna().all()
 
 
 def test_a_rival_that_is_the_cause_leaves_tau_jp_nothing():
