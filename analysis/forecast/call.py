@@ -16,8 +16,9 @@ from taujp_core.models import Clip, zero_shot_head
 from taujp_core.task_vectors import TaskVector, applied_alike, as_vectors, check_moves
 from taujp_core.tasks import TEMPLATES, Task
 
+from ..expected_accuracy import shipped
 from ..products import edited_source
-from .calibrate import combined, shipped
+from .calibrate import combined
 from .evidence import evidence, right
 
 MOST = 128  # images of each task: four times as many halve the part of an interval that is due to their number

@@ -17,9 +17,10 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
 from taujp_core.training.run_store import Run
 
+from ..expected_accuracy import changed
 from ..products import edited_source, measure_products
 from ..trainings import by_method_and_seed
-from .evidence import changed, evidence
+from .evidence import evidence
 from .plans import Plan
 from .predictors import from_pairs, from_products
 
@@ -41,7 +42,7 @@ def measure_plans(
     a plan of all tasks, too.
 
     method, seed, application, task; plan (its coefficients, or the merge's name), size (vectors), alpha (the largest coefficient, 1 for a
-    merge), merged (whether it is one); asked, images, changed, lost (see `evidence`), and with the most images the other PREDICTORS; single, accuracy (on the first
+    merge), merged (whether it is one); asked, images, changed, lost (see `compared`), and with the most images the other PREDICTORS; single, accuracy (on the first
     `test_images` test images), normalised (their ratio).
     """
     tables = []

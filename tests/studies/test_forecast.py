@@ -12,11 +12,12 @@ import pytest
 import torch
 from conftest import random_like
 
-from analysis.forecast.calibrate import SHIPPED, Expectation, combined, learn, scale_of, shipped
+from analysis.expected_accuracy import SHIPPED, TEMPERATURE, Expectation, changed, lost_by_expert, scale_of, shipped
+from analysis.forecast.calibrate import combined, learn
 from analysis.forecast.call import advice, forecast, planned
 from analysis.forecast.conclude import conclusion
 from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, ranks
-from analysis.forecast.evidence import TEMPERATURE, changed, evidence, lost_by_expert
+from analysis.forecast.evidence import evidence
 from analysis.forecast.figures import curves, errors_by_images, expected_and_measured, predictor_ranks
 from analysis.forecast.measure import Sample, measure_plans
 from analysis.forecast.plans import CURVE, plans_of
