@@ -15,6 +15,11 @@ from taujp_core.models import logits
 from ..expected_accuracy import compared
 
 
+def expert_of(own: int, vectors: int) -> tuple[float, ...]:
+    """The plan that is the expert: its own vector alone."""
+    return tuple(float(place == own) for place in range(vectors))
+
+
 def evidence(
     source: EditedData,
     head: Float[Tensor, "d k"],
@@ -25,11 +30,11 @@ def evidence(
     """asked, what `compared` says of the expert and the plan, and unsure (1 − the plan's mean confidence) of each plan, a row each.
 
     own: the place of the expert's vector. A table for each of `counts`: on the source's first so many images, as far as there are; by
-    default one on all.
+    default one on all. A plan that is another again, or the expert, is not computed twice.
     """
-    alone = [float(place == own) for place in range(len(plans[0]))]
-    expert = logits(source.edited_features(alone), head)
-    planned = [logits(source.edited_features(plan), head) for plan in plans]
+    alone = expert_of(own, len(plans[0]))
+    answers = {plan: logits(source.edited_features(plan), head) for plan in dict.fromkeys(map(tuple, [alone, *plans]))}
+    expert, planned = answers[alone], [answers[tuple(plan)] for plan in plans]
     return [
         pd.DataFrame(
             {
@@ -52,5 +57,4 @@ def right(
         answers = logits(source.edited_features(plan), head).argmax(-1)
         return pd.Series((answers == source.labels).double().cpu().numpy())
 
-    alone = [float(place == own) for place in range(len(plans[0]))]
-    return of(alone), pd.DataFrame({number: of(plan) for number, plan in enumerate(plans)})
+    return of(expert_of(own, len(plans[0]))), pd.DataFrame({number: of(plan) for number, plan in enumerate(plans)})
