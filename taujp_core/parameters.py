@@ -24,8 +24,9 @@ def moved(theta: Parameters, taus: Sequence[Parameters], coefficients: Sequence[
         raise ValueError(f"there must be a coefficient for each vector, not {len(coefficients)} for {len(taus)}")
     result = {name: value.clone() for name, value in theta.items()}
     for tau, coefficient in zip(taus, coefficients, strict=True):
-        for name, value in result.items():
-            value.add_(tau[name], alpha=float(coefficient))
+        if coefficient:  # a pass over all parameters that a zero would waste
+            for name, value in result.items():
+                value.add_(tau[name], alpha=float(coefficient))
     return result
 
 

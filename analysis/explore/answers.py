@@ -14,12 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..coefficients import COEFFICIENTS
+from ..expected_accuracy import compared, shipped
 from ..products import Products
 
 # Where sliders go; a coefficient is never looked up between two of these.
 LOWEST, HIGHEST, STEP = -1.0, 2.0, 0.05
 CURVE = tuple(round(LOWEST + k * STEP, 2) for k in range(round((HIGHEST - LOWEST) / STEP) + 1))
-MAP = tuple(LOWEST + k / 4 for k in range(13))  # coefficients of a disentanglement map
+MAP = tuple(LOWEST + k / 4 for k in range(13))  # coefficients of a map of two vectors
 
 
 @dataclass(frozen=True)
@@ -83,21 +84,17 @@ class Answers:
         """Accuracy of each task (a column) over one coefficient for all vectors (the index, CURVE)."""
         return pd.DataFrame({alpha: self.accuracies([alpha] * len(self.tasks)) for alpha in CURVE}).T
 
-    def pair_error(self, pair: Sequence[str], first: float, second: float) -> float:
-        """ξ(α₁, α₂) of two tasks' vectors, the others at 0 (Ortiz-Jimenez et al. 2023, eq. 5; see `disentanglement_map`)."""
-        columns = [self.tasks.index(task) for task in pair]
+    def expected(self, coefficients: Sequence[float], elsewhere: bool = False) -> pd.DataFrame:
+        """By task: expected, low and high, the forecast of the accuracy over the expert's, of which no label is read.
 
-        def point(*alphas: float) -> list[float]:
-            coefficients = [0.0] * len(self.tasks)
-            for column, alpha in zip(columns, alphas, strict=True):
-                coefficients[column] = alpha
-            return coefficients
-
-        both, error = point(first, second), 0.0
-        for column, own in zip(columns, (point(first, 0.0), point(0.0, second)), strict=True):
-            images = self.images[column]
-            error += (images.predictions(both) != images.predictions(own)).double().mean().item()
-        return error
+        elsewhere: the model is another than the forecast's calibration is of (see `Expectation.expect`).
+        """
+        rows = [
+            compared(images.logits(own), images.logits(coefficients))
+            for images, own in zip(self.images, np.eye(len(self.tasks)).tolist(), strict=True)
+        ]
+        calibration, _ = shipped()
+        return calibration.expect(pd.DataFrame(rows, index=list(self.tasks)), elsewhere)
 
     def first(self, images: int) -> "Answers":
         """The first images of each task alone; the chosen coefficients stay those of all."""

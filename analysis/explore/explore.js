@@ -45,44 +45,74 @@ export function predictions(data, alpha) {
   return Array.from({ length: data.n }, (_, i) => largest(sum, i * data.classes, data.classes));
 }
 
-export function accuracy(data, labels, alpha) {
-  return predictions(data, alpha).filter((found, i) => found === labels[i]).length / data.n;
-}
-
-// The class that image i gets, and how sure: the softmax of its cosine logits.
-export function confidence(data, alpha, i) {
+// Cosine logits of image i.
+function logits(data, alpha, i) {
   const a = [1, ...alpha];
   const size = data.n * data.classes;
   let square = 0;
   for (let j = 0; j < a.length; j++)
     for (let k = 0; k < a.length; k++) square += a[j] * a[k] * data.gram[(i * a.length + j) * a.length + k];
   const norm = Math.sqrt(Math.max(square, 1e-24));
-  const logits = Array.from({ length: data.classes }, (_, c) => {
+  return Array.from({ length: data.classes }, (_, c) => {
     let sum = 0;
     for (let j = 0; j < a.length; j++) sum += a[j] * data.numerators[j * size + i * data.classes + c];
     return sum / norm;
   });
-  const best = largest(logits, 0, logits.length);
-  return { best, share: 1 / logits.reduce((sum, value) => sum + Math.exp(value - logits[best]), 0) };
 }
 
-const share = (ours, theirs) => ours.filter((value, i) => value !== theirs[i]).length / ours.length;
-
-// ξ(α₁, α₂) of two tasks' vectors, the others at 0 (Ortiz-Jimenez et al. 2023, eq. 5).
-export function pairError(data, pair, alphas) {
-  const point = (first, second) =>
-    data.map((_, t) => (t === pair[0] ? first : t === pair[1] ? second : 0));
-  const both = point(...alphas);
-  const own = [point(alphas[0], 0), point(0, alphas[1])];
-  return pair.reduce(
-    (sum, t, k) => sum + share(predictions(data[t], both), predictions(data[t], own[k])),
-    0,
-  );
+function softmax(values) {
+  const most = Math.max(...values);
+  const powers = values.map((value) => Math.exp(value - most));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
 }
 
-// ξ over alphas × alphas: rows by the second coefficient, as a heat map wants them.
-export function errorMap(data, pair, alphas) {
-  return alphas.map((second) => alphas.map((first) => pairError(data, pair, [first, second])));
+// The class that image i gets, and how sure: the softmax of its cosine logits.
+export function confidence(data, alpha, i) {
+  const shares = softmax(logits(data, alpha, i));
+  const best = largest(shares, 0, shares.length);
+  return { best, share: shares[best] };
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+// Of images on which two lists of answers do, or with `alike` false do not, agree.
+const share = (ours, theirs, alike = true) => mean(ours.map((value, i) => Number((value === theirs[i]) === alike)));
+
+// Of each task's expert, its vector alone: the answers to the task's images, and the probabilities of their classes.
+export function expertsOf(data, temperature) {
+  return data.map((each, own) => {
+    const alone = data.map((_, t) => Number(t === own));
+    const tempered = (_, i) => softmax(logits(each, alone, i).map((value) => value / temperature));
+    return { answers: predictions(each, alone), probabilities: Array.from({ length: each.n }, tempered) };
+  });
+}
+
+// The forecast of a task from a plan's answers, without labels: the plan's accuracy over the expert's, and its interval. What
+// analysis/expected_accuracy.py computes: `compared`, and then `Expectation.expect`, whose numbers `about` holds.
+export function forecast(found, expert, about) {
+  const n = found.length;
+  const changed = share(found, expert.answers, false);
+  const probability = (answers) => mean(answers.map((answer, i) => expert.probabilities[i][answer]));
+  const sure = probability(expert.answers);
+  const lost = 1 - probability(found) / sure;
+  const expected = 1 - about.slope_changed * changed - about.slope_lost * lost;
+  const one = (changed * n + 1) / (n + 2);
+  const half = about.reach * Math.sqrt((about.spread * one) ** 2 + (one * (1 - one)) / n);
+  const low = about.elsewhere ? Math.min(expected - half, 1 - changed / sure - half) : expected - half;
+  const high = about.elsewhere ? Math.max(expected + half, 1) : expected + half;
+  return { expected: Math.max(expected, 0), low: Math.max(low, 0), high };
+}
+
+// Forecasts of two tasks with their two vectors, the others at 0.
+export function pairForecasts(data, experts, pair, alphas, about) {
+  const alpha = data.map((_, t) => (t === pair[0] ? alphas[0] : t === pair[1] ? alphas[1] : 0));
+  return pair.map((t) => forecast(predictions(data[t], alpha), experts[t], about));
+}
+
+// Mean forecast of the two over alphas × alphas: rows by the second coefficient, as a heat map wants them.
+export function forecastMap(data, experts, pair, alphas, about) {
+  const point = (...at) => mean(pairForecasts(data, experts, pair, at, about).map((each) => each.expected));
+  return alphas.map((second) => alphas.map((first) => point(first, second)));
 }
 
 // ---------------------------------------------------------------- the panel
@@ -94,9 +124,9 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const rounded = (alpha) => Number(alpha.toFixed(4));
 const shown = (alpha) => String(Number(alpha.toFixed(2)));
+const interval = ({ expected, low, high }) => `${expected.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 
 // Builds the panel in root. start: the first method and coefficients; changed(method, coefficients) is told of each
 // choice of the user. Returns { set(method, coefficients) }, which answers in the panel what it cannot take.
@@ -112,6 +142,7 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   const { lowest, highest, step } = about.range;
   const names = about.tasks.map((task) => task.name);
   const data = unpack(about, buffer);
+  const experts = data.map((each) => expertsOf(each, about.forecast.temperature));
   const maps = new Map();
   let method = 0;
   let alpha = names.map(() => 1);
@@ -139,31 +170,36 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
     const number = element("input", { type: "text", inputmode: "decimal", "aria-label": `coefficient of ${label}` });
     const value = element("span", { "data-accuracy": name });
     const text = element("span", { class: "taujp-vector" }, label);
-    return { text, range, number, value, cells: [text, range, number, value] };
+    const likely = element("span", { "data-forecast": name });
+    return { text, range, number, value, likely, cells: [text, range, number, likely, value] };
   };
   const common = row("mean", "all tasks");
   const rows = about.tasks.map((task) => row(task.name, task.name));
   const reason = "Only linearised models answer for every coefficient at once: methods that train the weights cannot be chosen.";
+  const says =
+    "Forecast: the accuracy divided by that of the task’s vector alone, with its 90 % interval. It reads no labels; the accuracy beside it does." +
+    (about.forecast.elsewhere ? " The forecast was learnt on another model, so its intervals are wide." : "");
   rows.forEach(({ text }, t) => text.style.setProperty("border-color", about.tasks[t].colour));
-  const head = ["vector of", "coefficient α", "", "accuracy"].map((text) => element("b", {}, text));
+  const head = ["vector of", "coefficient α", "", "forecast", "accuracy"].map((text) => element("b", {}, text));
   const sliders = element("div", { class: "taujp-sliders" }, ...head, ...[common, ...rows].flatMap((r) => r.cells));
   const first = element("select", { "aria-label": "first task of the pair" });
   const second = element("select", { "aria-label": "second task of the pair" });
   for (const select of [first, second])
     select.append(...names.map((name, t) => element("option", { value: t }, name)));
-  const error = element("span", { "data-error": "" });
+  const both = element("span", { "data-pair": "" });
   const bars = element("div", { class: "taujp-plot" });
   const curve = element("div", { class: "taujp-plot" });
   const map = element("div", { class: "taujp-plot" });
   const pictures = element("div", { class: "taujp-pictures" });
-  const pairs = element("p", {}, "Disentanglement of ", first, " and ", second, " : ξ = ", error);
+  const pairs = element("p", {}, "Forecast of ", first, " and ", second, " without the other vectors: ", both);
   const control = element("p", {}, "Method ", methods, " ", ...presets.flatMap((button) => [button, " "]));
-  const alone = element("p", { class: "taujp-reason" }, "The map of two tasks' disentanglement cannot be drawn: there is one task.");
+  const alone = element("p", { class: "taujp-reason" }, "The forecast of two tasks cannot be drawn: there is one task.");
   root.replaceChildren(
     ...missing,
     control,
     element("p", { class: "taujp-reason" }, reason),
     sliders,
+    element("p", { class: "taujp-says" }, says),
     said,
     element(
       "div",
@@ -221,6 +257,10 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
         marked("zero-shot", marks.zero_shot, "line-ew-open", 14, "black"),
         marked("single-task", marks.single_task, "diamond-open", 14, "black"),
         marked("one-shot (all at 1)", marks.one_shot, "x-thin-open", 9, "black"),
+        {
+          ...marked("forecast, 90 % interval", [], "circle", 6, "#555"),
+          error_y: { type: "data", array: [], arrayminus: [], color: "#555", thickness: 2, width: 6 },
+        },
       ],
       layout("Accuracy of each task at the sliders’ coefficients", 330, {
         xaxis: axis("task"), yaxis: axis("validation accuracy<br>(share of images)", level), hovermode: "x",
@@ -255,21 +295,21 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   function drawMap() {
     if (names.length < 2) return null;
     const key = [method, ...pair].join();
-    if (!maps.has(key)) maps.set(key, errorMap(data[method], pair, about.map));
+    if (!maps.has(key)) maps.set(key, forecastMap(data[method], experts[method], pair, about.map, about.forecast));
     const square = (line) => ({ type: "rect", x0: 0, x1: 1, y0: 0, y1: 1, line });
     return Plotly.react(
       map,
       [
         {
-          type: "heatmap", x: about.map, y: about.map, z: maps.get(key), zmin: 0, zmax: 2, colorscale: about.colourscale,
-          colorbar: { title: { text: "ξ" }, thickness: 12 },
-          hovertemplate: "α₁ = %{x}, α₂ = %{y}: ξ = %{z:.2f}<extra></extra>",
+          type: "heatmap", x: about.map, y: about.map, z: maps.get(key), zmin: 0, zmax: 1, colorscale: about.colourscale,
+          colorbar: { title: { text: "forecast" }, thickness: 12 },
+          hovertemplate: "α₁ = %{x}, α₂ = %{y}: %{z:.2f}<extra></extra>",
         },
         {
           type: "scatter", mode: "markers", x: [1], y: [1], showlegend: false, name: "now", marker: NOW,
         },
       ],
-      layout("Disentanglement error ξ, the other vectors at 0 (light: little)", 330, {
+      layout("Forecast of the two, a mean (1: as accurate as alone)", 330, {
         xaxis: axis(`coefficient of ${names[pair[0]]}`), yaxis: axis(`coefficient of ${names[pair[1]]}`),
         shapes: [square({ color: "white", width: 3 }), square({ color: "black", width: 1.5, dash: "dash" })],
       }),
@@ -291,8 +331,17 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
   // Everything that depends on the coefficients. Tells `changed` where the user has let go.
   async function draw(released, began = performance.now()) {
     const here = data[method];
-    const found = here.map((each, t) => accuracy(each, about.tasks[t].labels, alpha));
+    const answers = here.map((each) => predictions(each, alpha));
+    const found = answers.map((each, t) => share(each, about.tasks[t].labels));
+    const likely = answers.map((each, t) => forecast(each, experts[method][t], about.forecast));
     const middle = mean(alpha);
+    const single = about.methods[method].marks.single_task;
+    common.likely.textContent = mean(likely.map((each) => each.expected)).toFixed(2);
+    common.likely.setAttribute("data-value", mean(likely.map((each) => each.expected)));
+    rows.forEach((each, t) => {
+      each.likely.textContent = interval(likely[t]);
+      for (const [name, value] of Object.entries(likely[t])) each.likely.setAttribute(`data-${name}`, value);
+    });
     for (const [{ range, number, value }, a, accurate] of [
       [common, middle, mean(found)],
       ...rows.map((each, t) => [each, alpha[t], found[t]]),
@@ -304,13 +353,22 @@ export function mount(root, about, buffer, Plotly, start = {}, changed = () => {
     }
     const drawn = [
       Plotly.restyle(bars, { y: [found] }, [0]),
+      Plotly.restyle(
+        bars,
+        {
+          y: [single.map((alone, t) => alone * likely[t].expected)],
+          "error_y.array": [single.map((alone, t) => alone * (likely[t].high - likely[t].expected))],
+          "error_y.arrayminus": [single.map((alone, t) => alone * (likely[t].expected - likely[t].low))],
+        },
+        [4],
+      ),
       Plotly.restyle(curve, { x: [[middle]], y: [[mean(found)]] }, [names.length + 1]),
     ];
     if (names.length > 1) {
       const point = pair.map((t) => alpha[t]);
-      const xi = pairError(here, pair, point);
-      error.textContent = xi.toFixed(3);
-      error.setAttribute("data-value", xi);
+      const two = pairForecasts(here, experts[method], pair, point, about.forecast);
+      both.textContent = two.map(interval).join(" and ");
+      both.setAttribute("data-value", mean(two.map((each) => each.expected)));
       drawn.push(Plotly.restyle(map, { x: [[point[0]]], y: [[point[1]]] }, [1]));
     }
     about.methods[method].pictures.forEach(({ task, image }, k) => {

@@ -19,6 +19,7 @@ from taujp_core.training.config import RunConfig
 from taujp_core.training.run_store import is_finished, run_folder
 
 from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
+from ..expected_accuracy import shipped
 from ..products import measure_products
 from ..sentences import by_name, in_words, listed, share, standing
 from ..trainings import tasks_of, train
@@ -33,7 +34,8 @@ class Explorer:
     """All that the panel, the page and the figure show.
 
     missing: a sentence for each method without answers; pictures: by (task, image), of those whose answer changes;
-    without: the methods that cannot be chosen, in the order of `missing`.
+    without: the methods that cannot be chosen, in the order of `missing`; elsewhere: whether the model is another than the one that
+    the forecast was learnt on.
     """
 
     tasks: tuple[Task, ...]
@@ -42,6 +44,7 @@ class Explorer:
     missing: tuple[str, ...]
     pictures: dict[tuple[int, int], UInt8[Tensor, "3 h w"]]
     without: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 def explore(
@@ -75,7 +78,16 @@ def explore(
         answers.append(answer(clip, suite, [run.vector for run in runs], images))
     named = tuple(suite.task(task) for task in tasks_of(configs))
     without = tuple(method for method in groups if method not in {each.method for each in answers})
-    return Explorer(named, colours, tuple(answers), tuple(missing), pictures(suite, answers, images), without)
+    _, learnt_on = shipped()
+    return Explorer(
+        named,
+        colours,
+        tuple(answers),
+        tuple(missing),
+        pictures(suite, answers, images),
+        without,
+        elsewhere=clip.fingerprint != learnt_on,
+    )
 
 
 def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int) -> Answers:

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import to_pil_image
 from taujp_core.methods import find_method
 
 from ..drawing import COLOUR_SCALE
+from ..expected_accuracy import TEMPERATURE, shipped
 from ..palette import task_symbols
 from .answers import HIGHEST, LOWEST, MAP, STEP, Answers
 from .gather import Explorer, shown_pictures
@@ -30,6 +31,7 @@ def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
     """
     answers = [each.first(images) if images else each for each in explorer.answers]
     symbols = task_symbols(list(explorer.colours))
+    calibration, _ = shipped()
     numbers = [
         tensor.numpy().astype("<f4").tobytes()
         for each in answers
@@ -39,9 +41,8 @@ def packed(explorer: Explorer, images: int | None = None) -> tuple[dict, bytes]:
     return {
         "range": {"lowest": LOWEST, "highest": HIGHEST, "step": STEP},
         "map": list(MAP),
-        "colourscale": px.colors.get_colorscale(
-            f"{COLOUR_SCALE}_r"
-        ),  # light: little error; plotly.js has others of these names
+        "colourscale": px.colors.get_colorscale(COLOUR_SCALE),  # plotly.js has another of this name
+        "forecast": {**calibration.shown(), "temperature": TEMPERATURE, "elsewhere": explorer.elsewhere},
         "missing": list(explorer.missing),
         "without": list(explorer.without),
         "start": first_shown(answers),

@@ -12,12 +12,13 @@ from torch import Tensor
 from taujp_core.checks import check_keys
 from taujp_core.datasets import Split
 from taujp_core.datasets.user_inputs import TestSet, by_name, images_of, test_set
+from taujp_core.evaluation import check_finite
 from taujp_core.models import Clip, zero_shot_head
-from taujp_core.task_vectors import TaskVector, applied_alike, as_vectors, check_moves
+from taujp_core.task_vectors import TaskVector, applied_alike, as_vectors, check_moves, check_theta0, total
 from taujp_core.tasks import TEMPLATES, Task
 
-from ..products import edited_source
-from .calibrate import combined, shipped
+from ..expected_accuracy import shipped
+from .calibrate import combined
 from .evidence import evidence, right
 
 MOST = 128  # images of each task: four times as many halve the part of an interval that is due to their number
@@ -95,21 +96,23 @@ def forecast(
     }
     heads = {name: head_of(clip, name, classes or {}, [given[name], few.get(name)], templates) for name in names}
     calibration, learnt_on = shipped()
-    scales = scaled(coefficients, len(vectors))
+    check_theta0(everything, clip.theta0, clip.fingerprint)
+    for vector in everything:
+        check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
+    summed = [] if made or application.affine else [total(vectors, coefficients)]
+    taus = [vector.tau for vector in [*everything, *summed]]
     tables = {}
     for own, name in enumerate(names):
         pictures = images_of(f"images of {name}", given[name], clip.image_size, most, "validation")
-        split = Split(pictures, torch.zeros(len(pictures), dtype=torch.long))
-        source = edited_source(clip, everything, split, application)
-        less = without(coefficients, own, len(vectors))
-        tried = [coefficients, *scales, *less.values()]
-        (found,) = evidence(source, heads[name], own, tried)
+        source = application.source(clip, taus, Split(pictures, torch.zeros(len(pictures), dtype=torch.long)))
+        tried = plans_tried(coefficients, own, len(vectors))
+        plans = [through_sum(kind, plan, coefficients) if summed else plan for kind, plan in tried.items()]
+        (found,) = evidence(source, heads[name], own, plans)
         expected = found.join(calibration.expect(found, clip.fingerprint != learnt_on))
         if name in few:
-            known = edited_source(clip, everything, few[name].split, application)
-            expected = combined(expected, *right(known, heads[name], own, tried))
-        kinds = ["plan", *SCALES[: len(scales)], *(names[other] for other in less)]
-        tables[name] = expected.assign(kind=kinds)
+            known = application.source(clip, taus, few[name].split)
+            expected = combined(expected, *right(known, heads[name], own, plans))
+        tables[name] = expected.assign(kind=[names[kind] if isinstance(kind, int) else kind for kind in tried])
     return summary(tables, application.affine)
 
 
@@ -126,18 +129,29 @@ def planned(vectors: Sequence[TaskVector], plan: object) -> tuple[list[TaskVecto
     return [], [float(one) for one in given]
 
 
-def scaled(coefficients: Sequence[float], vectors: int) -> list[list[float]]:
-    """The plan at each of SCALES; of a merged vector none is tried, which is made for α = 1."""
-    return [[scale * one for one in coefficients] for scale in SCALES] if len(coefficients) == vectors else []
+def plans_tried(coefficients: Sequence[float], own: int, vectors: int) -> dict[object, list[float]]:
+    """For one task: the `plan`, the plan times each of SCALES, and by the place of each other vector the plan without it.
 
-
-def without(coefficients: Sequence[float], own: int, vectors: int) -> dict[int, list[float]]:
-    """By the place of each other vector of the plan: the plan without it."""
+    Of a merged vector no scale is tried, which is made for α = 1.
+    """
+    scales = SCALES if len(coefficients) == vectors else ()
+    others = [other for other in range(vectors) if other != own and coefficients[other]]
     return {
-        other: [alpha * (place != other) for place, alpha in enumerate(coefficients)]
-        for other in range(vectors)
-        if other != own and coefficients[other]
+        "plan": list(coefficients),
+        **{scale: [scale * alpha for alpha in coefficients] for scale in scales},
+        **{left: [alpha * (place != left) for place, alpha in enumerate(coefficients)] for left in others},
     }
+
+
+def through_sum(kind: object, plan: Sequence[float], whole: Sequence[float]) -> list[float]:
+    """A plan of this kind as coefficients of the vectors and, last, of Σ whole_s·τ_s: whichever way has fewer that are not zero.
+
+    For each of these a τ is added to θ₀, which takes as long as some passes of a large encoder.
+    """
+    left = [-alpha * (place == kind) for place, alpha in enumerate(whole)]
+    through = [*left, kind if kind in SCALES else 1.0]
+    direct = [*plan, 0.0]
+    return through if sum(map(bool, through)) < sum(map(bool, direct)) else direct
 
 
 def head_of(

@@ -65,6 +65,13 @@ def errors(forecasts: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(error=("error", "mean"), covered=("covered", "mean"), half=("half", "median")).reset_index()
 
 
+def of_merges(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method and merge: means over seeds and tasks of the forecast, its interval and what was measured."""
+    rows = forecasts[(forecasts.asked == forecasts.asked.max()) & forecasts.merged]
+    groups = rows.rename(columns={"plan": "merge"}).groupby(["method", "merge"], sort=False)
+    return groups[["expected", "low", "high", "normalised"]].mean()
+
+
 def blamed(forecasts: pd.DataFrame) -> pd.DataFrame:
     """Of the sum of all vectors at α = 1, a row for each method, seed and task: which vector harms it most?
 

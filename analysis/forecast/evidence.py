@@ -1,4 +1,4 @@
-"""What do a plan's answers say about its accuracy, without labels?
+"""What do the answers of plans say about their accuracy, without labels, and what with a few?
 
 A plan is a coefficient for each vector. The planned model is compared with a task's expert on the task's own images.
 """
@@ -12,23 +12,12 @@ from torch import Tensor
 from taujp_core.applications import EditedData
 from taujp_core.models import logits
 
-TEMPERATURE = 3.0  # of the experts' answers: fine-tuned models are too sure of themselves (Guo et al. 2017)
+from ..expected_accuracy import compared
 
 
-def lost_by_expert(expert: Float[Tensor, "n k"], planned: Float[Tensor, "n k"]) -> float:
-    """The share of its accuracy that the planned model loses, if the expert's probabilities are true.
-
-    1 − Σ_x p(ŷ_planned(x) | x) / Σ_x p(ŷ_expert(x) | x), with p = softmax(expert's logits / TEMPERATURE). It is 0 where all
-    answers are the expert's. A changed answer counts the less, the less sure the expert is of its own. expert, planned: logits.
-    """
-    p = (expert.double() / TEMPERATURE).softmax(-1)
-    own, found = (p.gather(1, answers.argmax(-1, keepdim=True)).mean() for answers in (expert, planned))
-    return (1 - found / own).item()
-
-
-def changed(expert: Float[Tensor, "n k"], planned: Float[Tensor, "n k"]) -> float:
-    """The share of images that the planned model answers otherwise than the expert. Never less than the accuracy lost."""
-    return (expert.argmax(-1) != planned.argmax(-1)).double().mean().item()
+def expert_of(own: int, vectors: int) -> tuple[float, ...]:
+    """The plan that is the expert: its own vector alone."""
+    return tuple(float(place == own) for place in range(vectors))
 
 
 def evidence(
@@ -38,23 +27,19 @@ def evidence(
     plans: Sequence[Sequence[float]],
     counts: Sequence[int] = (),
 ) -> list[pd.DataFrame]:
-    """asked, images, changed, lost (`lost_by_expert`), sure (the expert's mean probability of its own answers, which stands for its
-    accuracy) and unsure (1 − the plan's mean confidence) of each plan, a row each.
+    """asked, what `compared` says of the expert and the plan, and unsure (1 − the plan's mean confidence) of each plan, a row each.
 
     own: the place of the expert's vector. A table for each of `counts`: on the source's first so many images, as far as there are; by
-    default one on all.
+    default one on all. A plan that is another again, or the expert, is not computed twice.
     """
-    alone = [float(place == own) for place in range(len(plans[0]))]
-    expert = logits(source.edited_features(alone), head)
-    planned = [logits(source.edited_features(plan), head) for plan in plans]
+    alone = expert_of(own, len(plans[0]))
+    answers = {plan: logits(source.edited_features(plan), head) for plan in dict.fromkeys(map(tuple, [alone, *plans]))}
+    expert, planned = answers[alone], [answers[tuple(plan)] for plan in plans]
     return [
         pd.DataFrame(
             {
                 "asked": count,
-                "images": min(count, len(expert)),
-                "changed": changed(expert[:count], found[:count]),
-                "lost": lost_by_expert(expert[:count], found[:count]),
-                "sure": (expert[:count].double() / TEMPERATURE).softmax(-1).amax(-1).mean().item(),
+                **compared(expert[:count], found[:count]),
                 "unsure": 1 - found[:count].softmax(-1).amax(-1).mean().item(),
             }
             for found in planned
@@ -72,5 +57,4 @@ def right(
         answers = logits(source.edited_features(plan), head).argmax(-1)
         return pd.Series((answers == source.labels).double().cpu().numpy())
 
-    alone = [float(place == own) for place in range(len(plans[0]))]
-    return of(alone), pd.DataFrame({number: of(plan) for number, plan in enumerate(plans)})
+    return of(expert_of(own, len(plans[0]))), pd.DataFrame({number: of(plan) for number, plan in enumerate(plans)})

@@ -8,24 +8,25 @@ from ..palette import BLACK
 from .errors import kind_of
 from .predictors import PREDICTORS
 
+FORECAST_EXACTLY = "measured = forecast"
 AXIS = "normalised accuracy<br>(share of the expert's)"
 
 
 def expected_and_measured(forecasts: pd.DataFrame) -> go.Figure:
-    """A panel for each method: every plan and task, what came of it over what was expected."""
+    """A panel for each method: every plan and task, the measured accuracy over the forecast one."""
     rows = forecasts[(forecasts.asked == forecasts.asked.max()) & ~forecasts.merged]
     rows = rows.assign(name=kind_of(rows).map({"pairs": "pairs at α = 1", "sums": "sums"}), panel=rows.method)
     rows = rows[["name", "panel", "expected", "normalised"]]
-    ends = pd.DataFrame({"name": "as expected", "expected": [0.0, 1.1], "normalised": [0.0, 1.1]})
+    ends = pd.DataFrame({"name": FORECAST_EXACTLY, "expected": [0.0, 1.1], "normalised": [0.0, 1.1]})
     guide = pd.concat([ends.assign(panel=method) for method in rows.panel.unique()])
     looks = {
-        "as expected": line(BLACK, 1.5, "dash"),
+        FORECAST_EXACTLY: line(BLACK, 1.5, "dash"),
         "sums": marks(series_line(0)["line"]["color"], 6, "circle-open"),
         "pairs at α = 1": marks(series_line(1)["line"]["color"], 7, "diamond"),
     }
     return lines(
         pd.concat([guide, rows]), "expected", "normalised", looks, panel="panel", height=300,
-        title="What was forecast, and what came of it\na mark per plan and task; whoever is on the dashed line was forecast exactly",
+        title="Forecast and measured accuracy of sums\none mark per sum and task; on the dashed line the two accuracies are equal",
         x_axis=dict(title="forecast of the normalised accuracy"), y_axis=dict(title=AXIS),
     )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """How well is the accuracy of plans forecast? Each plan on each of its tasks: what is known beforehand, and what comes of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,10 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
 from taujp_core.training.run_store import Run
 
+from ..expected_accuracy import changed
 from ..products import edited_source, measure_products
 from ..trainings import by_method_and_seed
-from .evidence import changed, evidence
+from .evidence import evidence
 from .plans import Plan
 from .predictors import from_pairs, from_products
 
@@ -33,31 +34,31 @@ class Sample:
 
 
 def measure_plans(
-    clip: Clip, suite: Suite, runs: Sequence[Run], plans: Sequence[Plan], merges: Mapping[str, object], sample: Sample
+    clip: Clip,
+    suite: Suite,
+    runs: Sequence[Run],
+    plans: Sequence[Plan],
+    merges: Mapping[str, Callable[[Sequence[TaskVector]], TaskVector]],
+    sample: Sample,
 ) -> pd.DataFrame:
     """A row for each method, seed, plan, task of the plan, and number of images.
 
-    plans: of `plans_of`, for the vectors of one method and seed; merges: functions by name that make one τ of several, whose model is
-    a plan of all tasks, too.
+    plans: of `plans_of`, for the vectors of one method and seed; merges: functions by name that make one vector of several, whose
+    model is a plan of all tasks, too.
 
     method, seed, application, task; plan (its coefficients, or the merge's name), size (vectors), alpha (the largest coefficient, 1 for a
-    merge), merged (whether it is one); asked, images, changed, lost (see `evidence`), and with the most images the other PREDICTORS; single, accuracy (on the first
+    merge), merged (whether it is one); asked, images, changed, lost (see `compared`), and with the most images the other PREDICTORS; single, accuracy (on the first
     `test_images` test images), normalised (their ratio).
     """
     tables = []
     for (method, seed), group in by_method_and_seed(runs).items():
         vectors = [run.vector for run in group]
-        made = {name: made_by(vectors, merge) for name, merge in merges.items()}
+        made = {name: merge(vectors) for name, merge in merges.items()}
         for own, vector in enumerate(vectors):
             table = measure_task(clip, suite, vectors, own, plans, made, sample)
             application = applied_alike(vectors).name
             tables.append(table.assign(method=method, seed=seed, application=application, task=vector.task))
     return pd.concat(tables, ignore_index=True)
-
-
-def made_by(vectors: Sequence[TaskVector], merge: object) -> TaskVector:
-    first = vectors[0]
-    return TaskVector(merge([vector.tau for vector in vectors]), first.theta0_fingerprint, "merged", first.method)
 
 
 def measure_task(

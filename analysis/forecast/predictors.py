@@ -16,7 +16,7 @@ from taujp_core.applications.linearised import Products
 from taujp_core.models import logits
 from taujp_core.products.jacobian import product_norms
 
-from .evidence import changed
+from ..expected_accuracy import changed
 
 PREDICTORS = {
     "forecast": "the forecast",

@@ -17,6 +17,8 @@ class ForecastStudy(Grid):
     )
     alphas: list[float] = ask([0.3, 0.6, 1.0], "coefficients of these sums")
     choices: int = ask(4, "sums of each number of vectors, drawn by a fixed seed", least=1)
+    merge_images: int = ask(16, "training images per task that our merge looks at; they need no labels", least=1)
+    rounds: int = ask(2, "of our merge, at most; 24 let held-out images decide", least=1)
     images: int = ask(100, IMAGES)
     output: str = ask("runs/forecast", OUTPUT)
 

@@ -5,18 +5,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
 
 pytest.importorskip("playwright")
 
 from desk import Lab, cut_off, eventually, keep_picture, open_window
 from playwright.sync_api import Locator, Page, expect
 
-from analysis.explore.answers import Answers, Projected
+from analysis.explore.answers import Answers, Projected, project
 from analysis.explore.gather import PAGE_IMAGES, Explorer, explore
 from analysis.explore.page import write_page
 from analysis.figures import task_colours
 from analysis.trainings import run_configs
+from taujp_core.applications.linearised import Products
 from taujp_core.pretrained import load_clip
 from taujp_core.suites import load_suite
 
@@ -88,7 +91,9 @@ def compare_numbers(panel: Locator, answers: Answers, coefficients: list[float])
     for task, accuracy in expected.items():
         assert number(panel, f"[data-accuracy='{task}']") == pytest.approx(accuracy, abs=1e-9)
     assert number(panel, "[data-accuracy='mean']") == pytest.approx(expected.mean(), abs=1e-9)
-    assert number(panel, "[data-error]") == pytest.approx(answers.pair_error(TASKS, *coefficients), abs=1e-9)
+    compare_forecasts(panel, answers.expected(coefficients))
+    both = answers.expected(coefficients).expected.mean()  # of two tasks alone
+    assert number(panel, "[data-pair]") == pytest.approx(both, abs=1e-9)
     pictures = panel.locator("[data-picture]").all()
     assert pictures
     for picture in pictures:
@@ -99,6 +104,15 @@ def compare_numbers(panel: Locator, answers: Answers, coefficients: list[float])
         assert float(picture.get_attribute("data-value")) == pytest.approx(likely.max().item(), abs=1e-6)
     heights = panel.locator(".taujp-plot").first.evaluate("(plot) => plot.data ? plot.data[0].y : []")
     assert heights == pytest.approx(list(expected), abs=1e-9)
+
+
+def compare_forecasts(panel: Locator, expected: pd.DataFrame) -> None:
+    assert number(panel, "[data-forecast='mean']") == pytest.approx(expected.expected.mean(), abs=1e-9)
+    for task, row in expected.iterrows():
+        shown = panel.locator(f"[data-forecast='{task}']")
+        found = [float(shown.get_attribute(f"data-{name}")) for name in ("expected", "low", "high")]
+        assert found == pytest.approx([row.expected, row.low, row.high], abs=1e-9)
+        assert shown.text_content() == f"{row.expected:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
 def number(panel: Locator, selector: str) -> float:
@@ -225,6 +239,49 @@ def test_it_opens_on_the_penalised_method_and_says_what_cannot_be_chosen(browser
     # No hole above the sliders: they begin where the sentence above them ends.
     above, sliders = (panel.locator(part).bounding_box() for part in (".taujp-reason", ".taujp-sliders"))
     assert sliders["y"] - (above["y"] + above["height"]) < 20
+    assert window.complaints == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_forecasts_in_the_page_are_those_of_python(elsewhere, browser, tmp_path):
+    """Three tasks with made-up products, so that the page needs no training; the pair's forecast leaves the third vector out."""
+    suite, names = load_suite("mini"), ["uci", "signs", "street"]
+    tasks, generator = tuple(suite.task(name) for name in names), torch.Generator().manual_seed(0)
+
+    def images(place: int, classes: int) -> Projected:
+        head = 20 * torch.nn.functional.normalize(torch.randn(6, classes, generator=generator), dim=0)
+        labels = torch.randint(classes, (50,), generator=generator)
+        vectors = 0.5 * torch.randn(3, 50, 6, generator=generator)
+        vectors[place] += 0.1 * head.T[labels]
+        return project(Products(torch.randn(50, 6, generator=generator), vectors, labels), head)
+
+    answers = Answers(
+        "linear",
+        tuple(names),
+        tuple(images(place, len(task.classes)) for place, task in enumerate(tasks)),
+        0.5,
+        (1.0,) * 3,
+    )
+    made = Explorer(tasks, task_colours(list(suite.datasets())), (answers,), (), {}, elsewhere=elsewhere)
+    write_page(tmp_path / "explore.html", made, "made up")
+    window = open_window(browser)
+    window.page.goto((tmp_path / "explore.html").as_uri())
+    panel, alpha = panel_of(window.page), [1.0, 1.0, 1.0]
+    compare_forecasts(panel, answers.expected(alpha, elsewhere))
+    for place, value in [(0, -0.6), (1, 1.65), (2, 0.4)]:
+        alpha[place] = value
+        move(panel, names[place], value)
+        compare_forecasts(panel, answers.expected(alpha, elsewhere))
+        pair = answers.expected([*alpha[:2], 0.0], elsewhere)
+        assert number(panel, "[data-pair]") == pytest.approx(pair.expected[:2].mean(), abs=1e-9)
+    heat = "(plot) => [plot.data[0].z[8][4], plot.data[0].y[8], plot.data[0].x[4]]"
+    z, second, first = panel.locator(".taujp-plot").last.evaluate(heat)
+    assert z == pytest.approx(answers.expected([first, second, 0.0], elsewhere).expected[:2].mean(), abs=1e-9)
+    bars = panel.locator(".taujp-plot").first.evaluate("(plot) => [plot.data[4].y, plot.data[4].error_y.array]")
+    single, likely = answers.marks().single_task, answers.expected(alpha, elsewhere)
+    assert bars[0] == pytest.approx(list(single * likely.expected), abs=1e-9)
+    assert bars[1] == pytest.approx(list(single * (likely.high - likely.expected)), abs=1e-9)
+    assert ("learnt on another model" in panel.text_content()) is elsewhere
     assert window.complaints == []
 
 

@@ -12,14 +12,16 @@ import torch
 import torch.nn.functional as F
 from conftest import random_like, tiny_clip
 
-from analysis.coefficients import COEFFICIENTS, disentanglement_map, scores
-from analysis.explore.answers import CURVE, HIGHEST, LOWEST, MAP, Answers, Projected, project
+from analysis.coefficients import COEFFICIENTS, scores
+from analysis.expected_accuracy import TEMPERATURE, Expectation, shipped
+from analysis.explore.answers import CURVE, HIGHEST, LOWEST, Answers, Projected, project
 from analysis.explore.figures import common_coefficient
 from analysis.explore.gather import Explorer, explore, shown_pictures
 from analysis.explore.pack import packed, unpacked
 from analysis.explore.page import own, write_page
 from analysis.explore.panel import Panel, open_panel
 from analysis.figures import task_colours
+from analysis.forecast.call import forecast
 from analysis.palette import task_symbols
 from analysis.products import measure_products
 from analysis.trainings import run_configs
@@ -84,32 +86,39 @@ def test_accuracies_are_those_of_the_products(measured, answers):
     assert curve.loc[1.0].to_dict() == answers.marks().one_shot.to_dict()
 
 
-def test_the_error_of_a_pair_is_that_of_its_map(measured, answers):
-    _, _, heads, products = measured
-    assert {0.0, 1.0} <= set(MAP)
-    expected = disentanglement_map(products, heads, [-1.0, 0.0, 1.0, 1.75])
-    found = [answers.pair_error(TASKS, row.alpha_1, row.alpha_2) for row in expected.itertuples()]
-    assert found == pytest.approx(list(expected.error), abs=2 / IMAGES + 1e-9)
-    assert max(found) > 0.1
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_forecast_at_the_sliders_is_that_of_the_call(elsewhere, mini, measured, answers, monkeypatch):
+    calibration, learnt_on = shipped()
+    assert learnt_on == mini.fingerprint
+    if elsewhere:
+        monkeypatch.setattr("analysis.forecast.call.shipped", lambda: (calibration, "another"))
+    tasks = [SUITE.task(task) for task in TASKS]
+    points = [[1.0, 1.0], [0.2, 1.4], [-1.0, 2.0]]
+    for alpha in points:
+        called = forecast(mini, measured[0], tasks, plan=alpha, most=IMAGES)
+        found = answers.expected(alpha, elsewhere)
+        # One image may sit on a boundary: the sums are taken in another order. The slopes add up to about 1.
+        for column in ("expected", "low", "high"):
+            assert list(found[column]) == pytest.approx(list(called[column]), abs=2 / IMAGES)
+    uci = [answers.expected(alpha).expected["uci"] for alpha in points]
+    assert max(uci) - min(uci) > 4 / IMAGES
 
 
-def three_tasks(numerators: np.ndarray) -> Answers:
-    """Three tasks, whose vectors do on each task's images what numerators [1 + 3, n, classes] say."""
-    images = Projected(torch.tensor(numerators), torch.eye(4).expand(numerators.shape[1], 4, 4), torch.zeros(2).long())
-    return Answers("linear", ("a", "b", "c"), (images,) * 3, 1.0, (1.0,) * 3)
+def test_an_expert_is_forecast_to_lose_nothing(answers):
+    for place, alone in enumerate(([1.0, 0.0], [0.0, 1.0])):
+        found = answers.expected(alone).iloc[place]
+        assert found.expected == 1.0 and found.low < 1.0 < found.high
 
 
-def test_the_other_vectors_are_at_zero_for_a_pair():
-    """The third would change every prediction."""
-    numerators = np.zeros((4, 2, 2), dtype=np.float32)
-    numerators[0] = [[1, 0], [1, 0]]
-    numerators[2, 0] = [0, 3]  # b changes one image's
-    numerators[3] = [[0, 9], [0, 9]]
-    found = three_tasks(numerators)
-    assert found.pair_error(["a", "b"], 1.0, 1.0) == 0.5  # half of a's images; b's are as b alone has them
-    assert found.pair_error(["b", "a"], 1.0, 1.0) == 0.5
-    assert found.pair_error(["a", "c"], 1.0, 1.0) == 1.0
-    assert list(found.accuracies([0.0, 1.0, 0.0])) == [0.5] * 3
+@pytest.mark.parametrize(("fingerprint", "elsewhere"), [(shipped()[1], False), ("another", True)])
+def test_the_page_is_told_whether_the_forecast_is_of_its_model(fingerprint, elsewhere, mini, tmp_path):
+    clip = replace(tiny_clip(mini), fingerprint=fingerprint)
+    explorer = explore(clip, SUITE, configs("linear"), tmp_path, IMAGES, COLOURS, trains=False)
+    told = packed(explorer)[0]["forecast"]
+    assert explorer.elsewhere is told.pop("elsewhere") is elsewhere
+    calibration = shipped()[0]
+    assert told == {**calibration.shown(), "temperature": TEMPERATURE}
+    assert Expectation((told["slope_changed"], told["slope_lost"]), told["spread"], told["reach"]) == calibration
 
 
 def test_pictures_that_change_their_minds_take_turns(answers):
@@ -274,7 +283,7 @@ def test_a_task_has_its_colour_and_mark_in_the_panel(explorer):
         sum(int(part) for part in re.findall(r"\d+", colour)) if "rgb" in colour else int(colour[1:3], 16)
         for _, colour in about["colourscale"]
     ]
-    assert light[0] > light[-1]  # little error is light
+    assert light[0] < light[-1]  # much accuracy is light
 
 
 def test_methods_without_products_are_refused(mini, tmp_path):

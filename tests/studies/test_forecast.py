@@ -12,11 +12,22 @@ import pytest
 import torch
 from conftest import random_like
 
-from analysis.forecast.calibrate import SHIPPED, Expectation, combined, learn, scale_of, shipped
-from analysis.forecast.call import advice, forecast, planned
+from analysis.expected_accuracy import (
+    SHIPPED,
+    TEMPERATURE,
+    Expectation,
+    changed,
+    compared,
+    lost_by_expert,
+    scale_of,
+    shipped,
+)
+from analysis.forecast.calibrate import combined, learn
+from analysis.forecast.call import SCALES, advice, forecast, planned, plans_tried, through_sum
 from analysis.forecast.conclude import conclusion
-from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, ranks
-from analysis.forecast.evidence import TEMPERATURE, changed, evidence, lost_by_expert
+from analysis.forecast.cost import passes
+from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, of_merges, ranks
+from analysis.forecast.evidence import evidence
 from analysis.forecast.figures import curves, errors_by_images, expected_and_measured, predictor_ranks
 from analysis.forecast.measure import Sample, measure_plans
 from analysis.forecast.plans import CURVE, plans_of
@@ -25,6 +36,8 @@ from taujp_core.applications.linearised import Products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
 from taujp_core.models import logits, zero_shot_head
+from taujp_core.parameters import moved
+from taujp_core.products.jacobian import jacobian_products
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited, total
 from taujp_core.training.config import run_config
@@ -144,7 +157,7 @@ def test_plans_are_pairs_sums_the_curve_and_all_but_one():
 @pytest.mark.parametrize("method", ["linear", "standard"])
 def test_rows_are_those_of_the_model(method, mini):
     plans = [(1.0, 1.0, 0.0), (0.5, 0.5, 0.5)]
-    mean = {"mean": lambda taus: {name: sum(tau[name] for tau in taus) / len(taus) for name in taus[0]}}
+    mean = {"mean": lambda vectors: total(vectors, [1 / len(vectors)] * len(vectors))}
     table = measure_plans(mini, SUITE, runs_of(mini, method), plans, mean, Sample([8, 16], 30))
     assert len(table) == 2 * (
         2 + 2 + 1 + 3
@@ -273,6 +286,16 @@ def test_who_is_blamed_and_which_alpha_is_chosen():
     assert (wrong.said == 1.0).all() and (wrong.regret > 0.05).all()
 
 
+def test_merges_have_means_of_their_own():
+    table = made_up()
+    whole = table[(table["size"] == 3) & (table.alpha == 1)]
+    merges = [whole.assign(plan=name, merged=True, normalised=value) for name, value in (("TIES", 0.7), ("ours", 0.9))]
+    found = of_merges(crossed(pd.concat([table, *merges], ignore_index=True)))
+    assert list(found.index) == [("linear", "TIES"), ("linear", "ours")]
+    assert list(found.normalised) == pytest.approx([0.7, 0.9])
+    assert (found.low < found.expected).all() and (found.expected < found.high).all()
+
+
 def test_figures_have_every_row():
     forecasts = crossed(made_up())
     points = {trace.name: len(trace.x) for trace in expected_and_measured(forecasts).data}
@@ -309,6 +332,84 @@ def test_a_forecast_is_that_of_its_parts(mini, tasks):
         gains = {other: wanted.expected[1 + other] - wanted.expected[0] for other in (0, 1) if other != own}
         best = max(gains, key=gains.get)
         assert row.harmed_by == (TASKS[best] if gains[best] > 0 else "")
+
+
+@pytest.mark.parametrize("whole", [[1.0, 0.5, 0.0, 0.3], [0.7] * 5, [1.0, 1.0], [0.0, 0.0, 0.4]])
+def test_a_plan_through_the_sum_is_the_plan_with_no_more_terms(whole):
+    taus = np.random.default_rng(0).normal(size=(len(whole), 7))
+    with_sum = np.vstack([taus, whole @ taus])
+    for own in range(len(whole)):
+        for kind, plan in plans_tried(whole, own, len(whole)).items():
+            few = through_sum(kind, plan, whole)
+            assert np.allclose(few @ with_sum, plan @ taus)
+            assert np.count_nonzero(few) <= min(2, np.count_nonzero(plan))
+
+
+def test_plans_that_are_tried():
+    found = plans_tried([1.0, 0.5, 0.0], 1, 3)
+    assert list(found) == ["plan", *SCALES, 0]  # the third vector is not in the plan
+    assert found["plan"] == [1.0, 0.5, 0.0] and found[0.5] == [0.5, 0.25, 0.0] and found[0] == [0.0, 0.5, 0.0]
+    assert list(plans_tried([0.0, 0.0, 1.0], 0, 2)) == ["plan"]  # a merged vector: no scales, and nothing to leave out
+
+
+@pytest.mark.parametrize("method", ["linear", "standard"])
+@pytest.mark.parametrize("plan", [[1.0, 1.0, 1.0], [1.0, 1.0], [1.0, 0.0, 0.4]])
+def test_passes_are_those_that_a_forecast_makes(plan, method, mini, tasks, monkeypatch):
+    """Counted where images go through the encoder, and where products are taken."""
+    made = {"forward": 0, "products": 0}
+
+    def encode(encoder, theta, images):
+        made["forward"] += len(images)
+        return features(encoder, theta, images)
+
+    def differentiate(encoder, theta0, taus, images):
+        made["forward"] += len(images)
+        made["products"] += len(images) * len(taus)
+        return jacobian_products(encoder, theta0, taus, images)
+
+    monkeypatch.setattr("taujp_core.applications.encoder.features", encode)
+    monkeypatch.setattr("taujp_core.applications.linearised.jacobian_products", differentiate)
+    count = len(plan)
+    forecast(mini, vectors_of(mini, method)[:count], tasks[:count], plan=plan, most=6)
+    assert made == passes(plan, 6, linearised=method == "linear")
+
+
+def test_eight_vectors_take_eighteen_passes_per_image():
+    assert passes([1.0] * 8, 64, linearised=False) == {"forward": 8 * 64 * 18, "products": 0}
+    assert passes([1.0] * 8, 64, linearised=True) == {"forward": 8 * 64, "products": 8 * 8 * 64}
+
+
+def test_each_coefficient_adds_its_vector_once(mini, tasks, monkeypatch):
+    """For three vectors in the encoder: τ is added for a task at most once for each plan and vector that is left out."""
+    added = []
+    monkeypatch.setattr(
+        "taujp_core.applications.encoder.moved",
+        lambda theta, taus, plan: added.append(np.count_nonzero(plan)) or moved(theta, taus, plan),
+    )
+    forecast(mini, vectors_of(mini, "standard"), tasks, most=2)
+    assert len(added) == 3 * (3 + 10) and sum(added) == 3 * (1 + 1 + 9 + 2 * 2)
+
+
+@pytest.mark.parametrize("plan", [0.6, [1.0, 0.5, 0.0]])
+def test_an_encoders_forecast_is_that_of_its_models(plan, mini, tasks):
+    vectors = vectors_of(mini, "standard")
+    table = forecast(mini, vectors, tasks, plan=plan, most=24)
+    whole = [plan] * 3 if isinstance(plan, float) else plan
+    for own, task in enumerate(tasks):
+        head = zero_shot_head(mini, task.classes, task.templates)
+        images = load_split(task, "validation").first(24).images
+
+        def answers(coefficients, images=images, head=head):
+            return logits(features(mini.encoder, edited(mini.theta0, vectors, coefficients), images), head)
+
+        expert = answers(np.eye(3)[own])
+        plans = [whole] + [[a * (k != left) for k, a in enumerate(whole)] for left in range(3)]
+        found = shipped()[0].expect(pd.DataFrame([compared(expert, answers(plan)) for plan in plans])).expected
+        one = 2 / 24 + 1e-9  # an image on a boundary; the slopes add up to about 1
+        assert table.loc[task.name, "expected"] == pytest.approx(found[0], abs=one)
+        gains = {other: found[1 + other] - found[0] for other in range(3) if other != own and whole[other]}
+        harm = table.loc[task.name, "harm"]
+        assert (0.0 if np.isnan(harm) else harm) == pytest.approx(max(0.0, *gains.values()), abs=2 * one)
 
 
 def test_forms_of_a_plan(mini, tasks):
