@@ -210,6 +210,15 @@ def test_ties_entry_by_entry_over_the_whole_vector(taus):
     np.testing.assert_allclose(flat(RIVALS["TIES"].merge(taus)), expected, **EXACT)
 
 
+@pytest.mark.parametrize(("others", "elected"), [([1.0, 1.0, 1.0], 2.0), ([-1.0, -1.0, -1.0], -2.0)])
+def test_ties_gives_an_entry_that_sums_to_zero_the_sign_of_most_entries_of_all_tensors(others, elected, monkeypatch):
+    monkeypatch.setattr(ties, "KEPT", 1.0)
+    first = {"a": torch.tensor([2.0, 3.0]), "b": torch.tensor(others)}
+    second = {"a": torch.tensor([-2.0, 3.0]), "b": torch.tensor(others)}
+    found = RIVALS["TIES"].merge([first, second])
+    assert found["a"].tolist() == [elected, 3.0] and found["b"].tolist() == others
+
+
 def test_ties_tensor_by_tensor_would_be_another_method(taus):
     uneven = [{name: value * (1 + 5 * (value.ndim == 1)) for name, value in tau.items()} for tau in taus]
     whole = RIVALS["TIES"].merge(uneven)
