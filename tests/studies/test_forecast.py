@@ -379,6 +379,12 @@ def test_eight_vectors_take_eighteen_passes_per_image():
     assert passes([1.0] * 8, 64, linearised=True) == {"forward": 8 * 64, "products": 8 * 8 * 64}
 
 
+@pytest.mark.parametrize("linearised", [False, True])
+def test_the_page_says_how_many_passes_a_forecast_takes(linearised):
+    page = (ROOT / "docs" / "interfere.md").read_text(encoding="utf-8")
+    assert f"linearised={linearised}))  # {passes([1.0] * 8, 64, linearised)}" in page
+
+
 def test_each_coefficient_adds_its_vector_once(mini, tasks, monkeypatch):
     """For three vectors in the encoder: τ is added for a task at most once for each plan and vector that is left out."""
     added = []
