@@ -135,7 +135,10 @@ def overview(root: Path, notebooks: dict[str, dict]) -> str:
 
 
 def linked(text: str, found: list[str], folder: str) -> str:
-    """The text with notebooks that it names, in code or as a link to the file, as links to their chapters."""
+    """The text with notebooks that it names, in code or as a link to the file, as links to their chapters; in a chapter, whose
+    folder of chapters is its own, links to pages lead to the pages of the site."""
+    if not folder:
+        text = text.replace("](../docs/", "](../")
     either = "|".join(map(re.escape, found))
     text = re.sub(rf"\]\((?:\.\./)?(?:notebooks|results/\w+)/({either})\.ipynb\)", rf"]({folder}\1.ipynb)", text)
     return re.sub(

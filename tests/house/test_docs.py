@@ -121,6 +121,7 @@ def test_names_of_notebooks_become_links():
         "See [`30_addition`](chapters/30_addition.ipynb), [`notebooks/10_train.ipynb`](chapters/10_train.ipynb), "
         "[it](chapters/10_train.ipynb) and `99_other`."
     )
+    assert chapters.linked("[A page](../docs/merge.md).", ["10_train"], "") == "[A page](../merge.md)."
 
 
 @pytest.mark.docs
