@@ -20,6 +20,9 @@ from filelock import FileLock
 from written import write_class_folders, write_picture
 
 from analysis.merging import merge
+from analysis.merging.rivals import RIVALS
+from taujp_core.applications import APPLICATIONS
+from taujp_core.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -101,7 +104,11 @@ def desk(request, made, tmp_path, monkeypatch):
     monkeypatch.setenv("TAUJP_DATA", str(tmp_path / "desk"))
     (tmp_path / "desk").mkdir()
     monkeypatch.chdir(tmp_path / "desk")
-    return tmp_path / "desk"
+    before = [(registry, dict(registry)) for registry in (RIVALS, METHODS, APPLICATIONS)]
+    yield tmp_path / "desk"
+    for registry, known in before:  # a page may add to them; other tests see them as they were
+        registry.clear()
+        registry.update(known)
 
 
 def run_shell(source: str) -> None:
@@ -208,7 +215,6 @@ def test_a_block_that_fails_is_seen(tmp_path, monkeypatch):
 @pytest.mark.parametrize("needs_images", [False, True])
 def test_the_pages_of_merging_methods_run(needs_images, mini, monkeypatch, tmp_path):
     """The call that each page shows, on two small vectors; every method is one of those that the arena knows."""
-    from analysis.merging.rivals import RIVALS
     from taujp_core.applications import find_application
     from taujp_core.task_vectors import TaskVector
 
