@@ -152,8 +152,7 @@ ASKED = suite: clip$(TASKS)-$(MODEL), tasks: [], checkpoints: ["$(CHECKPOINTS)"]
     own_images: [32, 64, 300], merge_images: 300, rounds: 24, task_counts: [$(COUNTS_$(TASKS))], tuning_images: 100, images: 0, \
     output: "$(BENCHMARK)"$(if $(SETTINGS),$(comma) $(SETTINGS))
 benchmark: $(STAMP)
-	$(BIN)/python -m analysis.merging.benchmark_look clip$(TASKS)-$(MODEL) "$(CHECKPOINTS)" $(if $(ROOT),--root "$(ROOT)") \
-	    $(if $(findstring without_gone: true,$(SETTINGS)),--without-gone)
+	$(BIN)/python -m analysis.merging.benchmark_look '{$(ASKED)}'
 	$(BIN)/python -m taujp_core.datasets download --suite clip$(TASKS)-$(MODEL) --without-control
 	mkdir -p "$(BENCHMARK)"
 	$(BIN)/papermill notebooks/54_benchmark.ipynb "$(BENCHMARK)/54_benchmark.ipynb" -y '{$(ASKED)}'

@@ -1,6 +1,6 @@
 """What do merges of many vectors of a large encoder hold in memory? Twenty of ViT-L/14 are 24 GB in float32.
 
-    python benchmarks/many_vectors.py --json FILE                    all merges of twenty vectors: a day on two cores
+    python benchmarks/many_vectors.py --json FILE                    all merges of twenty vectors (not tried)
     python benchmarks/many_vectors.py TIES PCB DARE --json FILE      some of them
     python benchmarks/many_vectors.py RegMean --blocks 2             of an encoder with the first two blocks alone
 
@@ -30,7 +30,7 @@ from taujp_core.task_vectors import TaskVector
 
 IMAGES = 8  # per task
 CLASSES = 10  # per task
-SIZE = 0.003  # standard deviation of a vector's entries; weights of CLIP have 0.02
+SIZE = 0.003  # standard deviation of a vector's entries
 
 
 def shortened(clip: Clip, blocks: int) -> Clip:

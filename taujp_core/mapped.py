@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import torch
 
@@ -30,7 +29,9 @@ def mapped(tau: Parameters) -> Parameters:
         folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(folder).free < bytes_of(tau):  # PyTorch's writer would not say what is wrong
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pt") as file:
+        with tempfile.TemporaryFile(
+            dir=folder
+        ) as file:  # without a name from the beginning: a kill leaves nothing behind
             torch.save({name: value.contiguous() for name, value in tau.items()}, file)
             file.flush()
-            return torch.load(Path(file.name), mmap=True, weights_only=True)
+            return torch.load(f"/dev/fd/{file.fileno()}", mmap=True, weights_only=True)

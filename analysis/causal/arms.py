@@ -1,7 +1,7 @@
 """What is done to a vector, and what does that change for another task?
 
 Only the source is treated; the target's vector τ_t is the finished, untreated one of the same method and seed in
-all arms, so that what changes on t comes from τ_s. Every table has a row a point:
+all arms, so that what changes on t comes from τ_s. Every table has a row per point:
 
     arm, level (λ, dose, share or onset; the untreated level is in every arm but `turned`), step (onset only, else -1)
     method, seed, source, target, application (`linearised` or `encoder`)
@@ -42,7 +42,7 @@ SHARES = (1.0, 0.75, 0.5, 0.25)  # of τ_s that are left in the scale arm
 
 
 def dose_and_scale(clip: Clip, suite: Suite, by_weight: dict[float, Sequence[Run]], images: int) -> pd.DataFrame:
-    """Arms 1 and 8: vectors trained with each λ (the key; 0 must be there), and shares of the λ = 0 vectors."""
+    """The arms dose and scale: vectors trained with each λ (the key; 0 must be there), and shares of the λ = 0 vectors."""
     if 0.0 not in by_weight:
         raise ValueError(f"the untreated λ = 0 must be among the weights: {', '.join(map(str, by_weight))}")
     weights = sorted(by_weight)

@@ -1,1 +1,1 @@
-"""What will a merge cost each task, before it is made and without labels?"""
+"""What will a sum or a merge cost each task? Answered without labels."""

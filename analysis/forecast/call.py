@@ -38,7 +38,7 @@ def forecast(
     templates: Sequence[str] | None = None,
     most: int = MOST,
 ) -> pd.DataFrame:
-    """What a merge will cost each task, before it is made: the normalised accuracy.
+    """What a sum or a merge will cost each task, without labels: the normalised accuracy.
 
     On each task's images the planned model is compared with the task's expert. No labels are needed. Changed answers count as much
     as the expert is sure of its own; how much of that becomes lost accuracy was learnt on the suite `mini`. On another model than
@@ -191,7 +191,10 @@ def summary(tables: Mapping[str, pd.DataFrame], linearised: bool) -> pd.DataFram
 
 
 def advice(row: Mapping, best: float, lower: float, linearised: bool) -> str:
-    """What to do about one task. best: the scale of the plan that is best on average; lower: the task's `expected` there."""
+    """What to do about one task.
+
+    best: the factor of the plan's coefficients with the highest mean forecast; lower: this task's forecast at that factor.
+    """
     if row["expected"] >= AS_IT_IS:
         return "add as it is"
     if lower >= AS_IT_IS:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,22 +129,43 @@ def test_what_are_no_checkpoints_of_these_tasks_is_said_before_anything_is_read(
 
 
 def test_gone_checkpoints_are_told_before_data_are_downloaded(tmp_path, capsys):
-    """`make benchmark` asks first."""
-    asked = ["clip8-b32", "task-vectors-b32", "--root", str(tmp_path)]
-    assert look(asked) == 1
+    """`make benchmark` asks first, by the parameters that the notebook gets."""
+    asked = f"suite: clip8-b32, tasks: [], checkpoints: [task-vectors-b32], root: {tmp_path}"
+    assert look([f"{{{asked}}}"]) == 1
     assert capsys.readouterr().err.startswith("8 of 8 checkpoints of task-vectors-b32 are gone: cars (")
     for task, name in families()["task-vectors-b32"].tasks.items():
         if task != "dtd":
             (tmp_path / "ViT-B-32" / name).mkdir(parents=True)
             (tmp_path / "ViT-B-32" / name / "finetuned.pt").touch()
-    assert look(asked) == 1
+    assert look([f"{{{asked}}}"]) == 1
     assert re.match(r"1 of 8 .* gone: dtd \(.*\); `without_gone=True` loads the others\n$", capsys.readouterr().err)
     with pytest.warns(UserWarning, match="1 of 8 .* gone: dtd"):
-        assert look([*asked, "--without-gone"]) == 0
-    assert look(asked[:2]) == 1
-    assert "give the folder that its checkpoints lie in" in capsys.readouterr().err
-    lines = (ROOT / "Makefile").read_text().partition("\nbenchmark: ")[2].splitlines()
-    assert "benchmark_look" in lines[1] and "datasets download" in lines[3]
+        assert look([f"{{{asked}, without_gone: true}}"]) == 0
+    assert look([f"{{{asked}, tasks: [cars, svhn]}}"]) == 0  # which are all that is asked for
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("{suite: clip8-b32, tasks: [], checkpoints: [task-vectors-b32]}", "parameter root: task-vectors-b32 is not on the hub: give the folder"),
+        ("{suite: clip8-b32, merge: [TIES]}", "the benchmark has the unknown key 'merge': accepted are suite, "),
+        ("{suite: clip8-b32, checkpoints: [nowhere.pt, README.md], tasks: [cars, dtd]}", "parameter checkpoints: /.*/nowhere.pt does not exist"),
+        ("{suite: clip8", "while parsing a flow mapping"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_checkpoints_is_one_answer(asked, said, capsys):
+    assert look([asked]) == 1
+    assert re.match(said, capsys.readouterr().err)
+
+
+def test_make_benchmark_looks_for_checkpoints_first_and_by_the_notebooks_parameters():
+    command = ["make", "-n", "benchmark", "MODEL=b32", "TASKS=14", "SETTINGS=tasks: [cars, dtd]"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    looked, run = (
+        re.search(rf"{what}.*?'({{suite: .*?}})'", lines, re.S)[1] for what in ("benchmark_look", "papermill")
+    )
+    assert looked == run and yaml.safe_load(looked)["tasks"] == ["cars", "dtd"]
+    assert lines.index("benchmark_look") < lines.index("datasets download") < lines.index("papermill")
 
 
 def test_checkpoints_take_the_place_of_trainings():

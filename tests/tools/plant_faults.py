@@ -224,7 +224,7 @@ FAULTS = [
     ("analysis/merging/rivals/fisher.py", "            for part in rows[:, None].to(features).split(at_once):",
      "            for part in rows[:, None].to(features).split(at_once)[:1]:", "studies/test_merge_memory.py -k fishers"),
     ("analysis/merging/benchmark.py", "digest(digests[:count])", "digest(digests)", "studies/test_benchmark_study.py -k rows_are"),
-    ("analysis/merging/benchmark_look.py", ", root, asked.without_gone)", ", root)", "studies/test_benchmark_study.py -k gone"),
+    ("analysis/merging/benchmark_look.py", "tasks, root, asked.without_gone)", "list(suite.tasks), root, asked.without_gone)", "studies/test_benchmark_study.py -k gone"),
     ("analysis/merging/benchmark.py", "replace(setting, merge_images=images)", "setting", "studies/test_benchmark_study.py -k rows_are"),
     ("analysis/merging/benchmark.py", " & (published.note.str.contains(LEAKED) == leaked)", "", "studies/test_benchmark_study.py -k seen_test"),
     ("analysis/merging/benchmark.py", "\"learned\": \"one_shot\", \"tuned\": \"tuned\"}", "\"learned\": \"one_shot\", \"tuned\": \"one_shot\"}", "studies/test_benchmark_study.py -k same_choice"),
