@@ -56,9 +56,9 @@ def explore(
     colours: dict[str, str],
     trains: bool = True,
 ) -> Explorer:
-    """The first `images` validation images of each task (0: all), with the vectors of each method; configs: of one seed.
+    """Measures the vectors of each method on the first `images` validation images of each task (0: all).
 
-    `trains=False`: of runs that are finished in the store alone. Raises ValueError for a method whose vectors are not
+    configs: all of one seed. `trains=False`: of runs that are finished in the store alone. Raises ValueError for a method whose vectors are not
     applied to the linearised model, and what `train` raises.
     """
     groups: dict[str, list[RunConfig]] = {}
