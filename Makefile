@@ -73,7 +73,7 @@ test-clip8: $(STAMP)
 
 # JupyterLab, the explorer, progress and the documentation in a real browser: the system's Chromium, or Playwright's.
 test-browser: docs browser
-	$(BIN)/python -m pytest -q -m browser tests/browser
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m browser tests/browser
 
 browser: $(STAMP)
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
@@ -165,7 +165,7 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/python docs/build_pictures.py
-	$(BIN)/python -m pytest -q -m docs tests/house/test_docs.py tests/house/test_pages.py
+	$(BIN)/python -m pytest -q -n auto -m docs tests/house/test_docs.py tests/house/test_pages.py
 	@echo "The site: docs/_build/html/index.html"
 
 clean:

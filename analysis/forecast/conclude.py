@@ -5,13 +5,20 @@ import pandas as pd
 from taujp_core.applications.encoder import ENCODER
 from taujp_core.applications.linearised import LINEARISED
 
-from ..sentences import share
+from ..sentences import listed, share
+from ..stressed_experts import AS_TRAINED, LONG, UNSURE
 
 SAID = {LINEARISED.name: "linearised models", ENCODER.name: "encoders"}
 
 
-def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame) -> str:
-    """A line for each application, and last how wrong a forecast is. ranks, errors: of those functions of `errors`."""
+WORDS = {AS_TRAINED: "as trained", LONG: "with one long vector", UNSURE: "with unsure experts"}
+
+
+def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame, stressed: pd.DataFrame) -> str:
+    """A line for each application, one for the stressed experts, and last how wrong a forecast is.
+
+    ranks, errors, stressed: of the functions `ranks`, `errors` and `under_stress`; stressed may have no rows.
+    """
     said = []
     for application, found in ranks.groupby("application", sort=False):
         rho = found.pivot(index="predictor", columns="kind", values="rho")
@@ -19,6 +26,12 @@ def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame) -> str:
             f"For {SAID[application]} the forecast ranks what is lost with ρ {share(rho.sums['forecast'])} in sums and "
             f"{share(rho.pairs['forecast'])} in pairs; τJp alone with {share(rho.sums['tau_jp'])} and {share(rho.pairs['tau_jp'])}."
         )
+    if len(stressed):
+        means = stressed.groupby("condition", sort=False)[["error", "covered"]].mean()
+        parts = [
+            f"{row.error:.3f} {WORDS[row.Index]} ({row.covered:.0%} in the intervals)" for row in means.itertuples()
+        ]
+        said.append(f"Where experts are stressed, too, the mean error is {listed(parts)}.")
     most = errors[(errors.asked == errors.asked.max()) & errors.kind.isin(["pairs", "sums"])]
     said.append(
         f"From {int(most.asked.max())} unlabelled images per task, the accuracy of a plan is forecast with a mean error of "

@@ -4,20 +4,24 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..stressed_experts import AS_TRAINED
 from .calibrate import learn
 from .predictors import PREDICTORS
+
+MEANS = {"error": ("error", "mean"), "covered": ("covered", "mean"), "half": ("half", "median")}
 
 
 def crossed(table: pd.DataFrame) -> pd.DataFrame:
     """The table of `measure_plans` with expected, low and high of each row, as `forecast` would have said.
 
-    Learnt from the rows of other tasks and, if there are several seeds, of other seeds: of vectors that are not in the row's plan.
-    Rows whose expert is never right have no share and are left out.
+    Learnt from the rows of other tasks and, if there are several seeds, of other seeds: of vectors that are not in the row's plan, and
+    never of stressed experts. Rows whose expert is never right have no share and are left out.
     """
     table = table[table.normalised.notna()]
+    usual = table[(table.condition == AS_TRAINED) & ~table.merged]
     parts = []
     for (task, seed, asked), rows in table.groupby(["task", "seed", "asked"], sort=False):
-        others = table[(table.task != task) & (table.asked == asked) & ~table.merged]
+        others = usual[(usual.task != task) & (usual.asked == asked)]
         elsewhere = others[others.seed != seed]
         found = learn(others if elsewhere.empty else elsewhere).expect(rows)
         parts.append(pd.concat([rows, found], axis=1))
@@ -48,21 +52,28 @@ def ranks(forecasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def errors(forecasts: pd.DataFrame) -> pd.DataFrame:
-    """A row for each application, kind (pairs, sums, merges) and number of images.
+    """A row for each application, kind (pairs, sums, merges) and number of images: means of `distances`, of half the median."""
+    known = distances(forecasts).assign(kind=kind_of(forecasts).mask(forecasts.merged, "merges"))
+    return known.groupby(["application", "kind", "asked"], sort=False).agg(**MEANS).reset_index()
 
-    error: mean |expected − normalised|·single, in accuracy; covered: share of intervals that hold what came; half: their median half-width,
-    in shares of the expert's accuracy.
-    """
-    kinds = kind_of(forecasts).mask(forecasts.merged, "merges")
-    covered = forecasts.normalised.between(forecasts.low, forecasts.high)
-    known = forecasts.assign(
-        kind=kinds,
+
+def under_stress(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """A row for each stressed method and condition, of pairs and sums with the most images: means of the forecast, of what was measured,
+    and of `distances`, of half the median."""
+    rows = forecasts[(forecasts.asked == forecasts.asked.max()) & ~forecasts.merged]
+    methods = rows[rows.condition != AS_TRAINED].method.unique()
+    groups = distances(rows[rows.method.isin(methods)]).groupby(["method", "condition"], sort=False)
+    return groups.agg(expected=("expected", "mean"), normalised=("normalised", "mean"), **MEANS)
+
+
+def distances(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """error: |expected − normalised|·single, in accuracy; covered: whether the interval holds what came; half: its half-width, in shares of
+    the expert's accuracy."""
+    return forecasts.assign(
         error=(forecasts.expected - forecasts.normalised).abs() * forecasts.single,
-        covered=covered.astype(float),
+        covered=forecasts.normalised.between(forecasts.low, forecasts.high).astype(float),
         half=(forecasts.high - forecasts.low) / 2,
     )
-    groups = known.groupby(["application", "kind", "asked"], sort=False)
-    return groups.agg(error=("error", "mean"), covered=("covered", "mean"), half=("half", "median")).reset_index()
 
 
 def of_merges(forecasts: pd.DataFrame) -> pd.DataFrame:

@@ -15,11 +15,10 @@ from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, logits, zero_shot_head
 from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
-from taujp_core.training.run_store import Run
 
 from ..expected_accuracy import changed
 from ..products import edited_source, measure_products
-from ..trainings import by_method_and_seed
+from ..stressed_experts import AS_TRAINED, Experts
 from .evidence import evidence
 from .plans import Plan
 from .predictors import from_pairs, from_products
@@ -36,28 +35,28 @@ class Sample:
 def measure_plans(
     clip: Clip,
     suite: Suite,
-    runs: Sequence[Run],
+    experts: Sequence[Experts],
     plans: Sequence[Plan],
     merges: Mapping[str, Callable[[Sequence[TaskVector]], TaskVector]],
     sample: Sample,
 ) -> pd.DataFrame:
-    """A row for each method, seed, plan, task of the plan, and number of images.
+    """A row for each method, seed, condition, plan, task of the plan, and number of images.
 
-    plans: of `plans_of`, for the vectors of one method and seed; merges: functions by name that make one vector of several, whose
-    model is a plan of all tasks, too.
+    plans: of `plans_of`, for the vectors of all experts of one method, seed and condition; merges: functions by name that make one
+    vector of several, whose model is a plan of all tasks, too. Experts that are stressed are not merged.
 
-    method, seed, application, task; plan (its coefficients, or the merge's name), size (vectors), alpha (the largest coefficient, 1 for a
+    method, seed, condition, application, task; plan (its coefficients, or the merge's name), size (vectors), alpha (the largest coefficient, 1 for a
     merge), merged (whether it is one); asked, images, changed, lost (see `compared`), and with the most images the other PREDICTORS; single, accuracy (on the first
     `test_images` test images), normalised (their ratio).
     """
     tables = []
-    for (method, seed), group in by_method_and_seed(runs).items():
-        vectors = [run.vector for run in group]
-        made = {name: merge(vectors) for name, merge in merges.items()}
-        for own, vector in enumerate(vectors):
-            table = measure_task(clip, suite, vectors, own, plans, made, sample)
-            application = applied_alike(vectors).name
-            tables.append(table.assign(method=method, seed=seed, application=application, task=vector.task))
+    for one in experts:
+        made = {name: merge(one.vectors) for name, merge in merges.items() if one.condition == AS_TRAINED}
+        application = applied_alike(one.vectors).name
+        for own, vector in enumerate(one.vectors):
+            table = measure_task(clip, suite, one.vectors, own, plans, made, sample)
+            known = {"method": one.method, "seed": one.seed, "condition": one.condition}
+            tables.append(table.assign(**known, application=application, task=vector.task))
     return pd.concat(tables, ignore_index=True)
 
 

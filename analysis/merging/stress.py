@@ -1,11 +1,7 @@
 """Which merges survive an expert with a long vector, or experts of low confidence, and does a repair before the merge help?
 
-The two stress tests of DisTaC (Yoshida et al., ICLR 2026, 2508.01148), each before and after its repair (`distac`):
-
-    as trained          the experts of one recipe
-    one long            one of them was trained at a larger learning rate, with more steps: its vector is several times as long
-    unsure              all of them were trained with label smoothing: they are as good, and answer with low confidence
-    …, repaired         the long vector is distilled into one as long as the others on average; each unsure expert into a surer one
+The two stress tests of DisTaC (`stressed_experts`), each before and after its repair (`distac`): the long vector is distilled into one
+as long as the others on average, and each unsure expert into a surer one.
 """
 
 from collections.abc import Sequence
@@ -15,44 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from taujp_core.datasets import load_split
-from taujp_core.models import Clip, logits, zero_shot_head
+from taujp_core.models import logits, zero_shot_head
 from taujp_core.progress import doing
 from taujp_core.task_vectors import TaskVector
-from taujp_core.training.config import RunConfig
 
 from ..metrics import accuracy
 from ..products import edited_source
 from ..sentences import in_words, listed, relation, share
-from ..trainings import train
+from ..stressed_experts import AS_TRAINED, LONG, UNSURE, Experts
 from .arena import Setting, is_defined, raced
 from .distac import norm_of_others, repaired, shorter, surer
 
-SMOOTHED = "-smoothed"  # a method and its twin with label smoothing
-AS_TRAINED, LONG, UNSURE, REPAIRED = "as trained", "one long", "unsure", ", repaired"
+REPAIRED = ", repaired"
 CONDITIONS = (AS_TRAINED, LONG, LONG + REPAIRED, UNSURE, UNSURE + REPAIRED)
 PLAIN_SUM = "task arithmetic"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """The trainings of all experts of one method, seed and condition; peak_lr: of the recipe, without the long expert's factor."""
-
-    method: str
-    seed: int
-    condition: str
-    peak_lr: float
-    configs: list[RunConfig]
-
-
-@dataclass(frozen=True)
-class Experts:
-    """Their vectors, in the order of the tasks; method: that of the plan, also where its twin has trained them."""
-
-    method: str
-    seed: int
-    condition: str
-    peak_lr: float
-    vectors: list[TaskVector]
 
 
 @dataclass(frozen=True)
@@ -62,16 +34,6 @@ class Repair:
     steps: int
     images: int
     batch_size: int
-
-
-def train_experts(clip: Clip, plan: Sequence[Planned], store: Path | str) -> list[Experts]:
-    """Trained, or loaded."""
-    return [
-        Experts(
-            one.method, one.seed, one.condition, one.peak_lr, [run.vector for run in train(clip, one.configs, store)]
-        )
-        for one in plan
-    ]
 
 
 def with_repairs(

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 from taujp_core.checks import one_of
-from taujp_core.methods import METHODS
 from taujp_core.suites import Suite
-from taujp_core.training.config import RunConfig, run_config
 
+from ..stressed_experts import LongOne, Planned, as_trained, check_long, stressed, with_twin
 from ..study import CHANGES, OUTPUT, SEEDS, STORE, SUITE, ask, need_tasks
-from ..trainings import run_configs
 from .arena import check_merges
-from .stress import AS_TRAINED, LONG, SMOOTHED, UNSURE, Planned
 
 
 @dataclass(frozen=True)
@@ -44,27 +41,15 @@ class StressStudy:
         tasks = self.tasks or list(suite.tasks)
         need_tasks(tasks, 2)
         check_merges(self.merges)
-        one_of("task of parameter long_task", self.long_task, tasks)
-        twins = [name.removesuffix(SMOOTHED) for name in METHODS if name.endswith(SMOOTHED)]
+        long = LongOne(self.long_task, self.long_rate, self.long_steps)
+        check_long(long, tasks)
         for method in self.methods:
-            one_of("method", method, twins)
+            one_of("method", method, with_twin())
         for method in self.merged:
             one_of("method of parameter merged", method, self.methods)
-        if not self.long_rate > 0:
-            raise ValueError(f"parameter long_rate: must be above 0, not {self.long_rate}")
         plan = []
         for method in self.methods:
             for seed in self.seeds:
-                ours = run_configs(suite, tasks, [method], [seed], **self.recipe)
-                long = [self.long(one, tasks) if one.task == self.long_task else one for one in ours]
-                smoothed = run_configs(suite, tasks, [method + SMOOTHED], [seed], **self.recipe)
-                for condition, configs in {AS_TRAINED: ours, LONG: long, UNSURE: smoothed}.items():
-                    plan.append(Planned(method, seed, condition, ours[0].peak_lr, configs))
+                usual = as_trained(suite, tasks, method, seed, self.recipe)
+                plan += [usual, *stressed(usual, tasks, self.recipe, long)]
         return plan
-
-    def long(self, config: RunConfig, tasks: list[str]) -> RunConfig:
-        """The training of the same expert at a larger learning rate, with more steps."""
-        changes = {"steps": self.long_steps * config.steps, "peak_lr": self.long_rate * config.peak_lr}
-        return run_config(
-            config.suite, config.task, config.method, config.seed, tasks=tasks, **{**self.recipe, **changes}
-        )

@@ -149,6 +149,10 @@ BY_NAME = {
         (["lora"], "unknown merging method 'lora': accepted are ours"),
         ([], "parameter merges: at least one is needed, not []"),
     ],
+    "stressed": [
+        (["tak"], "unknown method of parameter stressed 'tak': accepted are linear, standard"),
+        (["linear", "linear"], "parameter stressed: 'linear' stands there twice"),
+    ],
     "merged": [
         (["linear"], "unknown method of parameter merged 'linear': accepted are standard, taujp-strict"),
         (["standard", "standard"], "parameter merged: 'standard' stands there twice"),
@@ -337,6 +341,8 @@ TOGETHER = [
     ("30_addition", {"recipe": {"penalty_weight": -1}}, "penalty_weight must be finite and not negative, not -1"),
     ("32_analogy", {"suite": "mini", "quadruples": []}, "name the quadruples yourself"),
     ("53_forecast", {"tasks": ["uci", "signs"]}, "parameter tasks: at least 3 tasks are needed, not ['uci', 'signs']"),
+    ("53_forecast", {"methods": ["linear"]}, "unknown method of parameter stressed 'standard': accepted are linear"),
+    ("53_forecast", {"methods": ["tak", "linear"], "stressed": ["tak"]}, "of parameter stressed 'tak': accepted are linear"),
     ("40_continual", {"tasks": ["uci"]}, "a sequence takes at least two different tasks, not uci"),
     ("40_continual", {"recipe": {"penalty_reservoir": 3}}, "the parameter reservoir sets it"),
     ("40_continual", {"methods": ["taujp-memory"], "reservoir": 0}, "taujp-memory keeps at least 1 image of a past task, not"),
@@ -395,7 +401,7 @@ def test_every_parameter_has_rows():
         ("36_explore", {"tasks": [], "methods": ["linear"], "train": False, "images": 0}),
         ("51_merge", {"checkpoints": str(ROOT), "images": str(ROOT), "output": "merged.safetensors"}),
         ("52_arena", {"tasks": [], "merges": ["ours"], "once": [], "in_curves": ["TIES"], "task_counts": [2, 8]}),
-        ("53_forecast", {"tasks": [], "methods": ["taujp-strict"], "sizes": [], "unlabelled": [4], "recipe": {}}),
+        ("53_forecast", {"tasks": [], "methods": ["taujp-strict"], "stressed": ["taujp-strict"], "sizes": [], "unlabelled": [4], "recipe": {}}),
         ("54_benchmark", {"tasks": [], "merges": ["TIES"], "task_counts": [8], "control": True, "images": 0}),
         ("54_benchmark", {"checkpoints": [str(ROOT)], "tasks": ["uci", "mnist"], "task_counts": [2]}),
         ("54_benchmark", {"checkpoints": ["hub:someone/pets", str(ROOT / "README.md"), str(ROOT / "LICENSE")], "without_gone": True}),

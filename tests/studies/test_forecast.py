@@ -26,12 +26,14 @@ from analysis.forecast.calibrate import combined, learn
 from analysis.forecast.call import SCALES, advice, forecast, planned, plans_tried, through_sum
 from analysis.forecast.conclude import conclusion
 from analysis.forecast.cost import passes
-from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, of_merges, ranks
+from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, of_merges, ranks, under_stress
 from analysis.forecast.evidence import evidence
 from analysis.forecast.figures import curves, errors_by_images, expected_and_measured, predictor_ranks
 from analysis.forecast.measure import Sample, measure_plans
 from analysis.forecast.plans import CURVE, plans_of
 from analysis.forecast.predictors import from_pairs, from_products
+from analysis.forecast.study import ForecastStudy
+from analysis.stressed_experts import AS_TRAINED, LONG, UNSURE, Experts
 from taujp_core.applications.linearised import Products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy, features, linearised_features
@@ -40,7 +42,6 @@ from taujp_core.parameters import moved
 from taujp_core.products.jacobian import jacobian_products
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited, total
-from taujp_core.training.config import run_config
 
 ROOT = Path(__file__).parents[2]
 SUITE = load_suite("mini")
@@ -53,11 +54,8 @@ def vectors_of(clip, method: str = "linear", size: float = 0.02) -> list[TaskVec
     ]
 
 
-def runs_of(clip, method: str, seed: int = 0) -> list[SimpleNamespace]:
-    return [
-        SimpleNamespace(config=run_config(SUITE, vector.task, method, seed, tasks=TASKS, steps=2), vector=vector)
-        for vector in vectors_of(clip, method)
-    ]
+def experts_of(clip, method: str, condition: str = AS_TRAINED) -> Experts:
+    return Experts(method, 0, condition, 1e-3, vectors_of(clip, method))
 
 
 def test_evidence_of_answers_by_hand():
@@ -158,7 +156,7 @@ def test_plans_are_pairs_sums_the_curve_and_all_but_one():
 def test_rows_are_those_of_the_model(method, mini):
     plans = [(1.0, 1.0, 0.0), (0.5, 0.5, 0.5)]
     mean = {"mean": lambda vectors: total(vectors, [1 / len(vectors)] * len(vectors))}
-    table = measure_plans(mini, SUITE, runs_of(mini, method), plans, mean, Sample([8, 16], 30))
+    table = measure_plans(mini, SUITE, [experts_of(mini, method)], plans, mean, Sample([8, 16], 30))
     assert len(table) == 2 * (
         2 + 2 + 1 + 3
     )  # numbers of images × (uci, signs: two plans; street: one; the merge: three)
@@ -225,7 +223,7 @@ def made_up(**columns) -> pd.DataFrame:
                     share = 0.1 * sum(plan) + generator.uniform(0, 0.05)
                     rows.append(
                         {
-                            "method": "linear", "seed": seed, "application": "linearised", "task": task,
+                            "method": "linear", "seed": seed, "condition": AS_TRAINED, "application": "linearised", "task": task,
                             "plan": " ".join(f"{alpha:g}" for alpha in plan), "size": sum(map(bool, plan)), "alpha": max(plan),
                             "merged": False, "asked": 64, "images": 64, "changed": share, "lost": share / 2, "unsure": share,
                             "pairs": share, "changed_linearised": share, "tau_jp": -share, "beyond_margin": 1.0, "gradient": share,
@@ -268,8 +266,10 @@ def test_ranks_and_errors_of_a_perfect_forecast():
     assert ("sums", "beyond_margin") not in rho  # all alike rank nothing
     table = errors(forecasts)
     assert (table.error < 1e-9).all() and (table.covered == 1).all()
-    said = conclusion(ranks(forecasts), table)
-    assert said.splitlines()[0].startswith("For linearised models the forecast ranks what is lost with ρ 1.00 in sums")
+    said = conclusion(ranks(forecasts), table, under_stress(forecasts))
+    assert "stressed" not in said and said.splitlines()[0].startswith(
+        "For linearised models the forecast ranks what is lost with ρ 1.00 in sums"
+    )
     assert "a mean error of 0.000, and 100% of" in said.splitlines()[-1]
 
 
@@ -294,6 +294,51 @@ def test_merges_have_means_of_their_own():
     assert list(found.index) == [("linear", "TIES"), ("linear", "ours")]
     assert list(found.normalised) == pytest.approx([0.7, 0.9])
     assert (found.low < found.expected).all() and (found.expected < found.high).all()
+
+
+def with_stress() -> pd.DataFrame:
+    """Half of the answers that change are lost, as always; with one long vector all are."""
+    table = made_up()
+    long = table.assign(condition=LONG, normalised=1 - table.changed)
+    return pd.concat([table, long, table.assign(condition=UNSURE)], ignore_index=True)
+
+
+def test_of_stressed_experts_nothing_is_learnt_and_they_have_means_of_their_own():
+    every = crossed(with_stress())
+    usual = every[every.condition == AS_TRAINED]
+    pd.testing.assert_frame_equal(usual.reset_index(drop=True), crossed(made_up()).reset_index(drop=True))
+    found = under_stress(every).loc["linear"]
+    assert list(found.index) == [AS_TRAINED, LONG, UNSURE]
+    too_high = (0.8 * usual.changed / 2).mean()  # an expert's accuracy times the half that was not forecast
+    assert list(found.error) == pytest.approx([0, too_high, 0], abs=1e-9) and too_high > 0.05
+    assert found.normalised[LONG] == pytest.approx(1 - usual.changed.mean()) and found.covered[UNSURE] == 1
+    other = every.assign(method="tak", condition=AS_TRAINED)
+    assert set(under_stress(pd.concat([every, other])).reset_index().method) == {"linear"}
+    (said,) = [
+        line for line in conclusion(ranks(usual), errors(usual), under_stress(every)).splitlines() if "stressed" in line
+    ]
+    assert said.startswith(
+        "Where experts are stressed, too, the mean error is 0.000 as trained (100% in the intervals), "
+    )
+    assert f"{too_high:.3f} with one long vector (" in said and "and 0.000 with unsure experts (100%" in said
+
+
+def test_stressed_experts_are_planned_beside_the_others_and_not_merged(mini):
+    recipe = {"steps": 2, "batch_size": 4}
+    study = ForecastStudy(
+        tasks=TASKS, methods=["linear", "standard"], seeds=[0, 1], recipe=recipe, stressed=["standard"]
+    )
+    plan = study.plan(SUITE)
+    assert [(one.method, one.seed, one.condition) for one in plan] == [
+        *[(method, seed, AS_TRAINED) for method in ("linear", "standard") for seed in (0, 1)],
+        *[("standard", seed, condition) for seed in (0, 1) for condition in (LONG, UNSURE)],
+    ]
+    rates = {config.task: (config.peak_lr, config.steps) for config in plan[4].configs}
+    assert rates["uci"] == (4 * rates["signs"][0], 4) and rates["signs"] == rates["street"]
+    assert {config.method for config in plan[5].configs} == {"standard-smoothed"}
+    experts = [experts_of(mini, "linear"), experts_of(mini, "linear", LONG)]
+    table = measure_plans(mini, SUITE, experts, [(1.0, 1.0, 1.0)], {"sum": total}, Sample([4], 6))
+    assert set(table[table.merged].condition) == {AS_TRAINED} and set(table.condition) == {AS_TRAINED, LONG}
 
 
 def test_figures_have_every_row():

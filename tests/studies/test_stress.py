@@ -12,23 +12,19 @@ import analysis.merging.stress as stress
 from analysis.merging.arena import Setting, compete, summary_table
 from analysis.merging.distac import Distillation
 from analysis.merging.stress import (
-    AS_TRAINED,
     CONDITIONS,
-    LONG,
     REPAIRED,
-    UNSURE,
-    Experts,
     Repair,
     by_condition,
     changed,
     conclusion,
     experts_table,
     race,
-    train_experts,
     with_repairs,
 )
 from analysis.merging.stress_figures import merges_under_stress, sums_under_stress
 from analysis.merging.stress_study import StressStudy
+from analysis.stressed_experts import AS_TRAINED, LONG, UNSURE, Experts, train_experts
 from analysis.study import configurations
 from taujp_core.datasets import load_split
 from taujp_core.models import zero_shot_head
