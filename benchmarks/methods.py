@@ -41,7 +41,7 @@ def steps(clip: Clip, names: list[str], images: int) -> dict[str, functools.part
     for name in names:
         method = find_method(name)
         options = {key: parameter.default for key, parameter in method.parameters.items()}
-        sight = Sight(clip, sides.head, split, split, [split], 0, options)
+        sight = Sight(clip, sides.head, split, split, [split], 0, options, 100)
         prepared = method.prepare(sight) if method.prepare else None
         shares = PENALISED if method.penalised else {"": 0}
         for share, part in shares.items():

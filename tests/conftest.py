@@ -85,7 +85,7 @@ def tiny_tower(clip: Clip) -> Clip:
     return Clip("tower", clip.model, clip.tokenizer, encoder, theta0, fingerprint(theta0), 32, clip.logit_scale)
 
 
-OF_TRANSFORMERS = ("attention-only", "orthoreg", "tak")
+OF_TRANSFORMERS = ("attention-only", "delta", "orthoreg", "tak")
 
 
 def tiny_for(method: str, clip: Clip) -> Clip:

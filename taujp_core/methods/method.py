@@ -50,7 +50,8 @@ class Sight:
     """What a method may look at before the training, and no more: all of it is in the run's identity.
 
     head: [d, classes] of the task; train, validation: of the task; others: data sets of the others, whose images a method
-    may use without their labels; seed: of whatever it draws; parameters: what the gradient is handed by name.
+    may use without their labels; seed: of whatever it draws; parameters: what the gradient is handed by name; steps: of the
+    training.
     """
 
     clip: Clip
@@ -60,6 +61,7 @@ class Sight:
     others: Sequence[Split]
     seed: int
     parameters: Mapping[str, int | float | str]
+    steps: int
 
 
 def everything(name: str) -> bool:
@@ -81,6 +83,8 @@ class Method:
         of it is stored, and the run's identity, which names all that a Sight shows, names it too.
     mask: (prepared) gives by name the entries that may move, as booleans of θ₀'s shapes. The others keep their value
         whatever the optimiser does, weight decay included.
+    beside: what the names of a second model's parameters begin with. It starts where τ does and is trained with it, by the same
+        optimiser, and is no part of the vector; the gradient is handed both, and gives both.
     parameters: what the gradient takes by name. Those that RunConfig has as fields have their defaults in the suite's
         recipe, the others here.
     vector_of: the method whose vectors this one applies in its own way.
@@ -95,6 +99,7 @@ class Method:
     others: str = "none"
     prepare: Callable[[Sight], object] | None = None
     mask: Callable[[Any], Parameters] | None = None
+    beside: str = ""
     parameters: dict[str, Parameter] = field(default_factory=dict)
     vector_of: str = ""
     version: int = 1
@@ -104,6 +109,10 @@ class Method:
     def penalised(self) -> bool:
         """Whether how far the vector moves other data sets' features is in its objective: lowered, but by `taujp-raise`."""
         return self.others in ("in turn", "all")
+
+    def trained(self, tau: Parameters) -> Parameters:
+        """All that a training moves, at its start: τ itself and, if there is one, the second model's copy."""
+        return {**tau, **{self.beside + name: value.clone() for name, value in tau.items() if self.beside}}
 
 
 def of_the_task(application: Application) -> Gradient:

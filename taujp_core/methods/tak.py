@@ -54,12 +54,17 @@ def curvature(sight: Sight) -> Factors:
     for split in sight.others:
         images = split.first(int(options["reference_images"])).images
         found.append(kronecker_factors(clip.encoder, clip.theta0, images, features, draws, generator, both))
-        if outside := sorted({name for name in clip.theta0 if moves(name)} - found[-1].names()):
-            raise ValueError(
-                f"tak has no factors for {outside[0]} of {clip.name}: a model of linear, attention and LayerNorm layers "
-                "is accepted, such as open_clip's vision transformers"
-            )
+        check_blocks("tak", clip, found[-1])
     return together(found, str(options["aggregate"]))
+
+
+def check_blocks(method: str, clip: Clip, factors: Factors) -> None:
+    """Raises ValueError for a model with a parameter that moves and has no block."""
+    if outside := sorted({name for name in clip.theta0 if moves(name)} - factors.names()):
+        raise ValueError(
+            f"{method} has no factors for {outside[0]} of {clip.name}: a model of linear, attention and LayerNorm layers "
+            "is accepted, such as open_clip's vision transformers"
+        )
 
 
 def together(found: Sequence[Factors], aggregate: str) -> Factors:
@@ -80,14 +85,14 @@ def together(found: Sequence[Factors], aggregate: str) -> Factors:
 def penalty_and_slope(
     tau: Parameters, factors: Factors, full_weight: float, projection_weight: float
 ) -> tuple[Float[Tensor, ""], Parameters]:
-    """P(τ) and its gradient, 2·BΔW̃A per matrix and 2·Fδ per vector."""
+    """Σ of the blocks and its gradient: of TAK's P 2·BΔW̃A per matrix and 2·Fδ per vector."""
     total, slopes = torch.zeros((), device=device_of(tau), dtype=next(iter(tau.values())).dtype), {}
-    for name, (a, b) in factors.matrices.items():
+    for name in factors.matrices:
         projects, bias = name in factors.projections, factors.biases[name]
         weight = projection_weight if projects else 1.0
         matrix = tau[name].T if projects else tau[name]
         matrix = torch.cat([matrix, tau[bias][:, None]], 1) if bias else matrix
-        product = weight * (b @ matrix @ a)
+        product = weight * factors.times(name, matrix)
         total = total + (product * matrix).sum()
         if bias:
             slopes[bias] = 2 * product[:, -1]

@@ -27,6 +27,7 @@ from .forward_mode import multi_head_attention
 from .memory import to_device
 
 CHUNK = 32  # images at once, always so many: sums round the same however much memory is free
+MATRICES = ("matrix", "projection")  # kinds of layers
 PRODUCTS = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__)
 
 
@@ -96,6 +97,11 @@ class Factors:
         """All parameters that have a block."""
         return {*self.matrices, *self.vectors, *filter(None, self.biases.values())}
 
+    def times(self, name: str, matrix: Float[Tensor, "o i"]) -> Float[Tensor, "o i"]:
+        """B M A, half the gradient of tr(B M A Mᵀ) by M."""
+        a, b = self.matrices[name]
+        return b @ matrix @ a
+
 
 def kronecker_factors(
     encoder: nn.Module,
@@ -112,7 +118,7 @@ def kronecker_factors(
     of B, too, as above; else B sums over an image's tokens. Raises ValueError for a layer whose images cannot be told from
     its tokens.
     """
-    axes = image_axes(encoder, theta0, images)
+    axes = image_axes(encoder, theta0, images, ("norm",))
     matrices: dict[str, tuple[Tensor, Tensor]] = {}
     vectors: Parameters = {}
     biases, projections = {}, set()
@@ -122,7 +128,7 @@ def kronecker_factors(
         with torch.enable_grad():
             g = features(found)
         for layer in layers:
-            if layer.kind in ("matrix", "projection"):
+            if layer.kind in MATRICES:
                 rows = rows_of(layer.input, bool(layer.bias))
                 add(matrices, layer.weight, 0, rows.T @ rows / (len(rows) // len(part)))
                 biases[layer.weight] = layer.bias
@@ -131,7 +137,7 @@ def kronecker_factors(
             outputs = [layer.output for layer in layers]
             slopes = torch.autograd.grad(g, outputs, cotangent, retain_graph=True, materialize_grads=True)
             for layer, slope in zip(layers, slopes, strict=True):
-                if layer.kind in ("matrix", "projection"):
+                if layer.kind in MATRICES:
                     rows = rows_of(slope, False)
                     per_image = len(rows) // len(part) if mean_over_tokens else 1
                     add(matrices, layer.weight, 1, rows.T @ rows * (share / per_image))
@@ -153,11 +159,11 @@ def watched(encoder: nn.Module, theta0: Parameters, images: Tensor) -> tuple[lis
     return watch.layers, found
 
 
-def image_axes(encoder: nn.Module, theta0: Parameters, images: Tensor) -> dict[str, int]:
-    """Of each LayerNorm the axis that grows with the images: some transformers have them first, some after the tokens."""
+def image_axes(encoder: nn.Module, theta0: Parameters, images: Tensor, kinds: tuple[str, ...]) -> dict[str, int]:
+    """Of each layer of these kinds the axis that grows with the images: some transformers have them first, some after the tokens."""
     one = to_device(images[:1], device_of(theta0))
     shapes = [
-        {layer.weight: layer.input.shape for layer in watched(encoder, theta0, part)[0] if layer.kind == "norm"}
+        {layer.weight: layer.input.shape for layer in watched(encoder, theta0, part)[0] if layer.kind in kinds}
         for part in (one, torch.cat([one, one]))
     ]
     axes = {}

@@ -17,7 +17,8 @@ Part = TypeVar("Part")
 
 
 def moving(tau: Parameters, method: Method) -> Parameters:
-    return {name: value for name, value in tau.items() if method.moves(name)}
+    """Of τ, and of a second model beside it, what the method moves."""
+    return {name: value for name, value in tau.items() if method.moves(name.removeprefix(method.beside))}
 
 
 def check_moves(method: Method, clip: Clip) -> None:

@@ -106,8 +106,9 @@ def train_alone(
     zero_shot = validation_accuracy(clip, ENCODER, tau, head, validation)
     if start:
         tau = {name: value.clone() for name, value in start.like(clip.theta0).tau.items()}
-    optimizer = torch.optim.AdamW(moving(tau, method).values(), weight_decay=config.weight_decay)
-    sight = Sight(clip, head, images, held_out, others, config.seed, config.method_parameters())
+    trained = method.trained(tau)
+    optimizer = torch.optim.AdamW(moving(trained, method).values(), weight_decay=config.weight_decay)
+    sight = Sight(clip, head, images, held_out, others, config.seed, config.method_parameters(), config.steps)
     prepared = method.prepare(sight) if method.prepare else None
 
     def take(step: int) -> dict[str, Tensor]:
@@ -115,7 +116,7 @@ def train_alone(
         ours, labels = to_device(ours, head.device), to_device(labels, head.device)
         theirs = [(to_device(batch, head.device), to_device(y, head.device)) for batch, y in theirs]
         parts = [(head, part) for part in parts_of(ours, labels, theirs, config, step)]
-        return take_step(clip, tau, optimizer, parts, config, step, prepared)
+        return take_step(clip, trained, optimizer, parts, config, step, prepared)
 
     def validate(state: State) -> None:
         found = validation_accuracy(clip, method.application, tau, head, validation)
@@ -134,7 +135,7 @@ def train_alone(
         steps=config.steps,
         images=config.batch_size + penalty_images(config),
         take=take,
-        carried=Carried(tau, (optimizer,)),
+        carried=Carried(trained, (optimizer,)),
         file=folder / STATE,
         about={"run": folder.name},
         stops={*evaluated, *snapshot_steps},

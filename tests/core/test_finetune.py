@@ -75,11 +75,11 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(method, mini64):
     others = (
         [(images.flip(0)[:4], labels[:4]), (images.roll(1, 2)[:4], labels[:4])] if METHODS[method].penalised else []
     )
-    tau = {name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()}
+    tau = METHODS[method].trained({name: 0.01 * torch.randn_like(value) for name, value in mini64.theta0.items()})
 
     parameters, split = config(method).method_parameters(), Split(images, labels)
     prepare = METHODS[method].prepare
-    prepared = prepare(Sight(mini64, head, split, split, [split], 0, parameters)) if prepare else None
+    prepared = prepare(Sight(mini64, head, split, split, [split], 0, parameters, 4)) if prepare else None
 
     def gradient(batch):
         return METHODS[method].gradient(mini64, head, tau, batch, prepared, **parameters)

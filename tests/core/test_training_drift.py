@@ -32,7 +32,7 @@ def small_clip(network: nn.Module) -> Clip:
 def found_by(form: str, clip: Clip, tau, batch: Batch = BATCH, seed: int = SEED, **options):
     method = METHODS[form]
     parameters = {name: one.default for name, one in method.parameters.items()} | {"penalty_weight": WEIGHT} | options
-    prepared = method.prepare(Sight(clip, HEAD, None, None, [], seed, parameters)) if method.prepare else None
+    prepared = method.prepare(Sight(clip, HEAD, None, None, [], seed, parameters, 10)) if method.prepare else None
     return method.gradient(clip, HEAD, tau, batch, prepared, **parameters)
 
 

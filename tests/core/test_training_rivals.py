@@ -121,7 +121,7 @@ def test_words_of_a_method_are_checked_and_decide_the_run(tmp_path):
 def sight(clip, parameters: dict, others=(), seed=0) -> Sight:
     own = Split(random_images(9, 5), torch.arange(9) % 3)
     head = torch.randn(128, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    return Sight(clip, head, own, own, others, seed, parameters)
+    return Sight(clip, head, own, own, others, seed, parameters, 10)
 
 
 @pytest.mark.parametrize("make", [tiny_clip, lambda mini: tiny_tower(mini)])
@@ -176,7 +176,7 @@ def test_what_talos_masks_stays_whatever_the_weight_decay(started, mini, tmp_pat
     suite = load_suite("mini")
     task = suite.task("uci")
     head, held_out = zero_shot_head(clip, task.classes, task.templates), load_split(task, "validation")
-    kept = entries_kept(Sight(clip, head, held_out, held_out, [], 0, {"density": 0.1}))
+    kept = entries_kept(Sight(clip, head, held_out, held_out, [], 0, {"density": 0.1}, 3))
     for name, value in tau.items():
         before = start.tau[name] if start else torch.zeros_like(value)
         assert torch.equal(value[~kept[name]], before[~kept[name]])
@@ -367,5 +367,8 @@ def test_tak_sees_other_images_before_the_training_alone_and_they_are_its_identi
 
 
 def test_a_model_without_factors_for_what_tak_moves_is_refused_in_one_sentence(mini, tmp_path):
-    with pytest.raises(ValueError, match=r"^tak has no factors for convolution.bias of tiny: a model of linear, att"):
-        finetune(config("tak"), tmp_path, tiny_clip(mini))
+    for method in ("tak", "delta"):
+        with pytest.raises(
+            ValueError, match=rf"^{method} has no factors for convolution.bias of tiny: a model of linear, att"
+        ):
+            finetune(config(method), tmp_path, tiny_clip(mini))
