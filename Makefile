@@ -165,7 +165,7 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP)
 	$(BIN)/python docs/build_pictures.py
-	$(BIN)/python -m pytest -q -n auto -m docs tests/house/test_docs.py tests/house/test_pages.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m docs tests/house/test_docs.py tests/house/test_pages.py
 	@echo "The site: docs/_build/html/index.html"
 
 clean:
