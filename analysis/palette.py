@@ -44,7 +44,7 @@ METHOD_LOOKS = {
     "orthoreg-linear": ("#902460", "octagon-open"),
     "talos": ("#847860", "diamond-wide"),
     "tak": ("#24a878", "diamond-tall"),
-    "delta": ("#a83000", "triangle-ne"),
+    "delta": ("#001848", "triangle-down-open"),
     "standard-smoothed": ("#f050dc", "circle-cross"),
     "linear-smoothed": ("#500028", "square-cross"),
     "taujp-strict-smoothed": ("#3c64dc", "triangle-up-open"),
