@@ -9,8 +9,6 @@ from ..sentences import listed, share
 from ..stressed_experts import AS_TRAINED, LONG, UNSURE
 
 SAID = {LINEARISED.name: "linearised models", ENCODER.name: "encoders"}
-
-
 WORDS = {AS_TRAINED: "as trained", LONG: "with one long vector", UNSURE: "with unsure experts"}
 
 
