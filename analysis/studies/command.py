@@ -98,9 +98,11 @@ def run(study: Study, folder: Path, points: list[Point], chosen: argparse.Namesp
         print(note)
     page = Page(folder, study, notes)
     try:
-        if not tally.complete():
-            with engine(study, folder, tally, chosen) as found:
-                work(folder, tally, found, page)
+        # Workers share this machine's cores; a last point has them all. Workers started by hand have their own.
+        for leave_last in (False,) if chosen.scheduler_file else (True, False):
+            if tally.left():
+                with engine(study, folder, tally, chosen) as found:
+                    work(folder, tally, found, page, leave_last)
     finally:
         tally.open.clear()
         unwritten = write_page(page, tally)
@@ -128,7 +130,8 @@ def said_deaths(key: str, deaths: int) -> str:
 @contextlib.contextmanager
 def engine(study: Study, folder: Path, tally: Tally, chosen: argparse.Namespace) -> Iterator[Engine]:
     """Dask workers, or, where one is enough or the engine is not installed, this process."""
-    left = [tally.points[key] for key in tally.points if key not in tally.done]
+    keys = tally.left()
+    left = [point for key, point in tally.points.items() if key in keys]
     elsewhere = chosen.scheduler_file is not None
     count = 0 if elsewhere and chosen.workers is None else chosen.workers
     if count is not None and count < (0 if elsewhere else 1):
@@ -166,7 +169,7 @@ def engine(study: Study, folder: Path, tally: Tally, chosen: argparse.Namespace)
             cluster.close()
 
 
-def work(folder: Path, tally: Tally, found: Engine, page: Page) -> None:
+def work(folder: Path, tally: Tally, found: Engine, page: Page, leave_last: bool) -> None:
     line, written, known = Line(), -PAGE_SECONDS, dict(tally.deaths)
 
     def watch(tally: Tally, ended: str | None) -> None:
@@ -181,7 +184,7 @@ def work(folder: Path, tally: Tally, found: Engine, page: Page) -> None:
             written = time.monotonic()
 
     try:
-        drive(folder, tally, found, watch)
+        drive(folder, tally, found, watch, leave_last)
     finally:
         line.close()
 

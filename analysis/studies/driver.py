@@ -77,11 +77,18 @@ def count_earlier_deaths(folder: Path, tally: Tally) -> None:
     tally.deaths = earlier_deaths(folder, (tally.points[key] for key in tally.points if key not in tally.done))
 
 
-def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, str | None], None]) -> None:
+def drive(
+    folder: Path,
+    tally: Tally,
+    engine: Engine,
+    watch: Callable[[Tally, str | None], None],
+    leave_last: bool = False,
+) -> None:
     """Run what is not done, each point after those that it reads; failing ones do not stop the others. Points that
     workers died in come after all that can be begun.
 
     watch(tally, key of the point that just ended or None) is called after each, and about once a second.
+    leave_last: a point that nothing runs beside any more, and no worker died in, is not begun.
     """
     needs = {key: set(tally.points[key].after) - tally.done for key in tally.left()}
     readers: dict[str, list[str]] = {}
@@ -93,6 +100,8 @@ def drive(folder: Path, tally: Tally, engine: Engine, watch: Callable[[Tally, st
     begun = (key for key in tally.points if key in needs and not needs[key] and key not in tally.failed)
     ready = deque(sorted(begun, key=lambda key: tally.deaths.get(key, 0)))
     while ready or tally.open:
+        if leave_last and not tally.open and tally.left() == {ready[0]} and ready[0] not in tally.deaths:
+            return
         while ready and len(tally.open) < engine.ahead:
             tally.open[ready[0]] = 1
             engine.start(tally.points[ready.popleft()])

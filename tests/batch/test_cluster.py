@@ -5,16 +5,20 @@ import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from drivers import until
+from test_faults import finished
 
+import analysis.studies.command
 import analysis.studies.workers
 from analysis.studies.cluster import is_loopback
 from analysis.studies.command import main
-from analysis.studies.study import Study
+from analysis.studies.plan import points_of
+from analysis.studies.study import Study, read_study
 from analysis.studies.workers import local_workers, slurm_script, worker_line
 
 pytest_plugins = ["batch_fixtures"]
@@ -114,6 +118,19 @@ def test_loopback_is_known():
     assert [is_loopback(name) for name in ("127.0.0.1", "127.9.9.9", "localhost", "::1")] == [True] * 4
     others = ("0.0.0.0", "::", "10.0.0.1", "node7", "", "127.evil.example", "127.1.evil", "1270.0.0.1", "::10")
     assert [is_loopback(name) for name in others] == [False] * 9
+
+
+def test_a_last_point_has_all_cores(here, monkeypatch):
+    """Those before it share them. Its reading of the others is planted, for only trainings are read otherwise."""
+    name = here.notebook("threads", "number: int = 0", "import os\nprint(os.environ.get('OMP_NUM_THREADS', 'all'))")
+    entries = [{"notebook": name, "parameters": {"number": number}} for number in (1, 2, 3)]
+    *first, last = points_of(read_study(here.study("grid", notebooks=entries)))
+    last = replace(last, after=tuple(point.key for point in first))
+    monkeypatch.setattr(analysis.studies.command, "points_of", lambda study: [*first, last])
+    monkeypatch.setattr(analysis.studies.workers, "usable_cores", lambda: 6)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert main([str(here.folder / "grid.yaml"), "--workers", "2"]) == 0
+    assert finished(here, "grid") == {1: "3\n", 2: "3\n", 3: "all\n"}
 
 
 MINI = Study("grid", "What?", suites=["mini"], methods=["linear"], tasks=["uci"], recipe={"batch_size": 8})

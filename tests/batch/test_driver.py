@@ -75,6 +75,17 @@ def test_a_failing_point_is_tried_again_and_does_not_stop_the_others(folder):
     assert not list((folder / "points").glob("*.failed.*"))
 
 
+@pytest.mark.parametrize(("deaths", "order"), [({}, ["a", "b"]), ({"e": 1}, ["a", "b", "e"])], ids=["", "deadly"])
+def test_a_last_point_may_be_left_to_another_engine(deaths, order, folder):
+    points = [point("a"), point("b"), point("e", "a", "b")]
+    tally, engine = finished(folder, points), Told(folder, {"b": ["no"]})
+    tally.deaths = deaths
+    drive(folder, tally, engine, lambda tally, ended: None, leave_last=True)
+    assert (engine.order, tally.left()) == ([*order[:2], "b", *order[2:]], {"a", "b", "e"} - set(order))
+    drive(folder, tally, engine, lambda tally, ended: None)
+    assert tally.complete()
+
+
 def test_the_line_tells_the_time_left_from_what_was_measured(folder):
     tally = Tally({p.key: p for p in [point("a", run="x"), point("b", run="x"), point("e", "a", "b"), point("f", "e")]})
     tally.open, tally.slots = {"a": 1, "b": 1}, 2
