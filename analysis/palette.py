@@ -17,6 +17,7 @@ METHOD_LOOKS = {
     "standard": ("#d87800", "circle"),
     "post-hoc-linearised": ("#844878", "circle-open"),
     "linear": ("#a80054", "square"),
+    "linear-normalised": ("#f000fc", "square-x"),
     "sequential": ("#243c18", "cross"),
     "taujp-efficient": ("#003084", "diamond"),
     "taujp-strict": ("#b478e4", "triangle-up"),

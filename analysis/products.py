@@ -41,6 +41,18 @@ def measure_products(clip: Clip, vectors: Sequence[TaskVector], split: Split) ->
     return cast(Products, edited_source(clip, vectors, split, LINEARISED))
 
 
+def products_and_source(clip: Clip, vectors: Sequence[TaskVector], split: Split) -> tuple[Products, EditedData]:
+    """f₀ and Jτₜ of a data set, and the data set under the vectors as they are applied: one pass where one answers both."""
+    application = applied_alike(vectors)
+    products = measure_products(clip, vectors, split)
+    return products, as_applied(products, application) if application.affine else edited_source(clip, vectors, split)
+
+
+def as_applied(products: Products, application: Application) -> Products:
+    """The source of an affine application, from f₀ and Jτₜ of the encoder."""
+    return Products(*application.from_encoder(products.features, products.products), products.labels)
+
+
 def pair_sources(
     clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int
 ) -> tuple[list[EditedData], list[Tensor]]:

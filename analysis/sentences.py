@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 
 from taujp_core.applications.encoder import ENCODER
-from taujp_core.applications.linearised import LINEARISED
 from taujp_core.datasets import load_split
 from taujp_core.methods import METHODS
 from taujp_core.suites import Suite
 
 NOTHING = "There is nothing to compare: that takes a method with the τJp penalty and one without and, for addition, two tasks."
-WHERE = {LINEARISED.name: "In the linearised model", ENCODER.name: "On the encoder itself"}
 MOST_NAMES = 3  # of more the best alone is named
 # What is no method of `taujp_core.methods`, whose own files say theirs.
 OTHERS_IN_WORDS = {
@@ -38,6 +36,11 @@ def in_words(method: str) -> str:
     if method.endswith("-linear"):
         return f"linearised {in_words(method.removesuffix('-linear'))}"
     return f"`{method}`"
+
+
+def where(application: str) -> str:
+    """What a sentence about one application begins with."""
+    return "On the encoder itself" if application == ENCODER.name else f"In the {application} model"
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from taujp_core.task_vectors import TaskVector, total
 from .coefficients import COEFFICIENTS, addition_curve, tuned_coefficient
 from .interference import reduce_tau_jp
 from .products import edited_source
-from .sentences import WHERE, listed, moved
+from .sentences import listed, moved, where
 from .tau_jp import own_and_others, tau_jp
 
 
@@ -109,7 +109,7 @@ def reduction_findings(table: pd.DataFrame) -> str:
             worse = [task for task in before.index if after.one_shot[task] < before.one_shot[task]]
             but = f"; at α = 1, {listed(worse)} {'is' if len(worse) == 1 else 'are'} worse than before" if worse else ""
             sentences.append(
-                f"{WHERE[application]} the accuracy of the sum of `{name}` vectors {one_shot} at α = 1 and {best} at the "
+                f"{where(application)} the accuracy of the sum of `{name}` vectors {one_shot} at α = 1 and {best} at the "
                 f"best α. That of a single task {single}{but}."
             )
     return "\n".join(sentences)

@@ -18,7 +18,7 @@ from taujp_core.task_vectors import TaskVector, applied_alike, total
 from taujp_core.training.run_store import Run
 
 from ..coefficients import COEFFICIENTS, addition_curve, normalised, per_task_coefficients, scores, tuned_coefficient
-from ..products import edited_source, measure_products
+from ..products import as_applied, edited_source, measure_products
 from ..sentences import NOTHING, by_name, in_words, listed, relation, share, short, standing
 from ..trainings import penalised_and_rivals, tables_of_models
 
@@ -50,7 +50,8 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
 
     They are applied as their method is. τJp is measured at θ₀ for all.
     """
-    affine = applied_alike(vectors).affine
+    application = applied_alike(vectors)
+    affine = application.affine
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
     products = {
@@ -65,14 +66,16 @@ def measure_sum(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images:
 
     curves, per_task = [], []
     for task, head, own in zip(tasks, heads, np.eye(len(tasks)).tolist(), strict=True):
-        source = products[task.name]
-        if not affine:
+        if affine:
+            source = as_applied(products[task.name], application)
+        else:
             source = edited_source(clip, vectors, load_split(task, "validation").first(images))
         curve = addition_curve(source, head, own, [1.0] * len(vectors), COEFFICIENTS)
         curves.append(curve.assign(task=task.name, split="validation"))
     if affine:
         tuned = tuned_coefficient(pd.concat(curves))
-        best = per_task_coefficients([products[task.name] for task in tasks], heads, tuned).tolist()
+        sources = [as_applied(products[task.name], application) for task in tasks]
+        best = per_task_coefficients(sources, heads, tuned).tolist()
     for k, (task, head) in enumerate(zip(tasks, heads, strict=True)):
         # Two or three directions answer all that is asked of test images.
         directions = [vectors[k], total(vectors), *([total(vectors, best)] if affine else [])]

@@ -20,11 +20,11 @@ from taujp_core.datasets import load_split
 from taujp_core.models import Clip, zero_shot_head
 from taujp_core.products.jacobian import product_norms
 from taujp_core.suites import Suite
-from taujp_core.task_vectors import TaskVector, applied_alike
+from taujp_core.task_vectors import TaskVector
 from taujp_core.training.run_store import Run
 
 from ..coefficients import scores, tuned_coefficient
-from ..products import edited_source, measure_products
+from ..products import edited_source, products_and_source
 from ..sentences import in_words, share, standing
 from ..trainings import tables_of_models
 
@@ -156,8 +156,7 @@ def measure_target(
     names = tasks_of(quadruples, suite)
     ours = [vectors[name] for name in names]
     on = load_split(task, "validation").first(images).decoded()
-    products = measure_products(clip, ours, on)
-    validation = products if applied_alike(ours).affine else edited_source(clip, ours, on)
+    products, validation = products_and_source(clip, ours, on)
     test = edited_source(clip, ours, load_split(task, "test").first(images))
     known: dict[tuple, float] = {}  # quadruples share models
 

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from ..resampling import FEWEST, cluster_bootstrap, rank_correlation
-from ..sentences import WHERE, listed
+from ..sentences import listed, where
 
 PRIMARY = "accuracy_loss"  # the verdict's outcome, chosen before any number was seen
 UNDECIDED = "undecided"
@@ -393,7 +393,7 @@ def which_of_both(found: pd.DataFrame, metrics: pd.DataFrame, tasks: int, applic
     orders = f"The way to the class boundary orders the points {better} τJp."
     if tasks < FEWEST:
         orders = f"{tasks} tasks are too few to say which metric orders the points better."
-    return kind, f"{WHERE[application]} {text}. {orders}"
+    return kind, f"{where(application)} {text}. {orders}"
 
 
 def controls_effect(points: pd.DataFrame, outcome: str, resamples: int) -> dict:
@@ -447,4 +447,4 @@ def conclusion(found: pd.DataFrame, application: str) -> tuple[str, str]:
     ]  # fmt: skip
     if not by_word["supports"] and not by_word["contradicts"]:
         said = ["no intervention decides it"]
-    return kind, f"{WHERE[application]} {text}: {'; '.join(said)}."
+    return kind, f"{where(application)} {text}: {'; '.join(said)}."

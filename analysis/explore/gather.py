@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from taujp_core.training.run_store import is_finished, run_folder
 
 from ..coefficients import COEFFICIENTS, addition_curve, per_task_coefficients, tuned_coefficient
 from ..expected_accuracy import shipped
-from ..products import measure_products
+from ..products import Products, edited_source
 from ..sentences import by_name, in_words, listed, share, standing
 from ..trainings import tasks_of, train
 from .answers import Answers, project
@@ -94,7 +95,8 @@ def answer(clip: Clip, suite: Suite, vectors: Sequence[TaskVector], images: int)
     """One pass of Jacobian products a task. `tuned` and `optimum` are chosen on the same validation images."""
     tasks = [suite.task(vector.task) for vector in vectors]
     heads = [zero_shot_head(clip, task.classes, task.templates) for task in tasks]
-    sources = [measure_products(clip, vectors, load_split(task, "validation").first(images)) for task in tasks]
+    splits = [load_split(task, "validation").first(images) for task in tasks]
+    sources = [cast(Products, edited_source(clip, vectors, split)) for split in splits]
     experts = np.eye(len(tasks)).tolist()
     curves = [
         addition_curve(source, head, expert, [1.0] * len(tasks), COEFFICIENTS)

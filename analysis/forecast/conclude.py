@@ -21,7 +21,7 @@ def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame, stressed: pd.DataFrame
     for application, found in ranks.groupby("application", sort=False):
         rho = found.pivot(index="predictor", columns="kind", values="rho")
         said.append(
-            f"For {SAID[application]} the forecast ranks what is lost with ρ {share(rho.sums['forecast'])} in sums and "
+            f"For {SAID.get(application, f'{application} models')} the forecast ranks what is lost with ρ {share(rho.sums['forecast'])} in sums and "
             f"{share(rho.pairs['forecast'])} in pairs; τJp alone with {share(rho.sums['tau_jp'])} and {share(rho.pairs['tau_jp'])}."
         )
     if len(stressed):

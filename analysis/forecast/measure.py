@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from taujp_core.applications import EditedData
-from taujp_core.applications.linearised import Products
 from taujp_core.datasets import load_split
 from taujp_core.evaluation import accuracy
 from taujp_core.models import Clip, logits, zero_shot_head
@@ -17,7 +16,7 @@ from taujp_core.suites import Suite
 from taujp_core.task_vectors import TaskVector, applied_alike
 
 from ..expected_accuracy import changed
-from ..products import edited_source, measure_products
+from ..products import edited_source, products_and_source
 from ..stressed_experts import AS_TRAINED, Experts
 from .evidence import evidence
 from .plans import Plan
@@ -74,8 +73,7 @@ def measure_task(
     head = zero_shot_head(clip, task.classes, task.templates)
     everything = [*vectors, *merges.values()]
     seen = load_split(task, "validation").first(max(sample.counts))
-    source = edited_source(clip, everything, seen)
-    products = source if isinstance(source, Products) else measure_products(clip, everything, seen)
+    products, source = products_and_source(clip, everything, seen)
     tested = edited_source(clip, everything, load_split(task, "test").first(sample.test_images))
 
     of_task = [plan for plan in plans if plan[own]]

@@ -6,7 +6,7 @@ nothing take three each (`taujp_core.products.jacobian`), for memory: both graph
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Shaped
@@ -19,6 +19,7 @@ from taujp_core.products.forward_mode import forward_mode
 from taujp_core.products.jacobian import jacobian_products, transpose_product
 from taujp_core.products.memory import chunk_size, graph_bytes, memory_budget, to_device
 
+FromEncoder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 # What both graphs keep, in units of what a training step keeps: measured 2.4 to 2.9 on the small CLIP and ViT-B/32.
 GRAPHS = 3
 # At least, on a GPU, where all images may fit at once: to the metric each is a sample (`preconditioner.py`).
@@ -29,11 +30,17 @@ class KeptProducts:
     """J(x) = ∂f(x; θ)/∂θ at one θ for all these images, as products; f(x; θ) itself is `features` [n, d].
 
     As many images as fit into half of the memory budget keep their graphs; the others' products are computed from
-    nothing. `most` bounds the kept ones further.
+    nothing. `most` bounds the kept ones further. from_encoder: of the `Application` whose Jacobian is meant, if it is not the
+    encoder's.
     """
 
     def __init__(
-        self, encoder: nn.Module, theta: Parameters, images: Shaped[Tensor, "n ..."], most: int | None = None
+        self,
+        encoder: nn.Module,
+        theta: Parameters,
+        images: Shaped[Tensor, "n ..."],
+        most: int | None = None,
+        from_encoder: FromEncoder | None = None,
     ) -> None:
         if not len(images):
             raise ValueError("products with the Jacobian take at least one image")
@@ -49,6 +56,7 @@ class KeptProducts:
         self.graphs = [self.graph(to_device(part, device)) for part in images[:kept].split(chunk) if len(part)]
         self.rest = images[kept:]
         rest = [self.plain(to_device(part, device)) for part in self.rest.split(chunk) if len(part)]
+        self.from_encoder = from_encoder
         self.features = torch.cat([features.detach() for features, _, _ in self.graphs] + rest)
 
     @torch.no_grad()
@@ -77,7 +85,11 @@ class KeptProducts:
             found.append(grad([part for part, _ in seen], u, [value for _, value in seen], retain_graph=True)[0])
         if len(self.rest):
             found.append(jacobian_products(self.encoder, self.theta, [vector], self.rest)[1][0])
-        return torch.cat(found)
+        return self.seen(torch.cat(found), slice(None))
+
+    def seen(self, changes: Float[Tensor, "m d"], rows: slice) -> Float[Tensor, "m d"]:
+        """What is made of changes of these images' features; a symmetric matrix for each image."""
+        return self.from_encoder(self.features[rows], changes)[1] if self.from_encoder else changes
 
     def transpose(self, cotangent: Float[Tensor, "n d"]) -> Parameters:
         """Jᵀu = Σ over images of J(x)ᵀu(x)."""
@@ -96,11 +108,12 @@ class KeptProducts:
         start = 0
         for features, _, _ in self.graphs:
             rows = slice(start, start + len(features))
-            found = grad(features, self.parameters, cotangent[rows], retain_graph=True, materialize_grads=True)
+            change = self.seen(cotangent[rows], rows)
+            found = grad(features, self.parameters, change, retain_graph=True, materialize_grads=True)
             yield dict(zip(self.moving, found, strict=True))
             start += len(features)
         for images in self.rest.split(self.chunk):
             if len(images):
                 rows = slice(start, start + len(images))
-                yield transpose_product(self.encoder, self.theta, cotangent[rows], images)
+                yield transpose_product(self.encoder, self.theta, self.seen(cotangent[rows], rows), images)
                 start += len(images)

@@ -45,7 +45,8 @@ class Matching:
 
     def features(self, tau: Parameters, images: Tensor) -> Float[Tensor, "n d"]:
         if self.application.affine:
-            return jacobian_products(self.clip.encoder, self.clip.theta0, [tau], images)[1][0]
+            f0, products = jacobian_products(self.clip.encoder, self.clip.theta0, [tau], images)
+            return self.application.from_encoder(f0, products)[1][0]
         return self.application.features(self.clip, tau, images)
 
     def distances(self, tau: Parameters) -> Float[Tensor, "sets"]:
@@ -60,11 +61,14 @@ class Matching:
     def residuals(self, tau: Parameters) -> Residuals:
         """What is left to change, linearised where the encoder computes."""
         images = torch.cat(self.images)
-        products = KeptProducts(self.clip.encoder, self.application.point(self.clip, tau), images)
-        if self.application.affine:
+        application = self.application
+        products = KeptProducts(
+            self.clip.encoder, application.point(self.clip, tau), images, from_encoder=application.from_encoder
+        )
+        if application.affine:
             found = products.forward(tau)
         else:
-            found = products.features if self.application.in_weights else self.features(tau, images)
+            found = products.features if application.in_weights else self.features(tau, images)
         return Residuals(products, torch.cat(self.targets) - found, self.weights)
 
     def part(self, number: int, count: int) -> "Matching":

@@ -26,7 +26,7 @@ from taujp_core.training.run_store import Run
 from ..interference import OUTCOMES
 from ..pairs import APPLICATIONS, measure_source
 from ..resampling import FEWEST, rank_correlation
-from ..sentences import WHERE, listed, relation, share
+from ..sentences import listed, relation, share, where
 from ..tau_jp_reduction import addition_accuracies
 
 FORMATS = {
@@ -129,7 +129,7 @@ def prediction_findings(predictions: pd.DataFrame, worst: dict[str, pd.DataFrame
         found = worst[application]
         hits = int((found.expected == found.seen).sum())
         sentences.append(
-            f"{WHERE[application]} τJp {known} with the rise of the loss over {rows.n.iloc[0]} ordered pairs; it names the most "
+            f"{where(application)} τJp {known} with the rise of the loss over {rows.n.iloc[0]} ordered pairs; it names the most "
             f"harmful vector for {hits} of {len(found)} tasks, where guessing names {len(found) / max(len(found) - 1, 1):.1f}."
         )
     return "\n".join(sentences)
@@ -152,7 +152,7 @@ def set_findings(compared: pd.DataFrame, before: str, images: int) -> str:
             worse = [task for task in both.index if relation(both[name][task], both[before][task], of_task) == "below"]
             but = f", and below it on {listed(worse)}" if worse else ""
             sentences.append(
-                f"{WHERE[application]} the set `{name}` reaches {share(both[name].mean())} at α = 1: {stands} "
+                f"{where(application)} the set `{name}` reaches {share(both[name].mean())} at α = 1: {stands} "
                 f"`{before}` ({share(both[before].mean())}) on average{but}."
             )
     return "\n".join(sentences)

@@ -31,8 +31,8 @@ class Application(ABC):
 
     plain_method: the method that trains for this application with the task's loss alone. What a suite says of it holds
         for methods that the suite does not know, and joint training is by it.
-    affine: whether features are affine in τ. Then the `Products` f₀ and Jτₜ are the source, a curve over coefficients
-        costs no further pass, and coefficients can be found by their gradient.
+    affine: whether features are affine in τ. Then `from_encoder` of the encoder's f₀ and Jτₜ are the source, as `Products`, a curve
+        over coefficients costs no further pass, and coefficients can be found by their gradient.
     in_weights: whether the model is the encoder with the parameters θ₀ + τ, so that a checkpoint of any layout holds it.
     """
 
@@ -57,6 +57,14 @@ class Application(ABC):
     @abstractmethod
     def source(self, clip: Clip, taus: Sequence[Parameters], split: Split) -> EditedData:
         """A data set under these vectors. Raises what `features` raises."""
+
+    def from_encoder(
+        self, features: Float[Tensor, "n d"], changes: Float[Tensor, "*t n d"]
+    ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "*t n d"]]:
+        """Of the encoder's features, and of changes of them to first order, those of this model. What it makes of a change is a
+        symmetric matrix times it: products with the transposed Jacobian go through it, too. By default nothing is changed.
+        """
+        return features, changes
 
     @abstractmethod
     def point(self, clip: Clip, tau: Parameters) -> Parameters:

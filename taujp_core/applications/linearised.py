@@ -52,14 +52,16 @@ class Linearised(Application):
     def gradient(
         self, clip: Clip, tau: Parameters, images: Shaped[Tensor, "n ..."], loss: Loss
     ) -> tuple[Parameters, Details]:
-        return linearised_gradient(clip.encoder, clip.theta0, tau, images, lambda f0, products: loss(f0 + products))
+        return linearised_gradient(
+            clip.encoder, clip.theta0, tau, images, lambda f0, products: loss(sum(self.from_encoder(f0, products)))
+        )
 
     def source(self, clip: Clip, taus: Sequence[Parameters], split: Split) -> Products:
         """One pass with all vectors; pictures are decoded meanwhile."""
         parts, labels = [], []
         for images, part_labels in split.batches():
             check_images("images", images, clip.image_size)
-            parts.append(jacobian_products(clip.encoder, clip.theta0, taus, images))
+            parts.append(self.from_encoder(*jacobian_products(clip.encoder, clip.theta0, taus, images)))
             labels.append(part_labels)
         features, products = (torch.cat(tensors, -2) for tensors in zip(*parts, strict=True))
         return Products(features, products, torch.cat(labels).to(features.device))

@@ -38,11 +38,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..applications.encoder import ENCODER
+from ..applications.linearised_normalised import LINEARISED_NORMALISED
 from ..evaluation import cross_entropy
 from ..models import Clip
 from ..parameters import Parameters
 from ..products.eigenvalues import EigenFactors, eigen_factors
-from ..products.jacobian import full_precision, linearised_gradient
+from ..products.jacobian import full_precision
 from .method import Batch, Method, Parameter, Sight
 from .tak import check_blocks, moves, penalty_and_slope
 
@@ -84,15 +85,6 @@ def coefficient(prepared: Prepared, step: int, how: str) -> float:
     return 1 - progress / 2 + 1.5 * progress * draw
 
 
-def normalised(
-    f0: Float[Tensor, "n d"], products: Float[Tensor, "n d"]
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """u = f₀/‖f₀‖ and J_u τ = (I − uuᵀ)·Jτ/‖f₀‖."""
-    size = f0.norm(dim=-1, keepdim=True)
-    unit = f0 / size
-    return unit, (products - unit * (unit * products).sum(-1, keepdim=True)) / size
-
-
 def gradient(
     clip: Clip,
     head: Float[Tensor, "d classes"],
@@ -112,16 +104,15 @@ def gradient(
     models = {prefix: {name: tau[prefix + name] for name in clip.theta0} for prefix in ("", TEACHER)}
     scaled = {prefix: {name: alpha * value for name, value in model.items()} for prefix, model in models.items()}
 
-    def teach(f0: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
-        found = sum(normalised(f0, products))
-        return cross_entropy(found, head, batch.labels), found.detach()
+    def teach(features: Tensor) -> tuple[Tensor, Tensor]:
+        return cross_entropy(features, head, batch.labels), features.detach()
 
     def learn(features: Tensor) -> tuple[Tensor, Tensor]:
         loss = cross_entropy(features, head, batch.labels)
         match = (F.normalize(features, dim=-1) - target).square().sum(-1).mean()
         return loss + match_weight * match, loss.detach()
 
-    of_teacher, target = linearised_gradient(clip.encoder, clip.theta0, scaled[TEACHER], batch.images, teach)
+    of_teacher, target = LINEARISED_NORMALISED.gradient(clip, scaled[TEACHER], batch.images, teach)
     of_student, loss = ENCODER.gradient(clip, scaled[""], batch.images, learn)
     found, penalty = {}, torch.zeros_like(loss)
     with torch.no_grad(), full_precision(loss):

@@ -1,6 +1,6 @@
 """Can curvature stand in for the other tasks' images? TAK: Kronecker factors of their JᵀJ, computed once.
 
-CE(f₀ + Jτ) + λ·P(τ) (2602.17385, ICLR 2026), with
+CE(u + J_u τ) + λ·P(τ) with u = f/‖f‖ (2602.17385, ICLR 2026), and
 
     P = Σ_matrices tr(B ΔW̃ A ΔW̃ᵀ) + full_weight·Σ_vectors δᵀFδ + projection_weight·tr(B_p ΔW_p A_p ΔW_pᵀ),
 
@@ -10,16 +10,15 @@ factors at θ₀ over images of the other data sets (`products.kronecker`). The 
 
 in the authors' code (aimagelab/mammoth, commit e75a491): a sum for B, but means for A and F, so that the matrix part grows
 with the number of data sets. With `aggregate="mean"` B is a mean, too. Both A and B are means over an image's tokens in their
-code, so that P falls with the number of tokens; with `tokens="once"` only A is. `features="normalised"`, as theirs, takes J
-of f/‖f‖, `raw` that of f, as τJp does.
+code, so that P falls with the number of tokens; with `tokens="once"` only A is. `features="normalised"`, as theirs, takes the
+factors of J_u, `raw` those of J, as τJp does.
 
-Followed is the code, but where this project has one way for all methods: the model is f₀ + Jτ, theirs u + J_u τ for u = f/‖f‖,
-which differs in how the head's normalisation treats the part of Jτ along f₀, at second order in τ; several `draws` are
-averaged, theirs summed; the gradient is cut, theirs is not. Patch convolution and positional embedding stay, as theirs.
+Followed is the code, but where this project has one way for all methods: several `draws` are averaged, theirs summed; the gradient
+is cut, theirs is not. Patch convolution and positional embedding stay, as theirs.
 Parameters' defaults are mammoth's; `reference_images` is ours: of each other data set a fair sample, 0 for all (256 suffice in
 the paper, whose default is all).
 
-A step costs one of `linear` and two products of d_out² d_in and d_out d_in² per matrix, some tenth of it on ViT-B/32 at 128
+A step costs one of `linear-normalised` and two products of d_out² d_in and d_out d_in² per matrix, some tenth of it on ViT-B/32 at 128
 images; before the training, a forward and a backward pass per image and draw. Nothing else is kept of the other images.
 """
 
@@ -30,12 +29,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..applications.linearised import LINEARISED
+from ..applications.linearised_normalised import LINEARISED_NORMALISED
 from ..models import Clip
 from ..parameters import Parameters, device_of
 from ..products.jacobian import full_precision
 from ..products.kronecker import Factors, kronecker_factors
-from .linear import METHOD as LINEAR
+from .linear_normalised import METHOD as WITHOUT_PENALTY
 from .method import Batch, Method, Parameter, Sight
 
 
@@ -116,8 +115,8 @@ def gradient(
     projection_weight: float,
     **factors: int | str,
 ) -> tuple[Parameters, Float[Tensor, ""], Float[Tensor, ""]]:
-    """Gradient of CE(f₀ + Jτ) + λ·P(τ), the loss, and P; what else the factors were made by is in them."""
-    found, loss, _ = LINEAR.gradient(clip, head, tau, batch)
+    """Gradient of CE(u + J_u τ) + λ·P(τ), the loss, and P; what else the factors were made by is in them."""
+    found, loss, _ = WITHOUT_PENALTY.gradient(clip, head, tau, batch)
     with torch.no_grad(), full_precision(loss):
         penalty, slopes = penalty_and_slope(tau, prepared, full_weight, projection_weight)
         for name, slope in slopes.items():
@@ -127,7 +126,7 @@ def gradient(
 
 METHOD = Method(
     "tak",
-    LINEARISED,
+    LINEARISED_NORMALISED,
     gradient,
     moves=moves,
     others="before",
@@ -142,5 +141,6 @@ METHOD = Method(
         "draws": Parameter(1),
         "reference_images": Parameter(256),
     },
+    version=2,  # of normalised features, as the authors train it
     words="TAK",
 )

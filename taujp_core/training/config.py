@@ -128,13 +128,15 @@ def recipe_of(suite: Suite, task: Task, method: Method, changes: Mapping) -> dic
 
 
 def peak_lr(rates: object, method: Method) -> object:
-    """The recipe's, one for all or by method; a method that it does not know learns as the one it is applied like."""
+    """The recipe's, one for all or by method; a method that it does not know learns as the one it is applied like, and that, if
+    features are affine in τ, as `linear`."""
     if not isinstance(rates, Mapping):
         return rates
-    like = method.application.plain_method
-    if method.name not in rates and like not in rates:
+    names = [method.name, method.application.plain_method, *(["linear"] if method.application.affine else [])]
+    known = [name for name in names if name in rates]
+    if not known:
         raise ValueError(f"peak_lr of the recipe is not said for {method.name}, only for {', '.join(rates)}")
-    return rates[method.name if method.name in rates else like]
+    return rates[known[0]]
 
 
 def as_names(names: object) -> tuple[str, ...]:

@@ -9,11 +9,15 @@ from pathlib import Path
 import foreign
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import random_images, random_like, tiny_clip
+from torch.func import functional_call, jvp
 
 import taujp_core
 from analysis.addition.measure import measure_addition, summary_table
+from analysis.merging.kept_products import KeptProducts
 from analysis.merging.matching import Matching
+from analysis.merging.merge import merge
 from analysis.merging.output import merge_to
 from analysis.merging.rivals import Evidence, find_rival
 from analysis.negation.measure import measure_negation
@@ -25,8 +29,10 @@ from taujp_core.applications import APPLICATIONS, find_application, register
 from taujp_core.datasets import Split, load_split
 from taujp_core.evaluation import accuracy
 from taujp_core.models import zero_shot_head
+from taujp_core.products.forward_mode import forward_mode
 from taujp_core.suites import load_suite
 from taujp_core.task_vectors import TaskVector, edited
+from taujp_core.training.config import peak_lr
 from taujp_core.training.joint import train_jointly
 
 SUITE = load_suite("mini")
@@ -85,7 +91,8 @@ METHOD = Method("plain-mean", APPLICATION, of_the_task(APPLICATION))
 
 def test_each_application_is_a_file():
     folder = Path(taujp_core.__file__).parent / "applications"
-    assert {path.stem for path in folder.glob("*.py")} - {"__init__", "application"} == set(APPLICATIONS)
+    files = {path.stem.replace("_", "-") for path in folder.glob("*.py")}
+    assert files - {"--init--", "application"} == set(APPLICATIONS)
     assert set(COMPARED) <= set(APPLICATIONS)
 
 
@@ -120,7 +127,7 @@ def suite_with_a_rate():
     return replace(SUITE, recipe={**SUITE.recipe, "peak_lr": {**SUITE.recipe["peak_lr"], "plain-mean": 1e-3}})
 
 
-@pytest.mark.parametrize("name", ["encoder", "linearised", "mean"])
+@pytest.mark.parametrize("name", ["encoder", "linearised", "linearised-normalised", "mean"])
 def test_the_gradient_is_that_of_the_features(name, mean, mini64):
     """Along three directions, against differences of the loss at the application's own features."""
     application, tau, images = find_application(name), random_like(mini64.theta0, 1, 0.02), random_images(5)
@@ -142,7 +149,7 @@ def test_the_gradient_is_that_of_the_features(name, mean, mini64):
         assert slope.item() == pytest.approx(((ends[0] - ends[1]) / (2 * step)).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["encoder", "linearised", "mean"])
+@pytest.mark.parametrize("name", ["encoder", "linearised", "linearised-normalised", "mean"])
 def test_a_source_answers_what_the_features_are(name, mean, mini64):
     application, images = find_application(name), random_images(6)
     vectors = [
@@ -161,6 +168,54 @@ def test_a_source_answers_what_the_features_are(name, mean, mini64):
     if application.in_weights:
         theta = edited(mini64.theta0, vectors[:1], [1.0])
         assert all(torch.equal(theta[n], v) for n, v in application.point(mini64, vectors[0].tau).items())
+
+
+def test_normalised_features_are_linearised(mini64):
+    """Against PyTorch's jvp of f/‖f‖ itself."""
+    tau, images = random_like(mini64.theta0, 1, 0.02), random_images(5)
+    normalised = lambda theta: F.normalize(functional_call(mini64.encoder, theta, (images,)), dim=-1)  # noqa: E731
+    with forward_mode():
+        unit, product = jvp(normalised, (mini64.theta0,), (tau,))
+    found = find_application("linearised-normalised").features(mini64, tau, images)
+    assert torch.allclose(found, unit + product, rtol=1e-9, atol=1e-11)
+    assert not torch.allclose(product, find_application("linearised").features(mini64, tau, images) - unit, atol=1e-3)
+
+
+@pytest.mark.parametrize("most", [0, 3, None])
+def test_products_of_a_merge_are_those_of_the_application(most, mini64):
+    application = find_application("linearised-normalised")
+    v, images = random_like(mini64.theta0, 1, 0.02), random_images(5)
+    products = KeptProducts(mini64.encoder, mini64.theta0, images, most, application.from_encoder)
+    zero = {name: torch.zeros_like(value) for name, value in v.items()}
+    moved = application.features(mini64, v, images) - application.features(mini64, zero, images)
+    assert torch.allclose(products.forward(v), moved, rtol=1e-9, atol=1e-11)
+    u = torch.randn(moved.shape, dtype=moved.dtype, generator=torch.Generator().manual_seed(0))
+    transposed = products.transpose(u)
+    assert sum((transposed[n] * v[n]).sum() for n in v).item() == pytest.approx((u * moved).sum().item(), rel=1e-9)
+
+
+def test_vectors_of_normalised_features_merge():
+    clip, application = foreign.tiny_clip(), find_application("linearised-normalised")
+    images = {f"t{k}": random_images(12, k)[..., :8, :8] for k in (1, 2)}
+    vectors = [TaskVector(random_like(clip.theta0, k, 0.05), clip.fingerprint, f"t{k}", "tak") for k in (1, 2)]
+    found = merge(vectors, clip, images, rounds=2)
+    assert found.distances.merged.sum() < 0.9 * found.distances["sum"].sum()
+    for row, vector, own in zip(found.distances.itertuples(), vectors, images.values(), strict=True):
+        held = own[[7]]  # of twelve images the eighth
+        away = application.features(clip, found.vector.tau, held) - application.features(clip, vector.tau, held)
+        assert row.merged == pytest.approx(away.square().sum(-1).mean().item(), rel=1e-3, abs=1e-6)
+
+
+def test_a_rate_that_is_not_said_is_that_of_the_nearest_method():
+    rates = {"standard": 1.0, "linear": 2.0}
+    assert [peak_lr(rates, methods.find_method(name)) for name in ("tak", "linear-normalised", "talos")] == [
+        2.0,
+        2.0,
+        1.0,
+    ]
+    assert peak_lr(rates | {"linear-normalised": 3.0}, methods.find_method("tak")) == 3.0
+    with pytest.raises(ValueError, match="peak_lr of the recipe is not said for tak, only for standard"):
+        peak_lr({"standard": 1.0}, methods.find_method("tak"))
 
 
 def test_a_third_application_trains_evaluates_and_adds(mean, mini, tmp_path):
@@ -187,7 +242,7 @@ def test_a_third_application_trains_evaluates_and_adds(mean, mini, tmp_path):
     assert joint.method == "plain-mean" and not joint.is_zero()
 
 
-@pytest.mark.parametrize("name", ["encoder", "linearised", "mean"])
+@pytest.mark.parametrize("name", ["encoder", "linearised", "linearised-normalised", "mean"])
 def test_residuals_of_a_merge_are_what_the_features_lack(name, mean):
     clip, application = foreign.tiny_clip(), find_application(name)
     images = [random_images(4, k)[..., :8, :8] for k in (1, 2)]
@@ -216,5 +271,8 @@ def test_a_third_application_merges_and_is_no_checkpoint(mean, tmp_path):
         find_rival("FeatCal").merged([vector.tau for vector in vectors], evidence)
     with pytest.raises(ValueError, match="there is an application mean already"):
         register(mean)
-    with pytest.raises(ValueError, match="unknown application 'sideways': accepted are encoder, linearised, mean"):
+    with pytest.raises(
+        ValueError,
+        match="unknown application 'sideways': accepted are encoder, linearised, linearised-normalised, mean",
+    ):
         find_application("sideways")

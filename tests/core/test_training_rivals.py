@@ -329,7 +329,7 @@ def test_taks_penalty_and_gradient_equal_brute_force(aggregate, mini):
         total = total + 10.0 * moved[name] @ gram @ moved[name]
     slopes = torch.autograd.grad(total, list(moved.values()), materialize_grads=True)
     batch = Batch(random_images(3), torch.tensor([0, 1, 2]), random_images(3)[:0])
-    plain, plain_loss, _ = find_method("linear").gradient(clip, ours.head, tau, batch)
+    plain, plain_loss, _ = find_method("linear-normalised").gradient(clip, ours.head, tau, batch)
     found, loss, penalty = tak.METHOD.gradient(clip, ours.head, tau, batch, prepared, **ours.parameters)
     assert penalty.item() == pytest.approx(total.item(), rel=1e-12) and loss == plain_loss
     for name, slope in zip(moved, slopes, strict=True):

@@ -80,7 +80,7 @@ FAULTS = [
      "return {name: value + tau[name] for name, value in clip.theta0.items()}", "studies/test_rivals.py -k linearised"),
     ("taujp_core/applications/encoder.py", "moved(self.clip.theta0, self.taus, coefficients)",
      "moved(self.clip.theta0, self.taus[::-1], coefficients)", "core/test_applications.py -k source"),
-    ("analysis/merging/matching.py", "if self.application.in_weights else", "if True else",
+    ("analysis/merging/matching.py", "if application.in_weights else", "if True else",
      "core/test_applications.py -k residuals"),
     ("analysis/coefficients.py", "curves[curves.split != \"test\"] if \"split\" in curves else curves", "curves",
      "studies/test_addition.py -k tuned"),
