@@ -9,7 +9,7 @@ from ..sentences import listed, share
 from ..stressed_experts import AS_TRAINED, LONG, UNSURE
 
 SAID = {LINEARISED.name: "linearised models", ENCODER.name: "encoders"}
-WORDS = {AS_TRAINED: "as trained", LONG: "with one long vector", UNSURE: "with unsure experts"}
+WORDS = {AS_TRAINED: "for experts as trained", LONG: "with one long vector", UNSURE: "for unsure experts"}
 
 
 def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame, stressed: pd.DataFrame) -> str:
@@ -29,7 +29,7 @@ def conclusion(ranks: pd.DataFrame, errors: pd.DataFrame, stressed: pd.DataFrame
         parts = [
             f"{row.error:.3f} {WORDS[row.Index]} ({row.covered:.0%} in the intervals)" for row in means.itertuples()
         ]
-        said.append(f"Where experts are stressed, too, the mean error is {listed(parts)}.")
+        said.append(f"The mean error of a forecast is {listed(parts)}; of stressed experts nothing is learnt.")
     most = errors[(errors.asked == errors.asked.max()) & errors.kind.isin(["pairs", "sums"])]
     said.append(
         f"From {int(most.asked.max())} unlabelled images per task, the accuracy of a plan is forecast with a mean error of "

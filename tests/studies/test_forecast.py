@@ -317,10 +317,8 @@ def test_of_stressed_experts_nothing_is_learnt_and_they_have_means_of_their_own(
     (said,) = [
         line for line in conclusion(ranks(usual), errors(usual), under_stress(every)).splitlines() if "stressed" in line
     ]
-    assert said.startswith(
-        "Where experts are stressed, too, the mean error is 0.000 as trained (100% in the intervals), "
-    )
-    assert f"{too_high:.3f} with one long vector (" in said and "and 0.000 with unsure experts (100%" in said
+    assert said.startswith("The mean error of a forecast is 0.000 for experts as trained (100% in the intervals), ")
+    assert f"{too_high:.3f} with one long vector (" in said and "and 0.000 for unsure experts (100%" in said
 
 
 def test_stressed_experts_are_planned_beside_the_others_and_not_merged(mini):
