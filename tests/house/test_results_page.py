@@ -5,6 +5,7 @@ Tables of methods are compared row by row, sentences number by number.
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ CLOSE = 0.0051  # notebooks print two or three digits, the page two or three
 
 
 NUMBER = r"[-−+]?\d+(?:\.\d+)?"
+BOTH, INTERVAL = ("linearised", "encoder"), ("estimate", "low", "high")
 
 
 def printed(name: str, word: str) -> list[pd.DataFrame]:
@@ -162,10 +164,29 @@ def source_correlations() -> list[float]:
 
 def effect(arm: str) -> list[float]:
     table = recorded("causal_effects").set_index(["application", "outcome", "arm"])
-    applications = ("linearised", "encoder")
-    return [
-        table.loc[(one, "accuracy_loss", arm), name] for one in applications for name in ("estimate", "low", "high")
-    ]
+    return [table.loc[(one, "accuracy_loss", arm), name] for one in BOTH for name in INTERVAL]
+
+
+def of_probe(part: str, application: str, key: str, value: str, columns: Sequence[str], **others: str) -> list[float]:
+    """Of the causal probe's summary: the row of a part where all this holds."""
+    summary = json.loads((ROOT / "results/mini/causal-probe/summary.json").read_text(encoding="utf-8"))
+    wanted = {key: value, **others}
+    (row,) = [row for row in summary[part][application] if wanted.items() <= row.items()]
+    return [row[column] for column in columns]
+
+
+def by_application(part: str, key: str, value: str, columns: Sequence[str] = INTERVAL, **others: str) -> list[float]:
+    return [number for one in BOTH for number in of_probe(part, one, key, value, columns, **others)]
+
+
+def reduction(vectors: str, application: str) -> list[float]:
+    """single, one_shot, best, alpha, tau_jp_own, tau_jp_others: means over tasks and seeds."""
+    table = pd.read_csv(ROOT / "results/mini/causal-probe/reduction.csv").drop(columns="seed")
+    return table.groupby(["vectors", "application"]).mean(numeric_only=True).loc[(vectors, application)].tolist()
+
+
+def sizes(difference: str) -> list[float]:
+    return by_application("direction and size", "difference", difference)
 
 
 def merged_task(task: str) -> list[float]:
@@ -341,18 +362,38 @@ CLAIMS = {
     **{
         (RESULTS, f"{words} | # (# to #) | # (# to #) |"): lambda arm=arm: effect(arm)
         for arm, words in {
-            "dose": "two seeds", "onset": "at step 20 or 40 of 80 | `linear`", "edit": "no training | `linear`, `standard`",
+            "dose": "in training | `linear`", "onset": "at step 6 of 24 | `linear`", "raise": "up to a bound | `linear`",
+            "target": "one other task alone | `linear`", "edit": "no training | `linear`, `standard`",
+            "turned": "in another vector's direction | `linear`, `standard`",
             "random": "a random one of its norm | `linear`, `standard`", "third": "made for a third task | `linear`, `standard`",
         }.items()
     },
     (RESULTS, "with the accuracy lost is # (# to #) linearised and # (# to #) in the encoder"): lambda: effect("controls"),
-    (RESULTS, "| `linear`, linearised | # → # | # → # | # → # | # → # |"): lambda: [
-        *line("20_causal_probe", "linear vectors, linearised: α = 1", "single task")[:2],
-        *line("20_causal_probe", "linear vectors, linearised: α = 1")[:2],
-        *line("20_causal_probe", "linear vectors, linearised: α = 1", "best α")[:2],
-        line("20_causal_probe", "tau_jp_others", "linear            linearised")[-1],
-        line("20_causal_probe", "tau_jp_others", "linear, reduced   linearised")[-1],
+    (RESULTS, "comes back with the size: # (# to #) linearised and # (# to #) in the encoder."): lambda: sizes("size, another direction"),
+    (RESULTS, "does beyond that is # (# to #) and # (# to #)."): lambda: sizes("direction, same size"),
+    (RESULTS, "gives a doubling # (# to #) linearised and # (# to #) in the encoder."): lambda: by_application(
+        "instrument", "effect", "two-stage least squares: the outcome, τJp doubled"
+    ),
+    (RESULTS, "that passes through τJp is # (# to #)."): lambda: by_application("mediation", "effect", "share through tau_jp")[3:],
+    (RESULTS, "plain rank correlation is # (# to #) and # (# to #)."): lambda: by_application(
+        "rivals", "predictor", "tau_jp", ("rho", "low", "high"), rows="untreated pairs"
+    ),
+    (RESULTS, "better than τJp: ρ # and #. In the encoder it does not: # and #."): lambda: [
+        number
+        for application in BOTH
+        for metric in ("towards_boundary", "tau_jp")
+        for number in of_probe("metrics", application, "metric", metric, ("rho",))
     ],
+    **{
+        (RESULTS, f"| `{vectors}`, {words} | # → # | # → # | # → # | "): lambda vectors=vectors, where=where: [
+            number for column in (0, 1, 2) for number in (reduction(vectors, where)[column], reduction(f"{vectors}, reduced", where)[column])
+        ]
+        for vectors, words, where in (("linear", "linearised", "linearised"), ("standard", "linearised", "linearised"), ("standard", "as they are", "encoder"))
+    },
+    (RESULTS, "| # → # | | `standard`, as they are"): lambda: [
+        reduction("standard", "linearised")[5], reduction("standard, reduced", "linearised")[5],
+    ],
+    (RESULTS, "is no help for the sum: # at α = 1, below `linear`."): lambda: reduction("taujp-efficient", "linearised")[1:2],
     (RESULTS, "the merged checkpoint has an accuracy of #; the experts have #, their plain sum #."): lambda: [
         sum(merged_task(task)[k] for task in TASKS) / 8 for k in (0, 1)
     ] + [sum(line("51_merge", "accuracy on labelled", f"\n{task}  ")[1] for task in TASKS) / 8],

@@ -80,7 +80,7 @@ def pretraining() -> str:
 def causal() -> str:
     effects = recorded("causal_effects").set_index(["application", "outcome", "arm"])
     edit = effects.loc["encoder", "accuracy_loss", "edit"]
-    assert "non-linear: τJp causes interference" in printed("20_causal_probe") and edit.low > 0
+    assert "On the encoder itself τJp causes interference" in printed("20_causal_probe") and edit.low > 0
     return (
         f"τJp causes interference: when an edit halves τJp, without training, another task loses {edit.estimate:.3f} less accuracy on the "
         f"encoder itself (95 % interval {edit.low:.3f} to {edit.high:.3f})."
