@@ -98,7 +98,8 @@ def test_wrong_methods_are_refused():
     with pytest.raises(ValueError, match="unknown method 'lora': accepted are "):
         find_method("lora")
     with pytest.raises(
-        ValueError, match="application of odd must be an object like ENCODER, LINEARISED, not 'encoder'"
+        ValueError,
+        match="application of odd must be an object like ENCODER, LINEARISED, LINEARISED-NORMALISED, not 'encoder'",
     ):
         register(Method("odd", "encoder", None))
     with pytest.raises(
