@@ -39,6 +39,7 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
     """All arms in one picture: mean over pairs of the outcome over τJp, a point per level, a panel per application.
 
     τJp's mean over pairs is geometric, for the slopes are in its logarithm. The onset arm shows its last saved step.
+    An arm is once in the legend, and its `standard` vectors, if there are any, are dotted.
     """
     last = points[(points.arm != "onset") | (points.step == points.step.max())]
     logarithms, keys = last.assign(tau_jp=np.log2(last.tau_jp)), ["application", "arm", "method", "level"]
@@ -46,19 +47,18 @@ def dose_response(points: pd.DataFrame, outcome: str) -> go.Figure:
     looks = {}
     for arm, method in last[["arm", "method"]].drop_duplicates().itertuples(index=False):
         dash = "solid" if method == UNTREATED_METHOD else "dot"
-        looks[arm_name(arm, method)] = marked_line(ARM_COLOURS[arm], 2, dash, size=10, symbol=ARM_SYMBOLS[arm])
-    names, text = list(map(arm_name, means.arm, means.method)), [f"level {level:g}" for level in means.level]
-    means = means.assign(tau_jp=2**means.tau_jp, name=names, text=text)
+        look = marked_line(ARM_COLOURS[arm], 2, dash, size=10, symbol=ARM_SYMBOLS[arm])
+        looks[f"{arm} {method}"] = look | dict(name=ARM_NAMES[arm], legendgroup=arm)
+    text = [f"level {level:g}, {method} vectors" for level, method in zip(means.level, means.method, strict=True)]
+    means = means.assign(tau_jp=2**means.tau_jp, name=means.arm + " " + means.method, text=text)
+    dotted = "".join(f"; dotted: {method} vectors" for method in sorted({*means.method} - {UNTREATED_METHOD}))
     return outcome_over_tau_jp(
         means,
         outcome,
         looks,
-        "Interference against τJp, by what changed τJp\na point per level: means over ordered pairs of tasks, s onto t",
+        "Interference against τJp, by what changed τJp\n"
+        f"a point per level: means over ordered pairs of tasks, s onto t{dotted}",
     )
-
-
-def arm_name(arm: str, method: str) -> str:
-    return ARM_NAMES[arm] + ("" if method == UNTREATED_METHOD else f", {method} vectors")
 
 
 def onset_trajectories(points: pd.DataFrame, outcome: str, application: str) -> go.Figure:

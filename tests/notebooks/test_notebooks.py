@@ -67,6 +67,30 @@ def test_committed_notebooks_are_executed_in_order_with_their_defaults(path):
                 assert "image/png" in output.data, "a figure without its picture"
 
 
+def legend_in_a_narrow_cell(figure: dict) -> int:
+    """About how many pixels high: Plotly fills rows of 30 from the left, with a mark of 45 and 7 a letter for each name."""
+    rows, left = 0, 0
+    for trace in figure["data"]:
+        if trace.get("showlegend") and figure["layout"].get("showlegend", True):
+            needs = 45 + 7 * len(trace["name"])
+            rows, left = (rows + 1, 400 - needs) if needs > left else (rows, left - needs)
+    return 30 * rows
+
+
+def test_no_legend_scrolls_in_a_narrow_cell():
+    """In half of a figure Plotly shows a legend whole; what is longer scrolls. The same in a browser: tests/browser."""
+    figures = [
+        output.data["application/vnd.plotly.v1+json"]
+        for path in NOTEBOOKS
+        for cell in code_cells(path)
+        for output in cell.outputs
+        if "application/vnd.plotly.v1+json" in output.get("data", {})
+    ]
+    assert len(figures) > 30
+    for figure in figures:
+        assert legend_in_a_narrow_cell(figure) <= 0.5 * figure["layout"]["height"], figure["layout"]["title"]["text"]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_parameter_has_a_type_and_a_comment(path):
     for line in code_cells(path)[0].source.splitlines():

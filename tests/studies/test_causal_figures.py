@@ -29,6 +29,23 @@ def test_the_dose_response_has_a_geometric_mean_for_each_level():
     assert figure.layout.yaxis.title.text.startswith("accuracy lost on t")
 
 
+def test_an_arm_is_once_in_the_legend_and_its_standard_vectors_are_dotted():
+    both = pd.concat([POINTS, POINTS[POINTS.arm == "dose"].assign(method="standard", tau_jp=1.0)])
+    figure = figures.dose_response(both, "accuracy_loss")
+    assert [trace.name for trace in figure.data if trace.showlegend] == [
+        figures.ARM_NAMES["dose"],
+        figures.ARM_NAMES["onset"],
+    ]
+    dashes = {(trace.name, trace.line.dash) for trace in figure.data}
+    assert dashes == {
+        (figures.ARM_NAMES["dose"], "solid"),
+        (figures.ARM_NAMES["dose"], "dot"),
+        (figures.ARM_NAMES["onset"], "solid"),
+    }
+    assert "dotted: standard vectors" in figure.layout.title.text
+    assert "dotted" not in figures.dose_response(POINTS, "accuracy_loss").layout.title.text
+
+
 def test_trajectories_share_the_steps_and_mark_the_start():
     figure = figures.onset_trajectories(POINTS, "accuracy_loss", "linearised")
     started, never = figure.data[:2]
