@@ -5,15 +5,16 @@ Where to start:
     import taujp
 
     clip = taujp.load_clip("mini")                                 # or "openai/clip-vit-base-patch32", or a folder
-    vectors = taujp.load_checkpoints(["cars/", "dtd/"], clip)      # fine-tuned models, as task vectors
+    vectors = taujp.load_checkpoints("published/", clip)           # fine-tuned models of cars and dtd, as task vectors
+    classes = {"cars": ["sedan", "truck"], "dtd": ["dotted", "lined"]}
     taujp.tau_jp(clip, vectors, {"cars": "pictures/cars"})         # who will interfere with whom; no labels
     taujp.forecast(clip, vectors, "pictures/", classes)            # what their sum will cost each task; no labels
     merged = taujp.merge(clip, vectors, "pictures/")               # one model of several; no labels, nothing to tune
     taujp.evaluate(clip, merged, "pets/test")                      # accuracy, NLL and calibration on class folders
     merged.save("merged/")                                         # for transformers, or "merged.safetensors" for open_clip
 
-    taujp.plot_coefficients(clip, vectors, {"cars": "cars/test"})  # accuracy over the coefficient
-    taujp.train(clip, "cars/", others="pictures/", steps=500)      # a vector that leaves other tasks alone
+    taujp.plot_coefficients(clip, vectors, {"cars": "data/cars/test"})  # accuracy over the coefficient
+    taujp.train(clip, "data/cars/", others="pictures/", steps=500) # a vector that leaves other tasks alone
     0.4 * vectors[0] + vectors[1]                                  # vectors add, subtract and scale
 
 `taujp examples DIR`, in a terminal, makes two checkpoints and pictures to try this with. `help(taujp.merge)` and the like

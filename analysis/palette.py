@@ -63,7 +63,6 @@ SERIES = (
     "#6054e4",
     "#cc789c",
 )  # for all else: arms, kinds of pictures, models, merges
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 def task_colours(names: list[str]) -> dict[str, str]:

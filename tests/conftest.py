@@ -11,6 +11,7 @@ with install_import_hook(["taujp_core", "analysis"], "beartype.beartype"):
 
 import copy
 import os
+import signal
 import sys
 
 import pytest
@@ -19,6 +20,9 @@ from torch import nn
 
 from taujp_core.models import Clip, ImageEncoder, fingerprint
 from taujp_core.pretrained import load_clip
+
+# `make test &` and nohup have Ctrl-C ignored, and the processes that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests run in as many processes as there are cores. Threads that wait for a core cost more than they bring.
 torch.set_num_threads(1)

@@ -33,7 +33,9 @@ def explore() -> None:
     folder = (named_folder("TAUJP_HOME") or Path.cwd()) / "runs" / "explore"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TAUJP_HOME", str(Path.cwd()))
-    print("Six short trainings of the small CLIP, about two minutes on two cores, if they are not there.", flush=True)
+    print(
+        "Twelve short trainings of the small CLIP, about two minutes on two cores, if they are not there.", flush=True
+    )
     papermill.execute_notebook(folder_of_notebooks() / EXPLORE, folder / EXPLORE, progress_bar=sys.stderr.isatty())
     print(f"The sliders are in {folder / 'explore.html'}: open it in a browser.")
 

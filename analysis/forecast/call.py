@@ -1,6 +1,6 @@
 """How does one call forecast a merge, with pictures as they are at hand?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -25,6 +25,12 @@ MOST = 128  # images of each task: four times as many halve the part of an inter
 AS_IT_IS = 0.95  # share of an expert's accuracy that needs no advice
 CONTROL = "control"  # a folder that a merge reads: no expert answers it
 SCALES = tuple(k / 10 for k in range(1, 10))  # of the plan, that are tried for the advice
+Plans = dict[
+    object, list[float]
+]  # coefficients by what a plan is: the plan, a scale of it, or the place of the vector it lacks
+TRIED = (
+    256  # images, of all tasks together, on which an encoder tries them; a linearised model answers all by its products
+)
 
 
 def forecast(
@@ -101,18 +107,27 @@ def forecast(
         check_finite(f"the {vector.method} vector of {vector.task}", list(vector.tau.values()))
     summed = [] if made or application.affine else [total(vectors, coefficients)]
     taus = [vector.tau for vector in [*everything, *summed]]
-    tables = {}
-    for own, name in enumerate(names):
-        pictures = images_of(f"images of {name}", given[name], clip.image_size, most, "validation")
-        source = application.source(clip, taus, Split(pictures, torch.zeros(len(pictures), dtype=torch.long)))
-        tried = plans_tried(coefficients, own, len(vectors))
-        plans = [through_sum(kind, plan, coefficients) if summed else plan for kind, plan in tried.items()]
-        (found,) = evidence(source, heads[name], own, plans)
-        expected = found.join(calibration.expect(found, clip.fingerprint != learnt_on))
-        if name in few:
-            known = application.source(clip, taus, few[name].split)
-            expected = combined(expected, *right(known, heads[name], own, plans))
-        tables[name] = expected.assign(kind=[names[kind] if isinstance(kind, int) else kind for kind in tried])
+
+    def forecasts(plans_for: Callable[[int], Plans], most: int) -> dict[str, pd.DataFrame]:
+        """By task: the forecast of each plan for it, by `kind`."""
+        tables = {}
+        for own, name in enumerate(names):
+            pictures = images_of(f"images of {name}", given[name], clip.image_size, most, "validation")
+            source = application.source(clip, taus, Split(pictures, torch.zeros(len(pictures), dtype=torch.long)))
+            tried = plans_for(own)
+            plans = [through_sum(kind, plan, coefficients) if summed else plan for kind, plan in tried.items()]
+            (found,) = evidence(source, heads[name], own, plans)
+            expected = found.join(calibration.expect(found, clip.fingerprint != learnt_on))
+            if name in few:
+                known = application.source(clip, taus, few[name].split)
+                expected = combined(expected, *right(known, heads[name], own, plans))
+            tables[name] = expected.assign(kind=[names[kind] if isinstance(kind, int) else kind for kind in tried])
+        return tables
+
+    scales = () if made else SCALES
+    if scales and (searched := images_searched(len(names), most, application.affine)):
+        scales = (best_scale(forecasts(lambda own: scaled(coefficients, SCALES), searched)),)
+    tables = forecasts(lambda own: plans_tried(coefficients, own, scales, len(vectors)), most)
     return summary(tables, application.affine)
 
 
@@ -129,18 +144,31 @@ def planned(vectors: Sequence[TaskVector], plan: object) -> tuple[list[TaskVecto
     return [], [float(one) for one in given]
 
 
-def plans_tried(coefficients: Sequence[float], own: int, vectors: int) -> dict[object, list[float]]:
-    """For one task: the `plan`, the plan times each of SCALES, and by the place of each other vector the plan without it.
+def images_searched(vectors: int, most: int, linearised: bool) -> int:
+    """On how many images of each task the best of SCALES is looked for, which alone is tried on all; 0: all scales are tried on all."""
+    each = -(-TRIED // vectors)
+    return 0 if linearised or 0 < most <= each else each
 
-    Of a merged vector no scale is tried, which is made for α = 1.
-    """
-    scales = SCALES if len(coefficients) == vectors else ()
+
+def scaled(coefficients: Sequence[float], scales: Sequence[float]) -> Plans:
+    """The plan times each of the scales."""
+    return {scale: [scale * alpha for alpha in coefficients] for scale in scales}
+
+
+def plans_tried(coefficients: Sequence[float], own: int, scales: Sequence[float], vectors: int) -> Plans:
+    """For one task: the `plan`, the plan times each of the scales, and by the place of each other of the vectors the plan without it."""
     others = [other for other in range(vectors) if other != own and coefficients[other]]
     return {
         "plan": list(coefficients),
-        **{scale: [scale * alpha for alpha in coefficients] for scale in scales},
+        **scaled(coefficients, scales),
         **{left: [alpha * (place != left) for place, alpha in enumerate(coefficients)] for left in others},
     }
+
+
+def best_scale(tables: Mapping[str, pd.DataFrame]) -> float:
+    """Of SCALES, the one with the highest mean forecast over the tasks; NaN if none was tried."""
+    means = pd.concat(tables.values()).query("kind in @SCALES").groupby("kind").expected.mean()
+    return float(means.idxmax()) if len(means) else np.nan
 
 
 def through_sum(kind: object, plan: Sequence[float], whole: Sequence[float]) -> list[float]:
@@ -174,8 +202,7 @@ def head_of(
 
 def summary(tables: Mapping[str, pd.DataFrame], linearised: bool) -> pd.DataFrame:
     """The rows of `forecast`. tables: by task, the plan, its scales and the plan without each other vector, by `kind`."""
-    means = pd.concat(tables.values()).query("kind in @SCALES").groupby("kind").expected.mean()
-    rows = {}
+    best, rows = best_scale(tables), {}
     for name, table in tables.items():
         plan, others = table.iloc[0], table[table.kind.isin(tables)].set_index("kind").expected
         gains = others - plan.expected
@@ -184,7 +211,6 @@ def summary(tables: Mapping[str, pd.DataFrame], linearised: bool) -> pd.DataFram
             "images": int(plan.images), "expected": plan.expected, "low": plan.low, "high": plan.high, "changed": plan.changed,
             "harmed_by": gains.idxmax() if harms else "", "harm": gains.max() if harms else np.nan,
         }  # fmt: skip
-        best = means.idxmax() if len(means) else np.nan
         lower = table.set_index("kind").expected.get(best, np.nan)
         rows[name] = row | {"advice": advice(row, best, lower, linearised)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .call import plans_tried
+from .call import SCALES, images_searched, plans_tried, scaled
 from .evidence import expert_of
 
 
@@ -10,13 +10,19 @@ def passes(plan: Sequence[float], images: int, linearised: bool) -> dict[str, in
     """forward: passes of one image through the encoder; products: Jacobian products of one image with one vector.
 
     Of `forecast` for a plan (a coefficient for each vector) with so many images per task and none labelled. An encoder runs for each task
-    as its expert, as the plan, as the plan times each of SCALES, and as the plan without each other vector: for T vectors T·(T + 10)
-    passes per image of a task, fewer where two of these are one. The linearised model answers all from one pass with T products.
+    on the images searched, TRIED/T for T vectors, as its expert and as the plan times each of SCALES; and on all as its expert, as the
+    plan, as the plan times the best of the scales, and as the plan without each other vector: T·(T + 2)·images + 10·TRIED passes,
+    fewer where two of these are one. Of TRIED/T images or fewer all are asked for every scale: T·(T + 10)·images. The linearised model
+    answers all from one pass with T products.
     """
     vectors = len(plan)
     if linearised:
         return {"forward": vectors * images, "products": vectors**2 * images}
-    different = [
-        {expert_of(own, vectors), *map(tuple, plans_tried(plan, own, vectors).values())} for own in range(vectors)
-    ]
-    return {"forward": sum(map(len, different)) * images, "products": 0}
+    searched = images_searched(vectors, images, linearised)
+    scales = SCALES[:1] if searched else SCALES
+    forward = 0
+    for own in range(vectors):
+        asked = {expert_of(own, vectors), *map(tuple, plans_tried(plan, own, scales, vectors).values())}
+        tried = {expert_of(own, vectors), *map(tuple, scaled(plan, SCALES).values())}
+        forward += len(asked) * images + len(tried) * searched
+    return {"forward": forward, "products": 0}

@@ -371,7 +371,7 @@ CLAIMS = {
     (RESULTS, "with the accuracy lost is # (# to #) linearised and # (# to #) in the encoder"): lambda: effect("controls"),
     (RESULTS, "comes back with the size: # (# to #) linearised and # (# to #) in the encoder."): lambda: sizes("size, another direction"),
     (RESULTS, "does beyond that is # (# to #) and # (# to #)."): lambda: sizes("direction, same size"),
-    (RESULTS, "gives a doubling # (# to #) linearised and # (# to #) in the encoder."): lambda: by_application(
+    (RESULTS, "a doubling of τJp costs # (# to #) of accuracy linearised and # (# to #) in the encoder."): lambda: by_application(
         "instrument", "effect", "two-stage least squares: the outcome, τJp doubled"
     ),
     (RESULTS, "that passes through τJp is # (# to #)."): lambda: by_application("mediation", "effect", "share through tau_jp")[3:],

@@ -23,7 +23,7 @@ from analysis.expected_accuracy import (
     shipped,
 )
 from analysis.forecast.calibrate import combined, learn
-from analysis.forecast.call import SCALES, advice, forecast, planned, plans_tried, through_sum
+from analysis.forecast.call import SCALES, advice, best_scale, forecast, planned, plans_tried, through_sum
 from analysis.forecast.conclude import conclusion
 from analysis.forecast.cost import passes
 from analysis.forecast.errors import blamed, chosen_alpha, crossed, errors, of_merges, ranks, under_stress
@@ -382,23 +382,27 @@ def test_a_plan_through_the_sum_is_the_plan_with_no_more_terms(whole):
     taus = np.random.default_rng(0).normal(size=(len(whole), 7))
     with_sum = np.vstack([taus, whole @ taus])
     for own in range(len(whole)):
-        for kind, plan in plans_tried(whole, own, len(whole)).items():
+        for kind, plan in plans_tried(whole, own, SCALES, len(whole)).items():
             few = through_sum(kind, plan, whole)
             assert np.allclose(few @ with_sum, plan @ taus)
             assert np.count_nonzero(few) <= min(2, np.count_nonzero(plan))
 
 
 def test_plans_that_are_tried():
-    found = plans_tried([1.0, 0.5, 0.0], 1, 3)
+    found = plans_tried([1.0, 0.5, 0.0], 1, SCALES, 3)
     assert list(found) == ["plan", *SCALES, 0]  # the third vector is not in the plan
     assert found["plan"] == [1.0, 0.5, 0.0] and found[0.5] == [0.5, 0.25, 0.0] and found[0] == [0.0, 0.5, 0.0]
-    assert list(plans_tried([0.0, 0.0, 1.0], 0, 2)) == ["plan"]  # a merged vector: no scales, and nothing to leave out
+    assert list(plans_tried([0.0, 0.0, 1.0], 0, (), 2)) == [
+        "plan"
+    ]  # a merged vector: no scales, and nothing to leave out
 
 
 @pytest.mark.parametrize("method", ["linear", "standard"])
 @pytest.mark.parametrize("plan", [[1.0, 1.0, 1.0], [1.0, 1.0], [1.0, 0.0, 0.4]])
-def test_passes_are_those_that_a_forecast_makes(plan, method, mini, tasks, monkeypatch):
+@pytest.mark.parametrize("tried", [10, 256])
+def test_passes_are_those_that_a_forecast_makes(tried, plan, method, mini, tasks, monkeypatch):
     """Counted where images go through the encoder, and where products are taken."""
+    monkeypatch.setattr("analysis.forecast.call.TRIED", tried)
     made = {"forward": 0, "products": 0}
 
     def encode(encoder, theta, images):
@@ -417,8 +421,13 @@ def test_passes_are_those_that_a_forecast_makes(plan, method, mini, tasks, monke
     assert made == passes(plan, 6, linearised=method == "linear")
 
 
-def test_eight_vectors_take_eighteen_passes_per_image():
-    assert passes([1.0] * 8, 64, linearised=False) == {"forward": 8 * 64 * 18, "products": 0}
+def test_eight_vectors_take_eighteen_passes_of_few_images_and_ten_of_further_ones():
+    assert passes([1.0] * 8, 32, linearised=False) == {"forward": 8 * 32 * 18, "products": 0}
+    assert passes([1.0] * 8, 128, linearised=False) == {"forward": 8 * (10 * 128 + 10 * 32), "products": 0}
+    assert passes([1.0] * 2, 128, linearised=False) == {
+        "forward": 2 * 11 * 128,
+        "products": 0,
+    }  # of two vectors all 128
     assert passes([1.0] * 8, 64, linearised=True) == {"forward": 8 * 64, "products": 8 * 8 * 64}
 
 
@@ -437,6 +446,30 @@ def test_each_coefficient_adds_its_vector_once(mini, tasks, monkeypatch):
     )
     forecast(mini, vectors_of(mini, "standard"), tasks, most=2)
     assert len(added) == 3 * (3 + 10) and sum(added) == 3 * (1 + 1 + 9 + 2 * 2)
+
+
+def test_the_best_scale_is_looked_for_on_few_images_and_forecast_on_all(mini, tasks, monkeypatch):
+    """Of 24 images a task 6 decide; the advice is made of what all 24 say at the scale that those chose."""
+    vectors, said, scales = vectors_of(mini, "standard"), [], (0.2, 0.5, 0.8)
+    monkeypatch.setattr("analysis.forecast.call.SCALES", scales)
+    with monkeypatch.context() as patched:
+        patched.setattr("analysis.forecast.call.TRIED", 3 * 6)
+        patched.setattr("analysis.forecast.call.advice", lambda row, *found: said.append(found))
+        forecast(mini, vectors, tasks, most=24)
+    (chosen,) = {best for best, _, _ in said}
+    few = {scale: forecast(mini, vectors, tasks, plan=scale, most=6).expected.mean() for scale in scales}
+    assert few[chosen] == pytest.approx(max(few.values()), abs=2 / 18)  # an image on a boundary
+    every = forecast(mini, vectors, tasks, plan=chosen, most=24).expected
+    assert [lower for _, lower, _ in said] == pytest.approx(list(every), abs=2 / 24 + 1e-9)
+
+
+def test_the_best_scale_has_the_highest_mean_over_tasks():
+    def table(low, high):
+        return pd.DataFrame({"kind": ["plan", 0.3, 0.7, "b"], "expected": [1.0, low, high, 1.0]})
+
+    assert best_scale({"a": table(0.5, 0.6), "b": table(0.9, 0.7)}) == 0.3
+    assert best_scale({"a": table(0.5, 0.6), "b": table(0.7, 0.7)}) == 0.7
+    assert np.isnan(best_scale({"a": table(0.5, 0.6).query("kind == 'plan'")}))
 
 
 @pytest.mark.parametrize("plan", [0.6, [1.0, 0.5, 0.0]])
